@@ -1,0 +1,384 @@
+"""An experiment as typed, validated data: model file + data recipe + overrides → `Experiment`.
+
+Two short flat YAML files describe a run. The model file (``--cfg``) holds the fields of a model
+config; the data recipe (``--data``) holds a section ``data`` and the recipe that this data set
+needs: sections ``optim``, ``train`` and ``model`` (width, input handling). Precedence, lowest
+first: defaults, data recipe, model file, ``--set`` overrides.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gesture3d.errors import Gesture3dError, did_you_mean
+from gesture3d.files import resource
+
+PositiveInt = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Variant = Literal["convlstm", "a", "b", "c", "d"]
+
+
+class Section(BaseModel):
+    """A group of settings. Unknown keys and values of a wrong type are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+# --- models -------------------------------------------------------------------------------------
+
+
+class GestureNetConfig(Section):
+    """Res3D → two ConvLSTM layers → MobileNet; the arguments of `GestureNet`, documented there."""
+
+    name: Literal["gesture_net"] = "gesture_net"
+    variants: Annotated[tuple[Variant, ...], Field(min_length=1)] = ("a", "a")
+    width: Annotated[float, Field(gt=0.0, le=4.0)] = 1.0
+    in_channels: PositiveInt = 3
+    kernel_size: Literal[1, 3, 5, 7] = 3
+    stem_stride: tuple[PositiveInt, PositiveInt, PositiveInt] = (1, 2, 2)
+    preprocessing: Literal["channel_mean", "clip_mean"] = "channel_mean"
+    channel_means: tuple[float, ...] = (114.0, 109.0, 104.0)
+    pixel_scale: Annotated[float, Field(gt=0.0)] = 1.0
+    forget_bias: float = 0.0
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+
+    @model_validator(mode="after")
+    def _one_mean_per_channel(self) -> "GestureNetConfig":
+        if self.preprocessing == "channel_mean" and len(self.channel_means) != self.in_channels:
+            raise ValueError(
+                f"channel_means has {len(self.channel_means)} values for "
+                f"in_channels={self.in_channels}; give one mean (0..255) per channel"
+            )
+        return self
+
+
+ModelConfig = GestureNetConfig
+
+
+# --- data ---------------------------------------------------------------------------------------
+
+
+class Augmentation(Section):
+    """Random changes of training clips, the same for all frames of a clip; none by default."""
+
+    # Side of the crop as a share of the short side of the frame.
+    crop_scale: tuple[Fraction, Fraction] = (1.0, 1.0)
+    # The crop's width / height is drawn from [1 / (1 + aspect), 1 + aspect].
+    aspect: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    # Place of the crop: anywhere in the frame, or within ±shift (share of the short side) of the
+    # centre.
+    shift: Fraction | None = None
+    # Share of the clip's duration that is sampled from.
+    time_span: tuple[Fraction, Fraction] = (1.0, 1.0)
+    # Brightness of all channels and of single channels is multiplied by factors from these.
+    gain: tuple[float, float] = (1.0, 1.0)
+    channel_gain: tuple[float, float] = (1.0, 1.0)
+    # Rotation of the crop by a uniform angle within ±rotation_degrees.
+    rotation_degrees: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
+    # Mirroring swaps labels; refused for data sets that do not declare which.
+    horizontal_flip: bool = False
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> "Augmentation":
+        for name in ("crop_scale", "time_span", "gain", "channel_gain"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(
+                    f"{name} must be [low, high] with 0 < low <= high, not {[low, high]}"
+                )
+        return self
+
+
+class VideoData(Section):
+    """What every set of clips has: how many frames, how large, how augmented."""
+
+    num_frames: PositiveInt = 16
+    size: Annotated[int, Field(ge=8, le=1024)] = 112  # pixels, height = width
+    temporal_jitter: bool = True  # in training; the paper's sampling
+    augmentation: Augmentation = Augmentation()
+    # Decode every clip once into one memory-mapped file of frames that are `cache_size` pixels
+    # high (None: decode the video files in every epoch).
+    cache_size: Annotated[int, Field(ge=8, le=1024)] | None = None
+    num_workers: Annotated[int, Field(ge=0, le=256)] = 0  # processes that load batches
+
+
+class ClipsPerClass(Section):
+    train: PositiveInt = 60
+    validation: PositiveInt = 8
+    test: PositiveInt = 8
+
+
+class SyntheticData(VideoData):
+    """The generated stand-in for Jester; rendered on first use."""
+
+    name: Literal["synthetic"]
+    root: Path = Path("data/synthetic")
+    modality: Literal["rgb", "depth"] = "rgb"
+    clips_per_class: ClipsPerClass = ClipsPerClass()
+    hard: bool = False
+    seed: int = 0
+
+
+class JesterData(VideoData):
+    """Jester v1 in its official layout, clips as video files or frame folders."""
+
+    name: Literal["jester"]
+    root: Path = Path("data/jester")
+
+
+class FolderData(VideoData):
+    """Anyone's clips: ``root/<class>/<clip>``, or a CSV of path, label, split and group."""
+
+    name: Literal["folder"]
+    root: Path = Path("data/clips")
+    csv: Path | None = None  # relative to here or to root; its paths, to itself or to root
+    path_column: str = "path"
+    label_column: str = "label"
+    split_column: str = "split"  # train, validation or test
+    group_column: str = "group"  # clips of one group stay in one split
+    ignore_columns: tuple[str, ...] = ()
+    classes: tuple[str, ...] | None = None  # only these, in this order; None: all, sorted
+    # Which groups to hold out ...
+    validation_groups: tuple[str, ...] = ()
+    test_groups: tuple[str, ...] = ()
+    # ... or, where neither these nor splits are given: which shares of each class.
+    validation_share: Fraction = 0.2
+    test_share: Fraction = 0.0
+    seed: int = 0
+
+
+DataConfig = Annotated[SyntheticData | JesterData | FolderData, Field(discriminator="name")]
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+class OptimConfig(Section):
+    """Optimiser, schedule and loss."""
+
+    name: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: Annotated[float, Field(gt=0.0)] = 1e-3
+    # polynomial: lr → final_lr with `power`; cosine: linear warm-up, then lr → final_lr;
+    # onecycle: cosine warm-up from lr / 25, cosine to final_lr.
+    schedule: Literal["constant", "polynomial", "cosine", "onecycle"] = "polynomial"
+    final_lr: Annotated[float, Field(ge=0.0)] = 1e-6
+    power: Annotated[float, Field(gt=0.0)] = 0.9
+    warmup: Fraction = 0.0  # share of all steps
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    nesterov: bool = False
+    weight_decay: Annotated[float, Field(ge=0.0)] = 5e-5
+    # Weight decay on matrices and kernels only, not on biases and norms.
+    decay_matrices_only: bool = False
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    clip_norm: Annotated[float, Field(gt=0.0)] | None = None
+    ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+
+    @model_validator(mode="after")
+    def _final_below_peak(self) -> "OptimConfig":
+        if self.schedule != "constant" and self.final_lr > self.lr:
+            raise ValueError(f"final_lr {self.final_lr} is above lr {self.lr}")
+        return self
+
+
+class TrainConfig(Section):
+    """The loop."""
+
+    epochs: PositiveInt = 30
+    batch_size: PositiveInt = 16
+    accumulate: PositiveInt = 1  # batches per optimiser step
+    eval_batch_size: PositiveInt = 32
+    eval_every: PositiveInt = 1  # epochs
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    num_threads: PositiveInt | None = None  # per process; None: the library's default
+    seed: int = 0
+    checkpoint_minutes: Annotated[float, Field(gt=0.0)] = 5.0
+
+
+class Experiment(Section):
+    """Everything that determines a run's result."""
+
+    model: ModelConfig = GestureNetConfig()
+    data: DataConfig
+    optim: OptimConfig = OptimConfig()
+    train: TrainConfig = TrainConfig()
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def load_experiment(
+    cfg: str, data: str = "synthetic", overrides: list[str] | None = None
+) -> Experiment:
+    """The experiment of ``--cfg cfg --data data --set overrides``.
+
+    Args:
+        cfg: a model file, looked up in ``configs/`` when it is no path.
+        data: a data recipe, looked up in ``configs/data/`` when it is no path.
+        overrides: ``section.key=value`` with the value in YAML, e.g. ``optim.lr=0.01``.
+
+    Raises:
+        Gesture3dError: names the key, the file, the value, what is allowed and the closest key.
+    """
+    cfg_path = find_config(cfg, resource("configs"))
+    data_path = find_config(data, resource("configs") / "data")
+    model, recipe = _read_yaml(cfg_path), _read_yaml(data_path)
+    _check_known(recipe, Experiment, "", data_path)
+    tree = _merge(recipe, {"model": model})
+    sources = _sources(recipe, data_path) | _sources({"model": model}, cfg_path)
+    for override in overrides or []:
+        keys, value = _parse_override(override)
+        tree = _merge(tree, _nest(keys, value))
+        sources[".".join(keys)] = f"--set {override}"
+    return validate_experiment(tree, sources)
+
+
+def validate_experiment(tree: dict[str, Any], sources: dict[str, Any] | str) -> Experiment:
+    """A plain tree of settings as an `Experiment`; ``sources`` says where each key was read."""
+    try:
+        return Experiment.model_validate(tree)
+    except ValidationError as error:
+        raise Gesture3dError(_explain(error.errors()[0], tree, sources)) from None
+
+
+def dump_experiment(experiment: Experiment) -> str:
+    """The resolved experiment as YAML text, every field written out."""
+    return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False)
+
+
+def find_config(name: str, folder: Path) -> Path:
+    """``name`` as a path, or as a file of ``folder`` with or without ``.yaml``."""
+    for candidate in (Path(name), folder / name, folder / f"{name}.yaml"):
+        if candidate.is_file():
+            return candidate
+    known = sorted(p.stem for p in folder.glob("*.yaml"))
+    hint = did_you_mean(Path(name).stem, known)
+    raise Gesture3dError(f"no config {name!r}: not a file, and configs/ has {known}.{hint}")
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise Gesture3dError(f"{path}: not valid YAML: {reason}") from None
+    if not isinstance(tree, dict):
+        raise Gesture3dError(f"{path}: expected 'key: value' lines, found {type(tree).__name__}")
+    return tree
+
+
+def _parse_override(text: str) -> tuple[list[str], Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise Gesture3dError(f"--set {text!r}: expected key=value, e.g. optim.lr=0.01")
+    try:
+        return key.strip().split("."), _number(yaml.safe_load(value))
+    except yaml.YAMLError:
+        raise Gesture3dError(f"--set {text!r}: the value is not valid YAML") from None
+
+
+def _number(value: Any) -> Any:
+    """YAML reads 1e-3 as text (it wants 1.0e-3); people write 1e-3 and mean the number."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _nest(keys: list[str], value: Any) -> dict[str, Any]:
+    for key in reversed(keys):
+        value = {key: value}
+    return value
+
+
+def _merge(below: Any, above: Any) -> Any:
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return below | {k: _merge(below[k], v) if k in below else v for k, v in above.items()}
+
+
+def _sources(tree: dict[str, Any], source: Any, prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found[f"{prefix}{key}"] = source
+        if isinstance(value, dict):
+            found |= _sources(value, source, f"{prefix}{key}.")
+    return found
+
+
+def _check_known(tree: dict[str, Any], section: type[Section], prefix: str, source: Any) -> None:
+    unknown = [key for key in tree if key not in section.model_fields]
+    if unknown:
+        raise Gesture3dError(_unknown(prefix + str(unknown[0]), section, source))
+
+
+def _unknown(key: str, section: type[BaseModel], source: Any) -> str:
+    allowed = list(section.model_fields)
+    hint = did_you_mean(key.rsplit(".", 1)[-1], allowed)
+    return f"{source}: unknown key {key!r}.{hint} Allowed here: {', '.join(allowed)}"
+
+
+def _explain(error: dict[str, Any], tree: dict[str, Any], sources: dict[str, Any] | str) -> str:
+    """One pydantic error as one line: file, key, value, what is allowed, the closest known key."""
+    path, section = _locate(error["loc"], tree)
+    key = ".".join(path)
+    source = sources if isinstance(sources, str) else _source_of(path, sources)
+    if error["type"] == "extra_forbidden" and section is not None:
+        return _unknown(key, section, source)
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "missing":
+        return f"{source}: {key!r} is missing"
+    if error["type"] == "union_tag_invalid":
+        key, expected = f"{key}.name", error["ctx"]["expected_tags"].replace("'", "").split(", ")
+        hint = did_you_mean(error["ctx"]["tag"], expected)
+        return f"{source}: {key} = {error['ctx']['tag']!r}: must be one of {expected}.{hint}"
+    if error["type"] == "value_error":
+        return f"{source}: {key}: {message}"
+    hint = ""
+    if error["type"] == "literal_error":
+        options = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        hint = did_you_mean(error["input"], options)
+    return f"{source}: {key} = {error['input']!r}: {message[0].lower()}{message[1:]}.{hint}"
+
+
+def _source_of(path: list[str], sources: dict[str, Any]) -> Any:
+    """Where the key was read: an override of it or below it first, else the nearest file."""
+    key = ".".join(path)
+    overrides = (
+        s for k, s in sources.items() if f"{k}.".startswith(f"{key}.") and "--set" in str(s)
+    )
+    above = (sources.get(".".join(path[:n])) for n in range(len(path), 0, -1))
+    return next(overrides, None) or next(filter(None, above), "the configuration")
+
+
+def _locate(loc: tuple, tree: dict[str, Any]) -> tuple[list[str], type[BaseModel] | None]:
+    """The dotted path of an error without pydantic's union tags, and the section it is in."""
+    path: list[str] = []
+    node: Any = tree
+    section: Any = Experiment
+    for part in loc:
+        if isinstance(node, dict) and part not in node and node.get("name") == part:
+            section = next(
+                (
+                    m
+                    for m in _members(section)
+                    if get_args(m.model_fields["name"].annotation)[0] == part
+                ),
+                section,
+            )
+            continue  # the tag of a discriminated union, not a key
+        path.append(str(part))
+        owner = section
+        node = node.get(part) if isinstance(node, dict) else None
+        if isinstance(owner, type) and part in owner.model_fields and isinstance(node, dict):
+            section = owner.model_fields[part].annotation
+    return path, section if isinstance(section, type) else None
+
+
+def _members(annotation: Any) -> tuple:
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return get_args(annotation) if get_origin(annotation) is not None else (annotation,)

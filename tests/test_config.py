@@ -1,0 +1,91 @@
+import pytest
+import yaml
+
+from gesture3d.config import dump_experiment, load_experiment, validate_experiment
+from gesture3d.errors import Gesture3dError
+from gesture3d.files import resource
+
+MODELS = sorted(p.name for p in resource("configs").glob("*.yaml"))
+RECIPES = sorted(p.stem for p in (resource("configs") / "data").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_goes_with_every_recipe(model: str, recipe: str) -> None:
+    experiment = load_experiment(model, recipe)
+    assert experiment.data.num_frames >= 1
+
+
+def test_shipped_variants_are_those_of_the_paper() -> None:
+    variants = {m: load_experiment(m).model.variants for m in MODELS if "variant" in m}
+    assert variants == {f"variant_{v}.yaml": (v, "a") for v in "abcd"}
+    assert load_experiment("convlstm").model.variants == ("convlstm", "convlstm")
+
+
+def test_jester_recipe_is_the_papers() -> None:
+    e = load_experiment("variant_a", "jester")
+    assert (e.data.num_frames, e.data.size, e.train.batch_size, e.train.epochs) == (16, 112, 16, 30)
+    assert (e.optim.name, e.optim.lr, e.optim.final_lr, e.optim.power) == ("sgd", 1e-3, 1e-6, 0.9)
+    assert (e.optim.momentum, e.optim.weight_decay, e.model.width) == (0.9, 5e-5, 1.0)
+    assert e.model.channel_means == (114, 109, 104)
+    assert e.model.preprocessing == "channel_mean"
+
+
+def test_precedence_recipe_model_override(tmp_path) -> None:
+    model = tmp_path / "mine.yaml"
+    model.write_text("variants: [b, b]\nwidth: 0.5\n")
+    assert load_experiment(str(model)).model.width == 0.5  # the recipe says 0.25
+    e = load_experiment(str(model), "synthetic", ["model.width=0.125", "optim.lr=1e-3"])
+    assert (e.model.width, e.optim.lr, e.model.variants) == (0.125, 1e-3, ("b", "b"))
+
+
+def test_dump_reads_back_the_same() -> None:
+    experiment = load_experiment("variant_c", "jester", ["train.seed=7"])
+    assert validate_experiment(yaml.safe_load(dump_experiment(experiment)), "") == experiment
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("optim.lrr=1", ["--set optim.lrr=1", "'optim.lrr'", "Did you mean 'lr'"]),
+        ("data.augmentation.crop_scal=[1, 1]", ["Did you mean 'crop_scale'", "time_span"]),
+        ("optim.lr=-1", ["optim.lr = -1", "greater than 0"]),
+        ("train.epochs=many", ["train.epochs = 'many'", "integer"]),
+        ("train.epochs=2.5", ["train.epochs = 2.5", "integer"]),
+        ("optim.lr=.nan", ["optim.lr = nan", "finite"]),
+        ("optim.name=adm", ["'adm'", "'sgd'", "Did you mean 'adam'"]),
+        ("model.variants=[a, z]", ["'z'", "'convlstm'", "'d'"]),
+        ("data.name=jestr", ["'jestr'", "Did you mean 'jester'"]),
+        ("optim.final_lr=1", ["--set optim.final_lr=1", "final_lr 1", "above lr"]),
+        ("traim.epochs=3", ["--set traim.epochs=3", "'traim'", "Did you mean 'train'"]),
+        ("train=3", ["train = 3"]),
+        ("train.epochs", ["key=value"]),
+        ("train.epochs=[", ["not valid YAML"]),
+    ],
+)
+def test_a_wrong_override_is_named_in_one_line(override: str, expected: list[str]) -> None:
+    with pytest.raises(Gesture3dError) as caught:
+        load_experiment("variant_a", "synthetic", [override])
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in expected:
+        assert part in message
+
+
+def test_a_wrong_file_is_named(tmp_path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("variant: [a]\n")
+    with pytest.raises(Gesture3dError, match=r"bad\.yaml: unknown key .*Did you mean 'variants'"):
+        load_experiment(str(bad))
+    bad.write_text("variants: [a\n")
+    with pytest.raises(Gesture3dError, match=r"bad\.yaml: not valid YAML"):
+        load_experiment(str(bad))
+    bad.write_text("- a\n")
+    with pytest.raises(Gesture3dError, match=r"bad\.yaml: expected"):
+        load_experiment(str(bad))
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("data: {name: jester, siz: 3}\n")
+    with pytest.raises(Gesture3dError, match=r"recipe\.yaml: unknown key 'data\.siz'.*'size'"):
+        load_experiment("variant_a", str(recipe))
+    with pytest.raises(Gesture3dError, match=r"no config 'varaint_a'.*Did you mean 'variant_a'"):
+        load_experiment("varaint_a")
