@@ -1,0 +1,358 @@
+"""The training loop of every stream.
+
+A run is a sequence of optimiser steps, each addressed by (epoch, step in the epoch). All
+randomness is a function of that address, so a run that continues from its last checkpoint ends
+with the very weights of an uninterrupted one.
+"""
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from gesture3d import checkpoint
+from gesture3d.config import Experiment
+from gesture3d.data import Datasets, make_loader
+from gesture3d.data.batch import Batch, EpochSampler
+from gesture3d.errors import Gesture3dError
+from gesture3d.evaluation.metrics import Metrics, compute_metrics
+from gesture3d.evaluation.predict import Predictions, compute_scores, predict
+from gesture3d.rng import generator
+from gesture3d.training.distributed import Processes
+from gesture3d.training.optim import WeightAverage, build_optimizer, learning_rate
+from gesture3d.training.run_log import RunLog
+
+
+class Interrupted(Exception):
+    """The run was asked to stop and has been saved."""
+
+
+@dataclass
+class Progress:
+    """Where the run is. ``epoch`` and ``step`` (in the epoch) are those of the next step."""
+
+    epoch: int = 0
+    step: int = 0
+    # Sums over the steps of this epoch so far: loss, top-1 and top-5 hits, samples; seconds.
+    sums: list[float] = field(default_factory=lambda: [0.0] * 4)
+    seconds: float = 0.0
+    best_epoch: int = -1
+    history: list[dict[str, Any]] = field(default_factory=list)  # one row a finished epoch
+
+
+class Trainer:
+    """Network, optimiser and position of one run, in one process of perhaps several."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        model: nn.Module,
+        datasets: Datasets,
+        processes: Processes,
+        log: RunLog,
+    ) -> None:
+        self.experiment, self.datasets, self.processes, self.log = (
+            experiment,
+            datasets,
+            processes,
+            log,
+        )
+        config = experiment.train
+        self.model = model.to(processes.device)
+        self.optimizer = build_optimizer(self.model, experiment.optim)
+        decay = experiment.optim.ema_decay
+        self.average = WeightAverage(self.model, decay) if decay else None
+        self.network = self._parallel(self.model)
+        if config.compile:
+            self.network = torch.compile(self.network)
+        self.progress = Progress()
+        self.train_sampler = self._sampler(datasets.train, config.batch_size, training=True)
+        self.train_loader = self._loader(datasets.train, self.train_sampler)
+        self.validation_loader = self._loader(
+            datasets.validation,
+            self._sampler(datasets.validation, config.eval_batch_size, training=False),
+        )
+        self.steps_per_epoch = -(-len(self.train_sampler) // config.accumulate)
+        self.total_steps = config.epochs * self.steps_per_epoch
+        self._stop = False
+        self._saved_at = time.monotonic()
+
+    # --- the run --------------------------------------------------------------------------------
+
+    def run(self) -> Progress:
+        """Train from the current position to the end.
+
+        Raises:
+            Interrupted: SIGINT or SIGTERM arrived; ``last.ckpt`` holds the position.
+            Gesture3dError: the loss is no longer finite.
+        """
+        with self._stop_on_signals():
+            while self.progress.epoch < self.experiment.train.epochs:
+                self._train_epoch()
+                self._finish_epoch()
+        return self.progress
+
+    def _train_epoch(self) -> None:
+        progress, accumulate = self.progress, self.experiment.train.accumulate
+        self.model.train()
+        self.train_sampler.set_position(progress.epoch, progress.step * accumulate)
+        sums = torch.tensor(progress.sums, dtype=torch.float64, device=self.processes.device)
+        remaining = self.steps_per_epoch - progress.step
+        batches = iter(self.train_loader)
+        started = time.monotonic() - progress.seconds
+        with self.log.bar(progress.epoch, progress.step, self.steps_per_epoch) as bar:
+            for _ in range(remaining):
+                step_batches = [b for _, b in zip(range(accumulate), batches, strict=False)]
+                self._step(step_batches, sums)
+                progress.step += 1
+                if bar.update():  # about once a second: the only time the loop waits for a device
+                    self._check_finite(sums)
+                    bar.show(sums.tolist())
+                self._after_step(sums, time.monotonic() - started)
+        progress.seconds = time.monotonic() - started
+        progress.sums = self.processes.sum(sums).tolist()
+        self._check_finite(sums)
+
+    def _step(self, batches: list[Batch], sums: Tensor) -> None:
+        """One optimiser step on one or more (accumulated) batches; adds to the epoch's sums."""
+        progress, optim = self.progress, self.experiment.optim
+        step = progress.epoch * self.steps_per_epoch + progress.step
+        address = generator(self.experiment.train.seed, "step", step, self.processes.rank)
+        torch.manual_seed(int(address.integers(2**62)))  # dropout
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(optim, step, self.total_steps)
+        total = sum(len(batch.keys) for batch in batches)
+        for number, batch in enumerate(batches):
+            batch = batch.to(self.processes.device)
+            last = number == len(batches) - 1
+            with contextlib.nullcontext() if last else self._no_sync():
+                scores = compute_scores(
+                    self.network, batch.inputs, batch.lengths, self.experiment.train.precision
+                )
+                loss = F.cross_entropy(scores, batch.labels, label_smoothing=optim.label_smoothing)
+                (loss * (len(batch.keys) / total)).backward()
+            _add_sums(sums, loss.detach(), scores.detach(), batch.labels)
+        if optim.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average:
+            self.average.update(self.model, step)
+
+    def _after_step(self, sums: Tensor, seconds: float) -> None:
+        """Save now and then, and when asked to stop (then in all processes together)."""
+        minutes = self.experiment.train.checkpoint_minutes
+        due = time.monotonic() - self._saved_at >= 60 * minutes
+        alone = self.processes.world_size == 1
+        # With several processes all must agree, which costs a message: ask every 16th step.
+        if not alone:
+            if self.progress.step % 16:
+                return
+            due, self._stop = self.processes.any(due), self.processes.any(self._stop)
+        if due or self._stop:
+            self.progress.sums = self.processes.sum(sums.clone()).tolist()
+            self.progress.seconds = seconds
+            self.save_last()
+            if not alone:  # the sums of all processes now live in the main one
+                self.progress.sums = sums.tolist()
+        if self._stop:
+            raise Interrupted
+
+    def _finish_epoch(self) -> None:
+        progress, config = self.progress, self.experiment.train
+        final = progress.epoch == config.epochs - 1
+        row = self._training_row()
+        metrics = None
+        if final or (progress.epoch + 1) % config.eval_every == 0:
+            _, metrics = self.evaluate()
+            row |= {f"validation_{name}": value for name, value in metrics.scalars().items()}
+        progress.history.append(row)
+        if metrics and self._is_best(row):
+            progress.best_epoch = progress.epoch
+            self.save_best(metrics)
+        progress.epoch, progress.step = progress.epoch + 1, 0
+        progress.sums, progress.seconds = [0.0] * 4, 0.0
+        self.log.epoch(progress.history, metrics)
+        self.save_last()
+
+    def _training_row(self) -> dict[str, Any]:
+        loss, top1, top5, count = self.progress.sums
+        count = max(count, 1.0)
+        step = (self.progress.epoch + 1) * self.steps_per_epoch - 1
+        return {
+            "epoch": self.progress.epoch,
+            "learning_rate": learning_rate(self.experiment.optim, step, self.total_steps),
+            "train_loss": loss / count,
+            "train_top1": top1 / count,
+            "train_top5": top5 / count,
+            "clips_per_second": count / max(self.progress.seconds, 1e-9),
+            "seconds": self.progress.seconds,
+        }
+
+    def _is_best(self, row: dict[str, Any]) -> bool:
+        """Best on validation: highest top-1, then lowest loss."""
+
+        def quality(row: dict[str, Any]) -> tuple[float, float]:
+            return row["validation_top1"], -row["validation_loss"]
+
+        best = self.progress.best_epoch
+        return best < 0 or quality(row) > quality(self.progress.history[best])
+
+    # --- evaluation -----------------------------------------------------------------------------
+
+    def evaluate(self) -> tuple[Predictions, Metrics]:
+        """Predictions and metrics on the validation split, over all processes."""
+        model = self.average.model if self.average else self.model
+        self.processes.share_buffers(model)
+        predictions = predict(
+            model,
+            self.validation_loader,
+            self.processes.device,
+            self.experiment.train.precision,
+            self.processes,
+        )
+        return predictions, compute_metrics(predictions)
+
+    def whole_validation(self) -> Any:
+        """Batches of the whole validation split, for one process alone."""
+        size = self.experiment.train.eval_batch_size
+        dataset = self.datasets.validation
+        sampler = EpochSampler(num_samples=len(dataset), batch_size=size, seed=0, shuffle=False)
+        return self._loader(dataset, sampler)
+
+    # --- checkpoints ----------------------------------------------------------------------------
+
+    def save_best(self, metrics: Metrics) -> None:
+        """Weights and what is needed to use them."""
+        if self.processes.is_main:
+            model = self.average.model if self.average else self.model
+            scores = {"validation": metrics.scalars(), "epoch": self.progress.epoch}
+            checkpoint.save(self.log.best_path, model.state_dict(), self._describe(metrics=scores))
+
+    def save_last(self) -> None:
+        """Everything needed to continue exactly here."""
+        self._saved_at = time.monotonic()
+        if not self.processes.is_main:
+            return
+        tensors = {f"model.{name}": t for name, t in self.model.state_dict().items()}
+        if self.average:
+            tensors |= {f"ema.{n}": t for n, t in self.average.model.state_dict().items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {
+                f"optim.{index}.{name}": torch.as_tensor(value)
+                for name, value in state.items()
+                if value is not None
+            }
+        checkpoint.save(self.log.last_path, tensors, self._describe(progress=asdict(self.progress)))
+
+    def resume(self, path: Path) -> None:
+        """Continue from a ``last.ckpt`` of this very experiment and data.
+
+        Raises:
+            Gesture3dError: the data has changed since, or the file does not fit.
+        """
+        tensors, description = checkpoint.load(path)
+        if description.data_fingerprint != self.datasets.fingerprint:
+            raise Gesture3dError(
+                f"{path}: the data set has changed since this run began (its samples or labels "
+                "differ); start a new run"
+            )
+        checkpoint.load_weights(self.model, _with_prefix(tensors, "model."), path)
+        if self.average:
+            checkpoint.load_weights(self.average.model, _with_prefix(tensors, "ema."), path)
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _with_prefix(tensors, "optim.").items():
+            index, key = name.split(".", 1)
+            state.setdefault(int(index), {})[key] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self.progress = Progress(**description.progress)
+        if not self.processes.is_main:  # the sums so far are the main process's
+            self.progress.sums = [0.0] * 4
+
+    def _describe(self, **fields: Any) -> checkpoint.Description:
+        return checkpoint.Description(
+            experiment=self.experiment.model_dump(mode="json"),
+            class_names=list(self.datasets.class_names),
+            data_fingerprint=self.datasets.fingerprint,
+            **fields,
+        )
+
+    # --- set-up ---------------------------------------------------------------------------------
+
+    def _sampler(self, dataset: Any, batch_size: int, *, training: bool) -> EpochSampler:
+        world = self.processes.world_size
+        if training and batch_size % world:
+            raise Gesture3dError(
+                f"train.batch_size {batch_size} is the total over all processes; it must be a "
+                f"multiple of their number, {world}"
+            )
+        return EpochSampler(
+            num_samples=len(dataset),
+            batch_size=batch_size // world if training else batch_size,
+            seed=self.experiment.train.seed,
+            shuffle=training,
+            rank=self.processes.rank,
+            world_size=world,
+            drop_last=training,
+        )
+
+    def _loader(self, dataset: Any, sampler: EpochSampler) -> Any:
+        return make_loader(
+            dataset,
+            sampler,
+            num_workers=self.experiment.data.num_workers,
+            pin_memory=self.processes.device.type == "cuda",
+        )
+
+    def _parallel(self, model: nn.Module) -> nn.Module:
+        if self.processes.world_size == 1:
+            return model
+        return DistributedDataParallel(model)
+
+    def _no_sync(self) -> contextlib.AbstractContextManager:
+        no_sync = getattr(self.network, "no_sync", None)
+        return no_sync() if no_sync else contextlib.nullcontext()
+
+    def _check_finite(self, sums: Tensor) -> None:
+        if not torch.isfinite(sums[0]):
+            raise Gesture3dError(
+                f"the training loss became {sums[0].item()} in epoch {self.progress.epoch + 1}; "
+                f"try a smaller optim.lr (now {self.experiment.optim.lr}) or optim.clip_norm=1"
+            )
+
+    @contextlib.contextmanager
+    def _stop_on_signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM let the current step finish; a second one stops at once."""
+        before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+
+        def handler(number: int, _frame: object) -> None:
+            self._stop = True
+            signal.signal(number, before[number])
+
+        for number in before:
+            signal.signal(number, handler)
+        try:
+            yield
+        finally:
+            for number, old in before.items():
+                signal.signal(number, old)
+
+
+def _add_sums(sums: Tensor, loss: Tensor, scores: Tensor, labels: Tensor) -> None:
+    """Add loss, top-1 hits, top-5 hits and sample count, without waiting for the device."""
+    count = len(labels)
+    top = scores.topk(min(5, scores.shape[1]), dim=1).indices == labels[:, None]
+    sums += torch.stack([loss.double() * count, top[:, 0].sum(), top.sum(), sums.new_tensor(count)])
+
+
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

@@ -1,0 +1,142 @@
+"""One run from its description to its report: what ``tools/train.py`` calls."""
+
+from pathlib import Path
+
+import torch
+
+from gesture3d import checkpoint
+from gesture3d.config import Experiment, dump_experiment
+from gesture3d.data import Datasets, build_datasets
+from gesture3d.data.batch import collate
+from gesture3d.errors import Gesture3dError
+from gesture3d.evaluation.metrics import compute_metrics
+from gesture3d.evaluation.order import ORDERS, reordered
+from gesture3d.evaluation.predict import predict
+from gesture3d.files import write_text
+from gesture3d.models import build_model
+from gesture3d.training.distributed import Processes, processes
+from gesture3d.training.loop import Trainer
+from gesture3d.training.report import write_report
+from gesture3d.training.run_log import RunLog
+
+
+def train(
+    experiment: Experiment,
+    folder: Path,
+    *,
+    init: Path | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Train, and leave checkpoints, logs and a report in ``folder``.
+
+    Args:
+        init: weights to start from (fine-tuning).
+        resume: continue from ``folder/last.ckpt``.
+
+    Returns:
+        The path of the best weights.
+
+    Raises:
+        Gesture3dError: anything a user can cause, before anything is written where possible.
+        Interrupted: stopped by a signal, saved.
+    """
+    config = experiment.train
+    if config.num_threads is not None:
+        torch.set_num_threads(config.num_threads)
+    with processes(config.device) as here:
+        datasets = _datasets(experiment, here, progress)
+        torch.manual_seed(config.seed)
+        model = build_model(experiment.model, len(datasets.class_names))
+        started = checkpoint.initialise_from(model, experiment, init) if init else "from scratch"
+        log = RunLog(folder, is_main=here.is_main, num_epochs=config.epochs, progress=progress)
+        trainer = Trainer(experiment, model, datasets, here, log)
+        if resume:
+            trainer.resume(log.last_path)
+            started = f"resumed at epoch {trainer.progress.epoch + 1}, step {trainer.progress.step}"
+        elif here.is_main:
+            write_text(folder / "experiment.yaml", dump_experiment(experiment))
+        parameters = sum(p.numel() for p in model.parameters())
+        log.say(
+            f"{folder}: {len(datasets.train)} training and {len(datasets.validation)} validation "
+            f"samples, {len(datasets.class_names)} classes, {parameters / 1e6:.2f} M parameters, "
+            f"{here.device.type}; {started}"
+        )
+        try:
+            _log_inputs(log, datasets)
+            trainer.run()
+            if here.is_main:
+                _close(trainer)
+        finally:
+            log.close()
+    return log.best_path
+
+
+def free_folder(runs: Path, name: str) -> Path:
+    """``runs/name``, or with ``-2``, ``-3`` … where that is taken."""
+    number = 1
+    while (folder := runs / (name if number == 1 else f"{name}-{number}")).exists():
+        number += 1
+    return folder
+
+
+def resumable(folder: Path) -> Experiment:
+    """The experiment of an interrupted run.
+
+    Raises:
+        Gesture3dError: there is nothing to resume.
+    """
+    path = folder / "last.ckpt"
+    if not path.is_file():
+        known = sorted(str(p.parent) for p in folder.parent.glob("*/last.ckpt"))
+        found = f"; resumable here: {', '.join(known)}" if known else ""
+        raise Gesture3dError(f"{folder}: nothing to resume, no last.ckpt there{found}")
+    return checkpoint.load(path)[1].validated_experiment(path)
+
+
+def _datasets(experiment: Experiment, here: Processes, progress: bool) -> Datasets:
+    """The main process prepares the data (renders, caches), then the others open it."""
+    built = None
+    for turn in range(2):
+        if here.is_main == (turn == 0):
+            show = here.is_main and progress
+            built = build_datasets(experiment.data, experiment.train.seed, progress=show)
+        here.gather(None)
+    return built
+
+
+def _log_inputs(log: RunLog, datasets: Datasets, count: int = 8) -> None:
+    """A few training clips as the network gets them."""
+    chosen = range(0, len(datasets.train), max(len(datasets.train) // count, 1))[:count]
+    samples = [datasets.train[index] for index in chosen]
+    if samples[0].inputs.ndim == 4:
+        titles = [f"{s.key}: {datasets.class_names[s.label]}" for s in samples]
+        log.inputs(collate(samples).inputs.numpy(), titles)
+
+
+def _close(trainer: Trainer) -> None:
+    """Evaluate the best weights once more, test whether time matters, write the report."""
+    log, progress = trainer.log, trainer.progress
+    model, _ = checkpoint.load_model(log.best_path)
+    model.to(trainer.processes.device)
+    precision = trainer.experiment.train.precision
+    results = {}
+    for order in ORDERS:
+        batches = reordered(trainer.whole_validation(), order)
+        predictions = predict(model, batches, trainer.processes.device, precision)
+        results[order] = compute_metrics(predictions)
+    metrics = results[ORDERS[0]]
+    order_top1 = {order: m.top1 for order, m in results.items()}
+    report = write_report(
+        log,
+        trainer.experiment,
+        trainer.datasets.class_names,
+        progress.history,
+        progress.best_epoch,
+        metrics,
+        order_top1,
+    )
+    shown = ", ".join(f"{order} {top1:.1%}" for order, top1 in order_top1.items())
+    log.say(f"best epoch {progress.best_epoch + 1}; validation top-1: {shown}")
+    log.say(f"report: {report}")
+    log.say(f"use it: python tools/classify.py CLIP --weights {log.best_path}")

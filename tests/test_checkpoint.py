@@ -1,0 +1,138 @@
+import json
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from gesture3d import checkpoint
+from gesture3d.config import load_experiment
+from gesture3d.errors import Gesture3dError
+from gesture3d.models import build_model
+
+SMALL = ["model.width=0.03125", "data.size=24"]
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A small untrained network, saved: (model, path)."""
+    experiment = load_experiment("variant_a", "synthetic", SMALL)
+    torch.manual_seed(0)
+    model = build_model(experiment.model, 4)
+    description = checkpoint.Description(
+        experiment=experiment.model_dump(mode="json"),
+        class_names=list("wxyz"),
+        data_fingerprint={"train": "1"},
+        metrics={"top1": 0.5},
+    )
+    path = tmp_path / "weights.safetensors"
+    checkpoint.save(path, model.state_dict(), description)
+    return model, path
+
+
+def test_round_trip(saved) -> None:
+    model, path = saved
+    loaded, description = checkpoint.load_model(path)
+    assert description.class_names == list("wxyz")
+    assert description.metrics == {"top1": 0.5}
+    assert {"gesture3d", "torch", "python"} <= description.versions.keys()
+    clips = torch.randint(0, 256, (2, 16, 3, 24, 24), dtype=torch.uint8)
+    assert torch.equal(loaded(clips), model.eval()(clips))
+
+
+def test_failed_save_leaves_the_old_file(saved, monkeypatch) -> None:
+    model, path = saved
+    before = path.read_bytes()
+
+    def full_disk(*args, **kwargs):
+        args[1].write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.save(path, model.state_dict(), checkpoint.Description({}, [], {}))
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_broken_files_are_refused_in_one_line(saved, tmp_path) -> None:
+    _, path = saved
+    half = tmp_path / "half.safetensors"
+    half.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"a": torch.zeros(2)}, foreign)
+    odd = tmp_path / "odd.safetensors"
+    metadata = {"format": checkpoint.FORMAT, "description": json.dumps({"colour": 1})}
+    save_file({"a": torch.zeros(2)}, odd, metadata=metadata)
+    missing = tmp_path / "missing.safetensors"
+    expected = {
+        half: "not a readable safetensors file",
+        foreign: "not a gesture3d checkpoint",
+        odd: "description is broken",
+        missing: "no such checkpoint",
+    }
+    for file, reason in expected.items():
+        with pytest.raises(Gesture3dError, match=reason) as caught:
+            checkpoint.load(file)
+        assert str(file) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+class Explosive:
+    exploded = False
+
+    def __reduce__(self):
+        return (setattr, (Explosive, "exploded", True))
+
+
+def test_a_pickle_is_never_opened(tmp_path) -> None:
+    path = tmp_path / "evil.ckpt"
+    path.write_bytes(pickle.dumps(Explosive()))
+    with pytest.raises(Gesture3dError, match="not a readable safetensors file"):
+        checkpoint.load(path)
+    torch.save({"model": Explosive()}, path)
+    with pytest.raises(Gesture3dError, match="not a readable safetensors file"):
+        checkpoint.load(path)
+    assert not Explosive.exploded
+
+
+def test_initialise_replaces_only_a_head_of_another_size(saved) -> None:
+    model, path = saved
+    experiment = load_experiment("variant_a", "synthetic", SMALL)
+    other = build_model(experiment.model, 7)
+    head = other.classifier.weight.clone()
+    said = checkpoint.initialise_from(other, experiment, path)
+    assert "head for 4 classes was replaced" in said
+    assert torch.equal(other.classifier.weight, head)
+    for name, value in model.state_dict().items():
+        if not name.startswith("classifier."):
+            assert torch.equal(other.state_dict()[name], value), name
+    same = build_model(experiment.model, 4)
+    assert "head" not in checkpoint.initialise_from(same, experiment, path)
+    assert torch.equal(same.classifier.weight, model.classifier.weight)
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("model.variants=[b, a]", "model.variants: ('a', 'a') there, ('b', 'a') here"),
+        ("model.width=0.25", "model.width: 0.03125 there, 0.25 here"),
+        ("model.preprocessing=channel_mean", "model.preprocessing: clip_mean there"),
+    ],
+)
+def test_initialise_refuses_another_network(saved, override, named) -> None:
+    experiment = load_experiment("variant_a", "synthetic", [*SMALL, override])
+    with pytest.raises(Gesture3dError, match="cannot start from") as caught:
+        checkpoint.initialise_from(build_model(experiment.model, 4), experiment, saved[1])
+    assert named in str(caught.value)
+
+
+def test_weights_of_another_network_are_refused_by_name(saved) -> None:
+    model, path = saved
+    weights = dict(checkpoint.load(path)[0])
+    weights["stranger"] = weights.pop("classifier.bias")
+    weights["classifier.weight"] = torch.zeros(9, 9)
+    with pytest.raises(Gesture3dError) as caught:
+        checkpoint.load_weights(model, weights, path)
+    for part in ("stranger: unknown", "classifier.bias: missing", "shape [9, 9] in the file"):
+        assert part in str(caught.value)

@@ -1,0 +1,59 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from gesture3d.config import OptimConfig
+from gesture3d.training.optim import WeightAverage, build_optimizer, learning_rate
+
+
+def test_polynomial_schedule_is_the_papers() -> None:
+    config = OptimConfig(name="sgd", lr=1e-3, final_lr=1e-6, power=0.9, schedule="polynomial")
+    assert learning_rate(config, 0, 100) == pytest.approx(1e-3)
+    assert learning_rate(config, 50, 100) == pytest.approx((1e-3 - 1e-6) * 0.5**0.9 + 1e-6)
+    assert learning_rate(config, 99, 100) == pytest.approx((1e-3 - 1e-6) * 0.01**0.9 + 1e-6)
+
+
+def test_onecycle_rises_from_a_25th_to_the_peak_and_falls_to_the_end() -> None:
+    config = OptimConfig(lr=1.0, final_lr=0.01, warmup=0.3, schedule="onecycle")
+    rates = [learning_rate(config, step, 1000) for step in range(1000)]
+    assert rates[0] == pytest.approx(1 / 25)
+    assert max(rates) == rates[300] == pytest.approx(1.0)
+    assert rates[:301] == sorted(rates[:301])
+    assert rates[300:] == sorted(rates[300:], reverse=True)
+    assert rates[-1] == pytest.approx(0.01)
+    assert rates[650] == pytest.approx(0.01 + 0.99 * (1 + math.cos(math.pi * 350 / 699)) / 2)
+
+
+def test_cosine_without_warmup_starts_at_the_peak() -> None:
+    config = OptimConfig(lr=1.0, final_lr=0.0, schedule="cosine")
+    assert learning_rate(config, 0, 10) == pytest.approx(1.0)
+    assert learning_rate(config, 9, 10) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_weight_decay_can_spare_biases_and_norms(name: str) -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    config = OptimConfig(name=name, weight_decay=0.1, decay_matrices_only=True)
+    groups = build_optimizer(model, config).param_groups
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    assert {n: decay[id(p)] for n, p in model.named_parameters()} == {
+        "0.weight": 0.1,
+        "0.bias": 0.0,
+        "1.weight": 0.0,
+        "1.bias": 0.0,
+    }
+
+
+def test_weight_average_follows_its_definition() -> None:
+    model = nn.Linear(2, 2)
+    average = WeightAverage(model, decay=0.5)
+    expected = model.weight.detach().clone()
+    for step in range(20):
+        with torch.no_grad():
+            model.weight.add_(1.0)
+        average.update(model, step)
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * model.weight.detach()
+    torch.testing.assert_close(average.model.weight, expected)

@@ -1,0 +1,214 @@
+"""Runs on small real video files: what they leave behind, and that nothing disturbs them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gesture3d import checkpoint
+from gesture3d.config import load_experiment
+from gesture3d.errors import Gesture3dError
+from gesture3d.files import PACKAGE
+from gesture3d.training.run import train
+from tests.clips import square_folder, tiny_settings
+
+REPOSITORY = PACKAGE.parent
+TRAIN = REPOSITORY / "tools" / "train.py"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return square_folder(tmp_path_factory.mktemp("squares"))
+
+
+def command(folder: Path, runs: Path, *overrides: str, data: str = "folder") -> list[str]:
+    settings = [*tiny_settings(folder), *overrides]
+    start = [sys.executable, str(TRAIN), "--cfg", "variant_a", "--data", data]
+    return [*start, "--runs", str(runs), "--name", "run", "--set", *settings]
+
+
+def run(arguments: list[str], **kwargs) -> subprocess.CompletedProcess:
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=120, **kwargs)
+
+
+def tensors_of(path: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.load(path)[0]
+
+
+def assert_same_tensors(one: Path, other: Path) -> None:
+    first, second = tensors_of(one), tensors_of(other)
+    assert first.keys() == second.keys()
+    different = [name for name in first if not torch.equal(first[name], second[name])]
+    assert not different
+
+
+@pytest.fixture(scope="module")
+def whole(folder, tmp_path_factory) -> Path:
+    """An uninterrupted run of 3 epochs of 4 steps."""
+    runs = tmp_path_factory.mktemp("runs")
+    done = run(command(folder, runs))
+    assert done.returncode == 0, done.stderr
+    return runs / "run"
+
+
+def test_a_run_leaves_everything_behind(whole: Path) -> None:
+    names = {p.name for p in whole.iterdir()}
+    assert {"experiment.yaml", "last.ckpt", "best.safetensors", "metrics.jsonl"} <= names
+    assert {"report.md", "curves.png", "confusion.png", "tensorboard"} <= names
+    rows = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    expected = {"train_loss", "train_top1", "train_top5", "clips_per_second", "learning_rate"}
+    assert expected | {"validation_loss", "validation_top1", "validation_top5"} <= rows[0].keys()
+    report = (whole / "report.md").read_text()
+    assert "shuffled frames" in report
+    assert "one frame repeated" in report
+    _, description = checkpoint.load_model(whole / "best.safetensors")
+    assert description.class_names == ["down", "left", "right", "up"]
+    best = max(row["validation_top1"] for row in rows)
+    assert description.metrics["validation"]["top1"] == pytest.approx(best)
+
+
+def test_it_learns(tmp_path) -> None:
+    """Four directions of motion, 28 training clips: far above chance."""
+    clips = square_folder(tmp_path / "clips", clips_per_class=10)
+    settings = [*tiny_settings(clips), "train.epochs=30", "optim.lr=0.01"]
+    experiment = load_experiment("variant_a", "folder", settings)
+    train(experiment, tmp_path / "run", progress=False)
+    metrics = checkpoint.load(tmp_path / "run" / "best.safetensors")[1].metrics
+    assert metrics["validation"]["top1"] > 0.7
+
+
+def test_killed_and_resumed_is_bit_identical(folder, whole, tmp_path) -> None:
+    """SIGKILL at several points, each time resumed: the weights of an uninterrupted run."""
+    saves_each_step = "train.checkpoint_minutes=1e-6"
+    arguments = command(folder, tmp_path, saves_each_step)
+    last = tmp_path / "run" / "last.ckpt"
+    for target in (2, 7, 10):
+        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        while process.poll() is None and _steps_done(last) < target:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert process.returncode == -signal.SIGKILL, process.stderr.read().decode()
+        arguments = [sys.executable, str(TRAIN), "--resume", str(tmp_path / "run")]
+    done = run(arguments)
+    assert done.returncode == 0, done.stderr
+    assert "resumed at epoch" in done.stdout
+    assert_same_tensors(tmp_path / "run" / "last.ckpt", whole / "last.ckpt")
+    assert_same_tensors(tmp_path / "run" / "best.safetensors", whole / "best.safetensors")
+    ours, theirs = (_without_times(p / "metrics.jsonl") for p in (tmp_path / "run", whole))
+    assert ours == theirs
+
+
+def _steps_done(last: Path) -> int:
+    if not last.exists():
+        return 0
+    progress = checkpoint.load(last)[1].progress
+    return progress["epoch"] * 4 + progress["step"]
+
+
+def _without_times(path: Path) -> list[dict]:
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{k: v for k, v in r.items() if k not in ("seconds", "clips_per_second")} for r in rows]
+
+
+def test_ctrl_c_saves_and_says_how_to_resume(folder, tmp_path) -> None:
+    arguments = command(folder, tmp_path, "train.epochs=2000")
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    last = tmp_path / "run" / "last.ckpt"
+    while process.poll() is None and not last.exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert f"--resume {tmp_path / 'run'}" in out
+    assert "Traceback" not in err
+    assert checkpoint.load(last)[1].progress["epoch"] >= 1
+
+
+def test_two_processes_report_the_metrics_of_one(folder, tmp_path) -> None:
+    """Under torchrun, validation covers every sample once and equals a single process's."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    arguments = command(folder, tmp_path, "train.epochs=1", "train.eval_batch_size=3")[1:]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = run([*torchrun, "--nproc-per-node=2", *arguments], env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("epoch   1/1") == 1  # the main process alone speaks
+    row = json.loads((tmp_path / "run" / "metrics.jsonl").read_text())
+
+    from gesture3d.data import build_datasets, make_loader
+    from gesture3d.data.batch import EpochSampler
+    from gesture3d.evaluation.metrics import compute_metrics
+    from gesture3d.evaluation.predict import predict
+
+    model, description = checkpoint.load_model(tmp_path / "run" / "best.safetensors")
+    experiment = description.validated_experiment("best")
+    validation = build_datasets(experiment.data, experiment.train.seed, progress=False).validation
+    sampler = EpochSampler(num_samples=len(validation), batch_size=8, seed=0, shuffle=False)
+    loader = make_loader(validation, sampler)
+    predictions = predict(model, loader, torch.device("cpu"))
+    assert predictions.keys == sorted(validation.keys)
+    metrics = compute_metrics(predictions)
+    assert row["validation_loss"] == pytest.approx(metrics.loss, rel=1e-5)
+    assert row["validation_top1"] == pytest.approx(metrics.top1)
+
+
+def test_fine_tuning_starts_from_the_given_weights(folder, whole, tmp_path) -> None:
+    settings = [*tiny_settings(folder), "train.epochs=1", "optim.lr=1e-12", "optim.weight_decay=0"]
+    experiment = load_experiment("variant_a", "folder", settings)
+    train(experiment, tmp_path / "run", init=whole / "best.safetensors", progress=False)
+    before = tensors_of(whole / "best.safetensors")["classifier.weight"]
+    after = tensors_of(tmp_path / "run" / "best.safetensors")["classifier.weight"]
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-6)
+
+
+def test_a_diverged_run_ends_in_one_line(folder, tmp_path) -> None:
+    settings = [*tiny_settings(folder), "optim.lr=1e38", "optim.name=sgd", "train.epochs=3"]
+    experiment = load_experiment("variant_a", "folder", settings)
+    with pytest.raises(Gesture3dError, match=r"try a smaller optim\.lr"):
+        train(experiment, tmp_path / "run", progress=False)
+
+
+def test_changed_data_is_not_resumed(folder, whole, tmp_path) -> None:
+    other = square_folder(tmp_path / "other", clips_per_class=7)
+    experiment = load_experiment("variant_a", "folder", tiny_settings(other))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "last.ckpt").write_bytes((whole / "last.ckpt").read_bytes())
+    with pytest.raises(Gesture3dError, match="data set has changed"):
+        train(experiment, tmp_path / "run", resume=True, progress=False)
+
+
+def test_bad_input_ends_in_one_line_and_writes_nothing(folder, tmp_path) -> None:
+    cases = {
+        "no config 'varaint_a'": ["--cfg", "varaint_a"],
+        "nothing to resume": ["--resume", str(tmp_path / "nowhere")],
+        "unknown key 'optim.lrr'": ["--cfg", "variant_a", "--set", "optim.lrr=1"],
+        "jester": ["--cfg", "variant_a", "--data", "jester", "--set", f"data.root={tmp_path}/no"],
+        "no such checkpoint": [
+            *command(folder, tmp_path / "runs")[2:],
+            *("--init", str(tmp_path / "no.safetensors")),
+        ],
+    }
+    for expected, arguments in cases.items():
+        done = run([sys.executable, str(TRAIN), *arguments], cwd=tmp_path)
+        assert done.returncode not in (0, 1), expected
+        assert "Traceback" not in done.stderr
+        assert expected in done.stderr.splitlines()[-1]
+    assert not list(tmp_path.rglob("*.ckpt"))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_epoch_sums_count_loss_hits_and_samples() -> None:
+    from gesture3d.training.loop import _add_sums
+
+    sums = torch.zeros(4, dtype=torch.float64)
+    scores = torch.tensor([[2.0, 1, 0, -1, -2, -3], [0.0, 1, 2, 3, 4, 5]])
+    _add_sums(sums, torch.tensor(0.5), scores, torch.tensor([0, 0]))
+    np.testing.assert_allclose(sums, [1.0, 1, 1, 2])

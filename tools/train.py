@@ -1,0 +1,60 @@
+"""Train a network: tools/train.py --cfg variant_a.yaml [--data synthetic] [--set key=value …]."""
+
+import argparse
+from pathlib import Path
+
+from gesture3d.errors import Gesture3dError, run_command_line
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cfg", help="model: a file, or a name in configs/ (variant_a.yaml)")
+    parser.add_argument(
+        "--data", help="data set and recipe: a file, or a name in configs/data/ (synthetic)"
+    )
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change any setting, e.g. optim.lr=0.01 train.epochs=3",
+    )
+    parser.add_argument("--name", help="the run's name (default: model-data)")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where runs are kept")
+    parser.add_argument("--init", type=Path, help="fine-tune from these weights")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="continue runs/NAME")
+    args = parser.parse_args(argv)
+    if args.resume and (args.cfg or args.data or args.set or args.name or args.init):
+        parser.error("--resume takes everything from the run; give no other option")
+    if not args.resume and not args.cfg:
+        parser.error("give --cfg (a model, e.g. --cfg variant_a.yaml) or --resume RUN")
+    return args
+
+
+def main() -> int:
+    args = parse_args()
+    from gesture3d.config import load_experiment
+    from gesture3d.training.loop import Interrupted
+    from gesture3d.training.run import free_folder, resumable, train
+
+    if args.resume:
+        folder, experiment = args.resume, resumable(args.resume)
+    else:
+        data = args.data or "synthetic"
+        experiment = load_experiment(args.cfg, data, args.set)
+        folder = free_folder(args.runs, args.name or f"{Path(args.cfg).stem}-{Path(data).stem}")
+        if args.name and folder.name != args.name:
+            raise Gesture3dError(
+                f"{args.runs / args.name} exists; choose another --name, or --resume it"
+            )
+    try:
+        train(experiment, folder, init=args.init, resume=bool(args.resume))
+    except Interrupted:
+        print(f"stopped and saved; continue: python tools/train.py --resume {folder}")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    run_command_line(main)
