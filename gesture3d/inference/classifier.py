@@ -1,0 +1,154 @@
+"""Offline classification: paths of clips in, ranked classes out."""
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gesture3d import checkpoint
+from gesture3d.data.clips import load_clip
+from gesture3d.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from gesture3d.errors import Gesture3dError
+from gesture3d.evaluation.predict import compute_scores
+from gesture3d.files import resource
+
+DEFAULT_WEIGHTS = "variant_a-synthetic.safetensors"
+
+
+@dataclass(frozen=True)
+class RankedClass:
+    """A class and its probability (0..1)."""
+
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one clip: classes from most to least probable, or an error.
+
+    ``seconds`` is the time to decode it and its share of its batch's time in the network.
+    """
+
+    path: Path
+    classes: list[RankedClass]
+    seconds: float
+    error: str | None = None
+
+
+class Classifier:
+    """A trained network, ready for clips.
+
+    ``Classifier()("clip.mp4")`` returns all classes, most probable first. A path is a video file
+    or a folder of frames. Decoding, sampling and preprocessing are those the network was
+    evaluated with, read from its checkpoint.
+
+    Args:
+        weights: a checkpoint; by default the one that comes with gesture3d: variant (a) for the 27
+            classes of Jester, trained on generated clips.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        Gesture3dError: the checkpoint cannot be used; calling: the clip cannot be read.
+    """
+
+    def __init__(self, weights: Path | str | None = None, device: str = "auto") -> None:
+        self.weights = Path(weights) if weights else resource("weights") / DEFAULT_WEIGHTS
+        model, self.description = checkpoint.load_model(self.weights)
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(device)
+        self.model = model.to(self.device)
+        self.experiment = self.description.validated_experiment(self.weights)
+        self.class_names = self.description.class_names
+
+    def __call__(self, path: Path | str) -> list[RankedClass]:
+        """All classes for one clip, most probable first."""
+        return self._rank(self.scores(self.load(path)[None])[0])
+
+    def load(self, path: Path | str) -> Tensor:
+        """The clip as the network gets it: uint8 ``(T, C, H, W)``."""
+        return load_clip(Path(path), self.experiment.data)
+
+    @torch.inference_mode()
+    def scores(self, clips: Tensor) -> Tensor:
+        """Scores ``(B, num_classes)``, before the softmax, of clips ``(B, T, C, H, W)``."""
+        precision = self.experiment.train.precision
+        return compute_scores(self.model, clips.to(self.device), None, precision).cpu()
+
+    def classify(
+        self, paths: Iterable[Path], *, batch_size: int = 16, num_threads: int = 2
+    ) -> Iterator[Result]:
+        """Results in the order of ``paths``; a clip that cannot be read becomes a named error.
+
+        Args:
+            num_threads: threads that decode.
+        """
+        with ThreadPoolExecutor(num_threads) as pool:
+            for batch in _batched(paths, batch_size):
+                loaded = list(pool.map(self._try_load, batch))
+                good = [clip for clip, _, _ in loaded if clip is not None]
+                started = time.perf_counter()
+                scores = iter(self.scores(torch.stack(good)) if good else ())
+                share = (time.perf_counter() - started) / max(len(good), 1)
+                for path, (clip, seconds, error) in zip(batch, loaded, strict=True):
+                    if clip is None:
+                        yield Result(path, [], seconds, error)
+                    else:
+                        yield Result(path, self._rank(next(scores)), seconds + share)
+
+    def _try_load(self, path: Path) -> tuple[Tensor | None, float, str | None]:
+        started = time.perf_counter()
+        try:
+            clip, error = self.load(path), None
+        except Gesture3dError as problem:
+            clip, error = None, str(problem)
+        return clip, time.perf_counter() - started, error
+
+    def _rank(self, scores: Tensor) -> list[RankedClass]:
+        probabilities, order = scores.softmax(dim=0).sort(descending=True)
+        return [
+            RankedClass(self.class_names[index], probability)
+            for index, probability in zip(order.tolist(), probabilities.tolist(), strict=True)
+        ]
+
+
+def find_clips(path: Path | str) -> list[Path]:
+    """The clips at a path: a video file, a folder of frames, or a directory with such in it.
+
+    A file that is named itself is always taken; inside a directory, the suffix decides.
+
+    Raises:
+        Gesture3dError: the path does not exist, or has no clips in it.
+    """
+    path = Path(path)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise Gesture3dError(f"{path}: no such file or directory")
+    entries = sorted(path.iterdir())
+    if any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in entries):
+        return [path]
+    clips = [entry for entry in entries if entry.suffix.lower() in VIDEO_SUFFIXES]
+    for folder in filter(Path.is_dir, entries):
+        try:
+            clips += find_clips(folder)
+        except Gesture3dError:
+            continue  # a folder without clips inside a directory is no error
+    if not clips:
+        raise Gesture3dError(
+            f"{path}: no clips: neither video files ({', '.join(sorted(VIDEO_SUFFIXES))}) "
+            "nor folders of frames"
+        )
+    return clips
+
+
+def _batched(paths: Iterable[Path], size: int) -> Iterator[list[Path]]:
+    remaining = iter(paths)
+    while batch := list(itertools.islice(remaining, size)):
+        yield batch

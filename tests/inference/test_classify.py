@@ -1,0 +1,175 @@
+"""Classification from files: the same scores as in evaluation, and every kind of bad input."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from gesture3d import checkpoint
+from gesture3d.config import load_experiment
+from gesture3d.data import build_datasets, make_loader
+from gesture3d.data.batch import EpochSampler
+from gesture3d.errors import Gesture3dError
+from gesture3d.evaluation.predict import predict
+from gesture3d.files import PACKAGE
+from gesture3d.inference.classifier import Classifier, find_clips
+from gesture3d.models import build_model
+from tests.clips import square_clip, square_folder, tiny_settings, write_clip
+
+CLASSIFY = PACKAGE.parent / "tools" / "classify.py"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return square_folder(tmp_path_factory.mktemp("squares"), clips_per_class=3)
+
+
+@pytest.fixture(scope="module")
+def weights(folder, tmp_path_factory) -> Path:
+    """An untrained network for the four directions; its scores differ from clip to clip."""
+    experiment = load_experiment("variant_a", "folder", tiny_settings(folder))
+    torch.manual_seed(0)
+    model = build_model(experiment.model, 4)
+    names = ["down", "left", "right", "up"]
+    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
+    description = checkpoint.Description(experiment.model_dump(mode="json"), names, {})
+    checkpoint.save(path, model.state_dict(), description)
+    return path
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_scores_are_those_of_evaluation(folder, weights, cached) -> None:
+    """The evaluation's loader (cached frames or files) and the classifier agree on every clip."""
+    classifier = Classifier(weights, device="cpu")
+    data = classifier.experiment.data
+    if not cached:
+        data = data.model_copy(update={"cache_size": None})
+        classifier.experiment = classifier.experiment.model_copy(update={"data": data})
+    validation = build_datasets(data, seed=0, progress=False).validation
+    sampler = EpochSampler(num_samples=len(validation), batch_size=4, seed=0, shuffle=False)
+    predictions = predict(classifier.model, make_loader(validation, sampler), classifier.device)
+    assert len(predictions.keys) == 4
+    paths = {clip.key: clip.path for clip in validation.clips}
+    clips = torch.stack([classifier.load(paths[key]) for key in predictions.keys])
+    scores = classifier.scores(clips).numpy()
+    np.testing.assert_allclose(scores, predictions.scores, rtol=0, atol=1e-6)
+    assert np.ptp(predictions.scores, axis=0).max() > 1e-3  # clips do differ
+    for key, row in zip(predictions.keys, predictions.probabilities, strict=True):
+        ranked = {c.name: c.probability for c in classifier(paths[key])}
+        for name, probability in zip(classifier.class_names, row, strict=True):
+            assert ranked[name] == pytest.approx(probability, abs=1e-6)
+
+
+def test_ranking_is_complete_and_sorted(folder, weights) -> None:
+    ranked = Classifier(weights)(folder / "left" / "0.mp4")
+    probabilities = [c.probability for c in ranked]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert sum(probabilities) == pytest.approx(1, abs=1e-5)
+    assert {c.name for c in ranked} == {"down", "left", "right", "up"}
+
+
+@pytest.fixture(scope="module")
+def odd_clips(tmp_path_factory) -> dict[str, Path]:
+    """Clips that are unusual but readable."""
+    root = tmp_path_factory.mktemp("odd")
+    clip = square_clip("left", 0)
+    large = np.stack([cv2.resize(frame, (3840, 2160)) for frame in clip[:4]])
+    frames = root / "frames"
+    frames.mkdir()
+    for number, frame in enumerate(clip, start=1):
+        cv2.imwrite(str(frames / f"{number:05d}.png"), frame[..., ::-1])
+    return {
+        "one frame": write_clip(root / "one.mp4", clip[:1]),
+        "4K": write_clip(root / "large.mp4", large),
+        "odd rate": write_clip(root / "odd.mp4", clip, fps=23.17),
+        "odd size": write_clip(root / "size.avi", clip[:, :30, :26], fourcc="MJPG"),
+        "frame folder": frames,
+    }
+
+
+@pytest.fixture(scope="module")
+def broken_clips(tmp_path_factory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("broken")
+    (root / "zero.mp4").write_bytes(b"")
+    (root / "text.mp4").write_text("not a video at all\n" * 100)
+    whole = write_clip(root / "whole.mp4", square_clip("left", 0, frames=40, size=64)).read_bytes()
+    (root / "whole.mp4").unlink()
+    (root / "half.mp4").write_bytes(whole[: len(whole) // 2])
+    names = ("zero", "text", "half")
+    return {name: root / f"{name}.mp4" for name in names} | {"missing": root / "missing.mp4"}
+
+
+def test_unusual_clips_are_classified(odd_clips, weights) -> None:
+    classifier = Classifier(weights)
+    for result in classifier.classify(odd_clips.values(), batch_size=2):
+        assert result.error is None, result.path
+        assert len(result.classes) == 4
+
+
+def test_a_broken_clip_raises_one_line_with_its_path(broken_clips, weights) -> None:
+    classifier = Classifier(weights)
+    for path in broken_clips.values():
+        with pytest.raises(Gesture3dError) as caught:
+            classifier(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_tool_goes_on_past_broken_clips(folder, odd_clips, broken_clips, weights, tmp_path) -> None:
+    """Good clips are classified, each broken one is named on one line, the exit code tells."""
+    good = [folder / "left", *odd_clips.values()]
+    out = tmp_path / "predictions.csv"
+    paths = [good[0], *broken_clips.values(), *good[1:]]
+    command = [sys.executable, str(CLASSIFY), *map(str, paths)]
+    done = subprocess.run(
+        [*command, "--weights", str(weights), "--top", "2", "--out", str(out)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == len(broken_clips), done.stderr
+    for path in broken_clips.values():
+        assert sum(str(path) in line for line in errors) == 1
+    shown = done.stdout.splitlines()
+    assert len(shown) == 3 + len(odd_clips)
+    assert all(line.count("%") == 2 and line.endswith(" s]") for line in shown)
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 + len(odd_clips) + 3  # the missing path is no clip
+    assert sum(bool(row["error"]) for row in rows) == 3
+    assert {row["class_1"] for row in rows if not row["error"]} <= {"down", "left", "right", "up"}
+
+
+def test_json_output_and_success(folder, weights, tmp_path) -> None:
+    out = tmp_path / "predictions.json"
+    done = subprocess.run(
+        [
+            *(sys.executable, str(CLASSIFY), str(folder)),
+            *("--weights", str(weights), "--out", str(out)),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(out.read_text())
+    assert len(rows) == 12
+    assert sum(c["probability"] for c in rows[0]["classes"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_find_clips(folder, odd_clips, tmp_path) -> None:
+    assert len(find_clips(folder)) == 12
+    assert find_clips(odd_clips["frame folder"]) == [odd_clips["frame folder"]]
+    with pytest.raises(Gesture3dError, match="no such file"):
+        find_clips(tmp_path / "nowhere")
+    with pytest.raises(Gesture3dError, match="no clips"):
+        find_clips(tmp_path)

@@ -1,0 +1,99 @@
+"""Classify clips: tools/classify.py PATH… [--weights W] [--top 5] [--out predictions.csv]."""
+
+import argparse
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+
+from gesture3d.errors import Gesture3dError, run_command_line
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATH", help="video files, frame folders, directories of them"
+    )
+    parser.add_argument("--weights", type=Path, help="a checkpoint (default: the shipped one)")
+    parser.add_argument("--top", type=int, default=5, help="classes shown a clip (5)")
+    parser.add_argument("--out", type=Path, help="also write predictions to this .csv or .json")
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    args = parser.parse_args(argv)
+    if args.top < 1 or args.batch_size < 1:
+        parser.error("--top and --batch-size must be at least 1")
+    if args.out and args.out.suffix.lower() not in (".csv", ".json"):
+        parser.error(f"--out {args.out}: the name must end in .csv or .json")
+    return args
+
+
+def main() -> int:
+    args = parse_args()
+    from tqdm import tqdm
+
+    from gesture3d.inference.classifier import Classifier, find_clips
+
+    clips, problems = [], []
+    for path in args.paths:
+        try:
+            clips += find_clips(path)
+        except Gesture3dError as error:
+            problems.append(str(error))
+    classifier = Classifier(args.weights, args.device)
+    results = []
+    try:
+        for result in tqdm(
+            classifier.classify(clips, batch_size=args.batch_size),
+            total=len(clips),
+            unit="clip",
+            leave=False,
+            disable=None,
+        ):
+            results.append(result)
+            shown = [f"{c.name} {c.probability:.1%}" for c in result.classes[: args.top]]
+            if result.error:
+                problems.append(result.error)
+            else:
+                tqdm.write(f"{result.path}  {', '.join(shown)}  [{result.seconds:.3f} s]")
+    finally:
+        if args.out:
+            write_predictions(args.out, results, args.top)
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    if problems:
+        print(f"{len(problems)} failed, {len(clips)} clips found", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def write_predictions(path: Path, results: list, top: int) -> None:
+    """One row (CSV) or object (JSON) a clip: path, ranked classes, seconds, error."""
+    from gesture3d.files import write_text
+
+    if path.suffix.lower() == ".json":
+        rows = [
+            {
+                "path": str(r.path),
+                "classes": [
+                    {"name": c.name, "probability": c.probability} for c in r.classes[:top]
+                ],
+                "seconds": r.seconds,
+                "error": r.error,
+            }
+            for r in results
+        ]
+        write_text(path, json.dumps(rows, indent=1) + "\n")
+        return
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    ranks = [f"{name}_{rank}" for rank in range(1, top + 1) for name in ("class", "probability")]
+    writer.writerow(["path", *ranks, "seconds", "error"])
+    for r in results:
+        ranked = [value for c in r.classes[:top] for value in (c.name, f"{c.probability:.6f}")]
+        padding = [""] * (2 * top - len(ranked))
+        writer.writerow([r.path, *ranked, *padding, f"{r.seconds:.4f}", r.error or ""])
+    write_text(path, text.getvalue())
+
+
+if __name__ == "__main__":
+    run_command_line(main)
