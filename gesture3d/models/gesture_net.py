@@ -1,0 +1,122 @@
+"""The whole network, from pixels to class scores: Res3D → ConvLSTM layers → MobileNet → classifier.
+
+Zhang et al., "Attention in Convolutional LSTM for Gesture Recognition", NeurIPS 2018, figure 1.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from gesture3d.models.convlstm import ConvLSTM
+from gesture3d.models.mobilenet import MobileNetTop
+from gesture3d.models.res3d import Res3D, scaled_channels
+
+Clips = UInt8[Tensor, "B T C H W"] | Float[Tensor, "B T C H W"]
+
+
+class Preprocessing(nn.Module):
+    """Pixels 0..255 in (B, T, C, H, W), uint8 or float → floats in (B, C, T, H, W).
+
+    ``channel_mean``: (pixel - the channel's mean) / ``pixel_scale``, the authors' recipe (Jester
+    RGB 114, 109, 104). ``clip_mean``: (pixel - its mean over the clip's frames) / ``pixel_scale``:
+    whatever does not move cancels, which helps small networks and short trainings a lot, but not
+    under camera shake.
+
+    ``pixel_scale=1`` is the authors' input. The stem's batch norm cancels a constant factor, so the
+    scale hardly matters there; 64 gives values of about unit variance.
+    """
+
+    def __init__(self, mode: str, in_channels: int, channel_means: Sequence[float], scale: float):
+        super().__init__()
+        if mode not in ("channel_mean", "clip_mean"):
+            raise ValueError(f"preprocessing must be channel_mean or clip_mean, not {mode!r}")
+        if mode == "channel_mean" and len(channel_means) not in (1, in_channels):
+            raise ValueError(
+                f"channel_means must have 1 value or one for each of {in_channels} channels, "
+                f"not {len(channel_means)}"
+            )
+        self.mode = mode
+        self.scale = scale
+        means = torch.tensor(channel_means, dtype=torch.float32)
+        self.register_buffer("channel_means", means, persistent=False)
+
+    def forward(self, clips: Clips, dtype: torch.dtype) -> Float[Tensor, "B C T H W"]:
+        x = clips.permute(0, 1, 3, 4, 2).contiguous()  # (B, T, H, W, C), still one byte a value
+        x = x.to(dtype)
+        clip_mean = self.mode == "clip_mean"
+        means = x.mean(1, keepdim=True) if clip_mean else self.channel_means.to(dtype)
+        x = (x - means).div_(self.scale)
+        return x.permute(0, 4, 1, 2, 3)  # (B, C, T, H, W) in channels_last_3d memory
+
+
+class GestureNet(nn.Module):
+    """``model(clips)``: (B, T, C, H, W) of pixels 0..255, uint8 or float → scores (B, classes).
+
+    One ConvLSTM layer for each of ``variants``, with 256 · ``width`` hidden channels; ``width``
+    scales every layer's channels. Preprocessing happens inside, on the clips' device (see
+    ``Preprocessing``, which also explains ``channel_means`` and ``pixel_scale``), so uint8 clips
+    are all that a caller provides. Scores are logits, float32 also under autocast.
+
+    Any clip of at least ``min_frames`` frames of ``min_size`` × ``min_size`` pixels is accepted;
+    smaller ones, and a wrong number of channels, raise ValueError.
+    """
+
+    head = "classifier"  # the submodule that fine-tuning on other classes replaces
+
+    def __init__(
+        self,
+        num_classes: int,
+        variants: Sequence[str] = ("a", "a"),
+        width: float = 1.0,
+        in_channels: int = 3,
+        kernel_size: int = 3,
+        stem_stride: Sequence[int] = (1, 2, 2),
+        preprocessing: str = "channel_mean",
+        channel_means: Sequence[float] = (114.0, 109.0, 104.0),
+        pixel_scale: float = 1.0,
+        forget_bias: float = 0.0,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        self.in_channels = in_channels
+        self.preprocessing = Preprocessing(preprocessing, in_channels, channel_means, pixel_scale)
+        self.res3d = Res3D(in_channels, width, tuple(stem_stride))
+        channels = self.res3d.out_channels
+        hidden = scaled_channels(256, width)
+        self.recurrent = nn.ModuleList()
+        for variant in variants:
+            self.recurrent.append(ConvLSTM(channels, hidden, kernel_size, variant, forget_bias))
+            channels = hidden
+        self.mobilenet = MobileNetTop(channels, width)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(self.mobilenet.out_channels, num_classes)
+        self.min_frames = self.res3d.strides[0]
+        self.min_size = max(self.res3d.strides[1:])
+
+    def check(self, clips: Clips) -> None:
+        """Raise ValueError where the clips do not fit this network."""
+        _, frames, channels, height, width = clips.shape
+        if channels != self.in_channels:
+            raise ValueError(
+                f"clips have {channels} channels, the network takes {self.in_channels}"
+            )
+        if frames < self.min_frames or min(height, width) < self.min_size:
+            raise ValueError(
+                f"clips of {frames} frames, {height} × {width} pixels are too small: "
+                f"at least {self.min_frames} frames of {self.min_size} × {self.min_size} are needed"
+            )
+
+    def forward(self, clips: Clips, lengths: Tensor | None = None) -> Float[Tensor, "B classes"]:
+        """``lengths`` is ignored: a batch holds clips sampled to the same number of frames."""
+        self.check(clips)
+        x = self.preprocessing(clips, self.classifier.weight.dtype)  # (B, C, T, H, W)
+        x = self.res3d(x).transpose(1, 2)  # (B, T/2, C, H/4, W/4)
+        for layer in self.recurrent:
+            x, _ = layer(x)
+        batch = len(x)
+        x = self.mobilenet(x.flatten(0, 1))  # (B·T/2, C, H/32, W/32)
+        x = x.mean((2, 3)).unflatten(0, (batch, -1)).mean(1)  # (B, C)
+        scores = self.classifier(self.dropout(x))
+        return scores.to(torch.promote_types(scores.dtype, torch.float32))

@@ -1,0 +1,247 @@
+"""The video network as a whole: shapes, sizes, preprocessing, independence of samples."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from gesture3d.models import MODELS, build_model
+from gesture3d.models.gesture_net import GestureNet
+from gesture3d.models.mobilenet import MobileNetTop
+from gesture3d.models.res3d import Res3D, scaled_channels
+
+
+def make_net(seed=0, **options):
+    torch.manual_seed(seed)
+    return GestureNet(**{"num_classes": 5, "width": 1 / 8, **options})
+
+
+def make_clips(batch=2, frames=8, channels=3, height=32, width=32):
+    generator = torch.Generator().manual_seed(3)
+    shape = (batch, frames, channels, height, width)
+    return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+
+
+def scores_of(net, clips):
+    net.eval()
+    with torch.no_grad():
+        return net(clips)
+
+
+# ------------------------------------------------------------------------------- shapes and sizes
+
+
+def test_full_size_network_is_the_papers():
+    net = make_net(num_classes=27, width=1.0).eval()
+    shapes = {}
+    for name in ("res3d.stem", "res3d.stage1", "res3d.stage2", "res3d.stage3", "mobilenet"):
+        hook = lambda _m, _i, out, name=name: shapes.update({name: tuple(out.shape)})  # noqa: E731
+        net.get_submodule(name).register_forward_hook(hook)
+    for number, layer in enumerate(net.recurrent):
+        hook = lambda _m, _i, out, n=number: shapes.update({n: tuple(out[0].shape)})  # noqa: E731
+        layer.register_forward_hook(hook)
+    scores = scores_of(net, make_clips(1, 16, 3, 112, 112))
+    assert scores.shape == (1, 27)
+    assert shapes == {
+        "res3d.stem": (1, 64, 16, 56, 56),
+        "res3d.stage1": (1, 64, 16, 56, 56),
+        "res3d.stage2": (1, 128, 8, 28, 28),
+        "res3d.stage3": (1, 256, 8, 28, 28),
+        0: (1, 8, 256, 28, 28),
+        1: (1, 8, 256, 28, 28),
+        "mobilenet": (8, 1024, 4, 4),
+    }
+    parameters = sum(p.numel() for p in net.parameters())
+    assert parameters == pytest.approx(12.29e6, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("size", "options"),
+    [
+        ((1, 2, 3, 4, 4), {}),  # the smallest
+        ((2, 5, 3, 17, 30), {}),
+        ((1, 16, 3, 48, 40), {"stem_stride": (2, 3, 3), "width": 0.25}),
+        ((2, 4, 1, 16, 16), {"in_channels": 1, "channel_means": (127.0,)}),
+        ((1, 9, 2, 20, 20), {"in_channels": 2, "preprocessing": "clip_mean", "kernel_size": 5}),
+        ((1, 6, 3, 16, 16), {"variants": ("convlstm",), "num_classes": 1}),
+        ((1, 6, 3, 16, 16), {"variants": ("b", "c", "d"), "dropout": 0.5}),
+    ],
+)
+def test_any_clip_that_the_strides_allow(size, options):
+    net = make_net(**options)
+    scores = scores_of(net, make_clips(*size))
+    assert scores.shape == (size[0], options.get("num_classes", 5))
+    assert scores.isfinite().all()
+
+
+def test_front_end_size_is_predicted():
+    for stem_stride in [(1, 2, 2), (2, 3, 3)]:
+        res3d = Res3D(3, 1 / 8, stem_stride)
+        for size in [(16, 48, 40), (9, 31, 50), (4, 12, 13)]:
+            assert res3d(torch.zeros(1, 3, *size)).shape[2:] == res3d.output_size(*size)
+
+
+def test_top_layers_work_down_to_one_pixel():
+    top = MobileNetTop(16, width=1 / 8).eval()
+    for size, expected in [(1, 1), (2, 1), (8, 1), (9, 2), (28, 4)]:
+        assert top(torch.zeros(3, 16, size, size)).shape == (3, 128, expected, expected)
+
+
+def test_width_scales_channels_in_multiples_of_8():
+    assert [scaled_channels(c, 1.0) for c in (64, 256, 1024)] == [64, 256, 1024]
+    assert [scaled_channels(c, 0.25) for c in (64, 256, 1024)] == [16, 64, 256]
+    assert [scaled_channels(c, 0.01) for c in (64, 1024)] == [8, 8]
+    assert scaled_channels(64, 0.3) == 16
+    sizes = [sum(p.numel() for p in make_net(width=w).parameters()) for w in (1 / 8, 1 / 4, 1 / 2)]
+    assert sizes[0] < sizes[1] / 2.5 < sizes[2] / 6.25
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ((1, 1, 3, 32, 32), "clips of 1 frames.*at least 2 frames of 4 × 4"),
+        ((1, 8, 3, 3, 32), "3 × 32 pixels.*at least 2 frames of 4 × 4"),
+        ((1, 8, 1, 32, 32), "1 channels, the network takes 3"),
+    ],
+)
+def test_clips_that_do_not_fit_are_refused(size, message):
+    with pytest.raises(ValueError, match=message):
+        make_net()(make_clips(*size))
+
+
+@pytest.mark.parametrize(
+    "options", [{"preprocessing": "none"}, {"channel_means": (1.0, 2.0)}, {"variants": ("a", "x")}]
+)
+def test_impossible_arguments_are_refused(options):
+    with pytest.raises(ValueError, match=r"none|2$|x"):
+        make_net(**options)
+
+
+# ----------------------------------------------------------------------------------- preprocessing
+
+
+@pytest.mark.parametrize("preprocessing", ["channel_mean", "clip_mean"])
+def test_bytes_and_floats_give_the_same_scores(preprocessing):
+    net, clips = make_net(preprocessing=preprocessing), make_clips()
+    assert torch.equal(scores_of(net, clips), scores_of(net, clips.float()))
+
+
+def test_channel_means_are_subtracted_from_pixels():
+    net = make_net(channel_means=(10.0, 20.0, 30.0), pixel_scale=2.0)
+    x = net.preprocessing(make_clips(), torch.float32)
+    expected = (make_clips().double() - torch.tensor([10.0, 20, 30]).view(3, 1, 1)) / 2
+    torch.testing.assert_close(x.double().transpose(1, 2), expected)
+
+
+def test_clip_mean_removes_each_pixels_mean_over_the_clip():
+    x = make_net(preprocessing="clip_mean", pixel_scale=64.0).preprocessing(
+        make_clips(), torch.float32
+    )
+    expected = make_clips().double()
+    expected = (expected - expected.mean(1, keepdim=True)) / 64
+    torch.testing.assert_close(x.double().transpose(1, 2), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_only_clip_mean_ignores_a_static_background():
+    clips = make_clips() // 2
+    background = make_clips(2, 1) // 2  # another image, added to every frame
+    for preprocessing, ignores in [("clip_mean", True), ("channel_mean", False)]:
+        net = make_net(preprocessing=preprocessing)
+        same = torch.allclose(scores_of(net, clips), scores_of(net, clips + background), atol=1e-4)
+        assert same == ignores
+
+
+# ---------------------------------------------------------------------------------- behaviour
+
+
+@pytest.mark.parametrize("preprocessing", ["channel_mean", "clip_mean"])
+def test_scores_do_not_depend_on_the_rest_of_the_batch(preprocessing):
+    net, clips = make_net(preprocessing=preprocessing), make_clips(4)
+    together = scores_of(net, clips)
+    alone = torch.cat([scores_of(net, clip[None]) for clip in clips])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(together[0], together[1], atol=1e-3)
+
+
+def test_order_of_frames_matters():
+    net, clips = make_net(preprocessing="clip_mean"), make_clips()
+    assert not torch.allclose(scores_of(net, clips), scores_of(net, clips.flip(1)), atol=1e-3)
+
+
+def test_lengths_of_equally_long_clips_change_nothing():
+    net, clips = make_net().eval(), make_clips()
+    assert torch.equal(net(clips, torch.tensor([8, 8])), net(clips))
+
+
+@pytest.mark.parametrize("variants", [("a", "a"), ("b", "a"), ("c", "d"), ("convlstm", "a")])
+@pytest.mark.parametrize("low_precision", [False, True])
+def test_every_parameter_learns(variants, low_precision):
+    net = make_net(variants=variants)
+    with torch.autocast("cpu", torch.bfloat16, enabled=low_precision):
+        scores = net(make_clips())
+    assert scores.dtype == torch.float32
+    torch.nn.functional.cross_entropy(scores, torch.tensor([0, 3])).backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_low_precision_features_are_close():
+    """Up to the top layers: untrained, those amplify any small difference."""
+    net, clips = make_net(preprocessing="clip_mean"), make_clips(4, 16)
+    features = []
+    net.recurrent[-1].register_forward_hook(lambda _m, _i, out: features.append(out[0].float()))
+    with torch.no_grad():
+        net(clips)
+        with torch.autocast("cpu", torch.bfloat16):
+            net(clips)
+    expected, found = features
+    assert 0 < (found - expected).norm() < 0.06 * expected.norm()
+
+
+def test_state_dict_round_trip():
+    first, second, clips = make_net(0), make_net(1), make_clips()
+    first.train()(clips)  # move the running statistics
+    assert not torch.allclose(scores_of(first, clips), scores_of(second, clips))
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(scores_of(first, clips), scores_of(second, clips))
+
+
+def test_export_keeps_preprocessing_and_scores():
+    net, clips = make_net(preprocessing="clip_mean").eval(), make_clips()
+    exported = torch.export.export(net, (clips,)).module()
+    torch.testing.assert_close(exported(clips), scores_of(net, clips))
+
+
+def test_networks_compile_without_graph_breaks():
+    """In a process of its own: the run-time checks of shape annotations do not compile."""
+    program = """if True:
+        import torch
+        from gesture3d.models.gesture_net import GestureNet
+        clips = torch.randint(0, 256, (2, 4, 3, 16, 16), dtype=torch.uint8)
+        net = GestureNet(5, ("convlstm", "a", "b", "c", "d"), width=1 / 8).double()
+        scores = torch.compile(net, backend="eager", fullgraph=True)(clips)
+        torch.testing.assert_close(scores, net(clips))
+        scores.sum().backward()
+    """
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+class Config:
+    """Has what build_model needs of a configuration."""
+
+    name = "gesture_net"
+
+    def __init__(self, **fields):
+        self.fields = fields
+
+    def model_dump(self, exclude):
+        return {k: v for k, v in {"name": self.name, **self.fields}.items() if k not in exclude}
+
+
+def test_build_model_maps_a_configuration_to_its_network():
+    net = build_model(Config(width=1 / 8, variants=["c", "a"], stem_stride=[2, 3, 3]), 7)
+    assert type(net) is MODELS["gesture_net"]
+    assert [layer.variant for layer in net.recurrent] == ["c", "a"]
+    assert scores_of(net, make_clips()).shape == (2, 7)
