@@ -190,7 +190,8 @@ class TrainConfig(Section):
     accumulate: PositiveInt = 1  # batches per optimiser step
     eval_batch_size: PositiveInt = 32
     eval_every: PositiveInt = 1  # epochs
-    precision: Literal["fp32", "bf16"] = "fp32"
+    # Of training; auto: bf16 autocast where the processor has it. Evaluation is always in fp32.
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     num_threads: PositiveInt | None = None  # per process; None: the library's default

@@ -7,7 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from gesture3d.errors import Gesture3dError, run_command_line
+from gesture3d.command_line import run_command_line
+from gesture3d.errors import Gesture3dError
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -18,11 +19,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, help="a checkpoint (default: the shipped one)")
     parser.add_argument("--top", type=int, default=5, help="classes shown a clip (5)")
     parser.add_argument("--out", type=Path, help="also write predictions to this .csv or .json")
+    parser.add_argument("--picture", type=Path, help="also draw the clips and their classes (.png)")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     args = parser.parse_args(argv)
     if args.top < 1 or args.batch_size < 1:
         parser.error("--top and --batch-size must be at least 1")
+    if args.picture and args.picture.suffix.lower() != ".png":
+        parser.error(f"--picture {args.picture}: the name must end in .png")
     if args.out and args.out.suffix.lower() not in (".csv", ".json"):
         parser.error(f"--out {args.out}: the name must end in .csv or .json")
     return args
@@ -59,6 +63,8 @@ def main() -> int:
     finally:
         if args.out:
             write_predictions(args.out, results, args.top)
+        if args.picture:
+            draw_predictions(args.picture, results)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if problems:
@@ -93,6 +99,24 @@ def write_predictions(path: Path, results: list, top: int) -> None:
         padding = [""] * (2 * top - len(ranked))
         writer.writerow([r.path, *ranked, *padding, f"{r.seconds:.4f}", r.error or ""])
     write_text(path, text.getvalue())
+
+
+def draw_predictions(path: Path, results: list, limit: int = 40) -> None:
+    """A row of frames and the three most probable classes for each of the first clips."""
+    from gesture3d.data.video import read_frames
+    from gesture3d.files import atomic_path
+    from gesture3d.viz.plots import plot_predictions
+
+    shown = [result for result in results if not result.error][:limit]
+    if not shown:
+        return
+    figure = plot_predictions(
+        [read_frames(result.path, short_side=100) for result in shown],
+        [result.path.name for result in shown],
+        [[(c.name, c.probability) for c in result.classes[:3]] for result in shown],
+    )
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=100)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from gesture3d.errors import Gesture3dError, run_command_line
+from gesture3d.command_line import run_command_line
+from gesture3d.errors import Gesture3dError
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

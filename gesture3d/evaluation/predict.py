@@ -31,24 +31,18 @@ class Predictions:
         return torch.from_numpy(self.scores).softmax(dim=1).numpy()
 
 
-def compute_scores(
-    model: nn.Module, inputs: Tensor, lengths: Tensor | None, precision: str = "fp32"
-) -> Tensor:
-    """Scores ``(B, num_classes)`` in float32 of a batch that is on the model's device."""
-    bf16 = precision == "bf16"
-    with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=bf16):
-        return model(inputs, lengths).float()
-
-
 @torch.inference_mode()
 def predict(
     model: nn.Module,
     batches: Iterable[Batch],
     device: torch.device,
-    precision: str = "fp32",
     processes: Processes | None = None,
 ) -> Predictions:
-    """Scores of every sample of ``batches``, and of those of the other processes, once each."""
+    """Scores of every sample of ``batches``, and of those of the other processes, once each.
+
+    Always in fp32, whatever the network was trained in, so that a checkpoint gives the same scores
+    in training, evaluation and classification, on any machine.
+    """
     was_training = model.training
     model.eval()
     keys: list[str] = []
@@ -58,7 +52,7 @@ def predict(
         for batch in batches:
             batch = batch.to(device)
             keys += batch.keys
-            scores.append(compute_scores(model, batch.inputs, batch.lengths, precision))
+            scores.append(model(batch.inputs, batch.lengths))
             labels.append(batch.labels)
     finally:
         model.train(was_training)

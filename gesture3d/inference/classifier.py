@@ -14,7 +14,6 @@ from gesture3d import checkpoint
 from gesture3d.data.clips import load_clip
 from gesture3d.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from gesture3d.errors import Gesture3dError
-from gesture3d.evaluation.predict import compute_scores
 from gesture3d.files import resource
 
 DEFAULT_WEIGHTS = "variant_a-synthetic.safetensors"
@@ -78,8 +77,7 @@ class Classifier:
     @torch.inference_mode()
     def scores(self, clips: Tensor) -> Tensor:
         """Scores ``(B, num_classes)``, before the softmax, of clips ``(B, T, C, H, W)``."""
-        precision = self.experiment.train.precision
-        return compute_scores(self.model, clips.to(self.device), None, precision).cpu()
+        return self.model(clips.to(self.device)).cpu()
 
     def classify(
         self, paths: Iterable[Path], *, batch_size: int = 16, num_threads: int = 2

@@ -24,7 +24,7 @@ from gesture3d.data import Datasets, make_loader
 from gesture3d.data.batch import Batch, EpochSampler
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.metrics import Metrics, compute_metrics
-from gesture3d.evaluation.predict import Predictions, compute_scores, predict
+from gesture3d.evaluation.predict import Predictions, predict
 from gesture3d.rng import generator
 from gesture3d.training.distributed import Processes
 from gesture3d.training.optim import WeightAverage, build_optimizer, learning_rate
@@ -73,6 +73,7 @@ class Trainer:
         self.network = self._parallel(self.model)
         if config.compile:
             self.network = torch.compile(self.network)
+        self.autocast = _autocast(processes.device, config.precision)
         self.progress = Progress()
         self.train_sampler = self._sampler(datasets.train, config.batch_size, training=True)
         self.train_loader = self._loader(datasets.train, self.train_sampler)
@@ -134,9 +135,8 @@ class Trainer:
             batch = batch.to(self.processes.device)
             last = number == len(batches) - 1
             with contextlib.nullcontext() if last else self._no_sync():
-                scores = compute_scores(
-                    self.network, batch.inputs, batch.lengths, self.experiment.train.precision
-                )
+                with self.autocast:
+                    scores = self.network(batch.inputs, batch.lengths).float()
                 loss = F.cross_entropy(scores, batch.labels, label_smoothing=optim.label_smoothing)
                 (loss * (len(batch.keys) / total)).backward()
             _add_sums(sums, loss.detach(), scores.detach(), batch.labels)
@@ -161,8 +161,6 @@ class Trainer:
             self.progress.sums = self.processes.sum(sums.clone()).tolist()
             self.progress.seconds = seconds
             self.save_last()
-            if not alone:  # the sums of all processes now live in the main one
-                self.progress.sums = sums.tolist()
         if self._stop:
             raise Interrupted
 
@@ -216,7 +214,6 @@ class Trainer:
             model,
             self.validation_loader,
             self.processes.device,
-            self.experiment.train.precision,
             self.processes,
         )
         return predictions, compute_metrics(predictions)
@@ -345,6 +342,20 @@ class Trainer:
         finally:
             for number, old in before.items():
                 signal.signal(number, old)
+
+
+def _autocast(device: torch.device, precision: str) -> torch.autocast:
+    """bf16 where it is asked for, or where the processor computes in it natively (auto)."""
+    if precision == "auto":
+        if device.type == "cuda":
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            native = any(
+                getattr(torch.cpu, name, bool)()
+                for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+            )
+        precision = "bf16" if native else "fp32"
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 def _add_sums(sums: Tensor, loss: Tensor, scores: Tensor, labels: Tensor) -> None:

@@ -119,11 +119,10 @@ def _close(trainer: Trainer) -> None:
     log, progress = trainer.log, trainer.progress
     model, _ = checkpoint.load_model(log.best_path)
     model.to(trainer.processes.device)
-    precision = trainer.experiment.train.precision
     results = {}
     for order in ORDERS:
         batches = reordered(trainer.whole_validation(), order)
-        predictions = predict(model, batches, trainer.processes.device, precision)
+        predictions = predict(model, batches, trainer.processes.device)
         results[order] = compute_metrics(predictions)
     metrics = results[ORDERS[0]]
     order_top1 = {order: m.top1 for order, m in results.items()}

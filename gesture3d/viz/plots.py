@@ -1,4 +1,4 @@
-"""Plots of a run: learning curves and confusion matrices, as matplotlib figures."""
+"""Learning curves, confusion matrices and classified clips, as matplotlib figures."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -47,4 +47,34 @@ def plot_confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
             colour = "white" if shares[row, column] > 0.5 else "black"
             text = str(int(matrix[row, column]))
             axes.text(column, row, text, ha="center", va="center", fontsize=6, color=colour)
+    return figure
+
+
+def plot_predictions(
+    clips: Sequence[np.ndarray],
+    titles: Sequence[str],
+    ranked: Sequence[Sequence[tuple[str, float]]],
+    *,
+    num_frames: int = 8,
+) -> Figure:
+    """One row a clip: its frames from left to right, then its most probable classes.
+
+    Args:
+        clips: uint8 ``(T, H, W, 3)`` each.
+        ranked: for each clip (class name, probability), most probable first.
+    """
+    figure = Figure(figsize=(13, 1.25 * len(clips)), layout="constrained")
+    grid = figure.subplots(len(clips), 2, squeeze=False, width_ratios=(4, 1))
+    for (left, right), clip, title, classes in zip(grid, clips, titles, ranked, strict=True):
+        chosen = np.linspace(0, len(clip) - 1, num_frames).round().astype(int)
+        left.imshow(np.concatenate(clip[chosen], axis=1), aspect="equal")
+        left.set_title(title, fontsize=8, loc="left", pad=2)
+        left.set_axis_off()
+        names = [name for name, _ in classes]
+        colours = ["cornflowerblue"] + ["lightsteelblue"] * (len(classes) - 1)
+        right.barh(names, [probability for _, probability in classes], color=colours)
+        for row, (name, probability) in enumerate(classes):
+            right.text(0.02, row, f"{name} {probability:.0%}", va="center", fontsize=7)
+        right.set(xlim=(0, 1), xticks=[], yticks=[])
+        right.invert_yaxis()
     return figure

@@ -1,0 +1,31 @@
+"""How every command-line tool starts and ends."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from gesture3d.errors import Gesture3dError
+
+
+def run_command_line(main: Callable[[], int | None]) -> None:
+    """Run a tool's ``main`` and exit: one line instead of a traceback for what a user can cause.
+
+    ``main`` imports torch itself, after this has set how its threads wait for each other: asleep
+    rather than spinning, which costs little on idle cores and saves most of the time on busy ones.
+
+    Exit codes: 0 done (or what ``main`` returns), 2 bad input, 130 interrupted.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        code = main() or 0
+    except Gesture3dError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except OSError as error:  # a full disk, a missing permission, ...
+        where = f": {error.filename}" if error.filename else ""
+        print(f"error: {error.strerror or error}{where}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    sys.exit(code)

@@ -1,0 +1,146 @@
+"""Samples with identities, batches of them, and the order in which an epoch visits them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gesture3d.errors import Gesture3dError
+from gesture3d.rng import generator
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One clip or sequence under its stable key.
+
+    ``inputs`` is uint8 (T, C, H, W) for clips, float32 (T, D) for sequences; ``label`` -1 where
+    it is unknown.
+    """
+
+    key: str
+    inputs: Tensor
+    label: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples stacked along a first axis B.
+
+    ``inputs`` is uint8 (B, T, C, H, W) or float32 (B, T, D), zeros behind a sequence's end;
+    ``lengths`` (B,) int64 for sequences, None for clips; ``labels`` (B,) int64.
+    """
+
+    keys: list[str]
+    inputs: Tensor
+    lengths: Tensor | None
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def to(self, device: torch.device | str, non_blocking: bool = True) -> "Batch":
+        """The batch on ``device``; lengths stay on the CPU, where packing wants them."""
+        return Batch(
+            self.keys,
+            self.inputs.to(device, non_blocking=non_blocking),
+            self.lengths,
+            self.labels.to(device, non_blocking=non_blocking),
+        )
+
+    def pin_memory(self) -> "Batch":
+        """The batch in page-locked memory (called by a loader with ``pin_memory=True``)."""
+        return Batch(self.keys, self.inputs.pin_memory(), self.lengths, self.labels.pin_memory())
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stack clips; pad sequences with zeros to the longest and keep their lengths.
+
+    Raises:
+        Gesture3dError: clips of different shapes, or sequences of different feature counts.
+    """
+    keys = [sample.key for sample in samples]
+    labels = torch.tensor([sample.label for sample in samples], dtype=torch.int64)
+    is_sequence = samples[0].inputs.ndim == 2
+    first = samples[0].inputs.shape
+    for sample in samples:
+        shape = sample.inputs.shape
+        if shape[is_sequence:] != first[is_sequence:]:
+            raise Gesture3dError(
+                f"{sample.key!r} of shape {tuple(shape)} cannot share a batch with "
+                f"{keys[0]!r} of shape {tuple(first)}"
+            )
+    if not is_sequence:
+        return Batch(keys, torch.stack([sample.inputs for sample in samples]), None, labels)
+    lengths = torch.tensor([len(sample.inputs) for sample in samples], dtype=torch.int64)
+    inputs = torch.nn.utils.rnn.pad_sequence([s.inputs for s in samples], batch_first=True)
+    return Batch(keys, inputs, lengths, labels)
+
+
+class EpochSampler:
+    """Batches of ``(epoch, index)`` pairs; the order is a pure function of (seed, epoch).
+
+    With several processes every process holds one sampler with its ``rank``. A *global* batch of
+    ``world_size * batch_size`` samples holds the very samples of one process's batch of that
+    size; each rank takes its share of it. Every sample is visited exactly once: the last,
+    incomplete global batch is split as evenly as possible, and a rank left without samples in it
+    yields one batch less. With ``drop_last`` that incomplete batch is left out instead, provided
+    that there is a complete one.
+
+    Args:
+        shuffle: a new order every epoch, else the order of the data set.
+
+    Raises:
+        Gesture3dError: nothing to sample from.
+    """
+
+    def __init__(
+        self,
+        num_samples: int,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        rank: int = 0,
+        world_size: int = 1,
+        drop_last: bool = False,
+    ) -> None:
+        if num_samples < 1:
+            raise Gesture3dError("there are no samples to draw batches from")
+        if batch_size < 1 or not 0 <= rank < world_size:
+            raise ValueError(f"batch_size {batch_size}, rank {rank} of {world_size}")
+        self.num_samples = num_samples
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.rank = rank
+        self.world_size = world_size
+        self.drop_last = drop_last
+        self.epoch = 0
+        self.first_batch = 0
+
+    def set_position(self, epoch: int, first_batch: int = 0) -> None:
+        """Make the next iteration begin with batch ``first_batch`` of ``epoch``.
+
+        It is read when an iteration begins and is not advanced by iterating.
+        """
+        self.epoch = epoch
+        self.first_batch = first_batch
+
+    def __len__(self) -> int:
+        """This rank's batches in a whole epoch, wherever it starts."""
+        complete, rest = divmod(self.num_samples, self.batch_size * self.world_size)
+        if self.drop_last and complete:
+            return complete
+        return complete + (rest > self.rank)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch, first_batch = self.epoch, self.first_batch
+        order = np.arange(self.num_samples)
+        if self.shuffle:
+            order = generator(self.seed, epoch, "shuffle").permutation(self.num_samples)
+        global_size = self.batch_size * self.world_size
+        for number in range(first_batch, len(self)):
+            global_batch = order[number * global_size : (number + 1) * global_size]
+            share = np.array_split(global_batch, self.world_size)[self.rank]
+            yield [(epoch, int(index)) for index in share]

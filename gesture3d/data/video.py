@@ -1,0 +1,344 @@
+"""Decode clips: video files through OpenCV or decord, folders of frames, behind one interface.
+
+``open_video(path)`` returns a reader with ``num_frames`` and ``read(indices, short_side)``;
+`frame_count` and `read_frames` are the same in one call. Every reader decodes on one thread
+(parallel work is one clip per thread or process) and reports every failure as a `VideoError`.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from gesture3d.errors import Gesture3dError
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg is quiet; failures become errors
+import cv2
+
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+Backend = Literal["auto", "opencv", "decord"]
+
+# Video files with more frames are long: sparse reads seek (decord) instead of decoding them all.
+LONG_CLIP = 3000
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv", ".mpg", ".mpeg", ".wmv", ".flv"}
+
+
+class VideoError(Gesture3dError):
+    """A clip that cannot be decoded completely. One line: path and reason."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+    def __reduce__(self) -> tuple:
+        return VideoError, (self.path, self.reason)
+
+
+class VideoReader(Protocol):
+    """An opened clip."""
+
+    num_frames: int
+
+    def read(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
+        """The frames at ``indices`` (ascending, no repeats): uint8 (T, H, W, 3), RGB."""
+
+
+def frame_count(path: Path) -> int:
+    """How many frames a clip has. Raises `VideoError`."""
+    return open_video(path).num_frames
+
+
+def read_frames(
+    path: Path,
+    indices: np.ndarray | list[int] | None = None,
+    *,
+    short_side: int | None = None,
+    backend: Backend = "auto",
+) -> np.ndarray:
+    """Decode frames of a video file or of a folder of numbered frames.
+
+    Args:
+        indices: which frames, in any order, repeats allowed; None for all.
+        short_side: scale the frames so that their short side has this many pixels.
+        backend: "auto" takes OpenCV for short clips and decord for long ones; it depends on the
+            file alone, so the same file always decodes to the same pixels.
+
+    Returns:
+        uint8 (T, H, W, 3), RGB.
+
+    Raises:
+        VideoError: names the path and what is wrong with it.
+    """
+    return read_opened(path, open_video(path, backend), indices, short_side)
+
+
+def read_opened(
+    path: Path,
+    reader: VideoReader,
+    indices: np.ndarray | list[int] | None,
+    short_side: int | None,
+) -> np.ndarray:
+    """`read_frames` for a clip that is open already."""
+    wanted = np.arange(reader.num_frames) if indices is None else np.asarray(indices, np.int64)
+    if wanted.size == 0:
+        raise ValueError("indices must name at least one frame")
+    if wanted.min() < 0 or wanted.max() >= reader.num_frames:
+        raise VideoError(path, f"has {reader.num_frames} frames, asked for frame {wanted.max()}")
+    unique, inverse = np.unique(wanted, return_inverse=True)
+    try:
+        frames = reader.read(unique, short_side)
+    except cv2.error as error:
+        raise VideoError(path, f"OpenCV cannot read it: {_first_line(error)}") from None
+    return frames if np.array_equal(unique, wanted) else frames[inverse]
+
+
+def open_video(path: Path, backend: Backend = "auto") -> VideoReader:
+    """Open a clip for reading. Raises `VideoError` where it is missing, empty or no video."""
+    path = Path(path)
+    if path.is_dir():
+        return FrameFolder(path)
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        reason = "no such file" if not path.exists() else error.strerror or str(error)
+        raise VideoError(path, reason) from None
+    if size == 0:
+        raise VideoError(path, "is empty (0 bytes)")
+    opened = OpenCVVideo(path)
+    is_long = opened.num_frames > LONG_CLIP and opened.count_is_exact
+    if backend == "decord" or (backend == "auto" and is_long and _import_decord() is not None):
+        return DecordVideo(path, opened)
+    return opened
+
+
+def resize_short_side(frame: np.ndarray, short_side: int | None) -> np.ndarray:
+    """A frame (H, W, C) scaled so that min(H, W) is ``short_side``; None leaves it as it is."""
+    height, width = frame.shape[:2]
+    short = min(height, width)
+    if short_side is None or short == short_side:
+        return frame
+    size = (max(1, round(width * short_side / short)), max(1, round(height * short_side / short)))
+    how = cv2.INTER_AREA if short_side < short else cv2.INTER_LINEAR
+    return cv2.resize(frame, size, interpolation=how)
+
+
+class OpenCVVideo:
+    """A video file through OpenCV: every frame is decoded, only the wanted are converted.
+
+    The fastest way for clips of a few seconds. The promise of the container is checked: files
+    that are cut off decode without any error to fewer frames than they announce.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._capture: cv2.VideoCapture | None = self._open()
+        promised = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        # Only these containers store a number of frames; for others OpenCV multiplies duration
+        # and frame rate, so the frames are counted.
+        self.count_is_exact = promised > 0 and _container(path) in ("mp4", "avi")
+        if self.count_is_exact:
+            self.num_frames = int(promised)
+        else:
+            _check_not_cut_off(path)
+            self.num_frames = self._count(promised if 0 < fps <= 240 else 0)
+        if self.num_frames < 1:
+            raise VideoError(path, "has no video frames")
+
+    def read(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
+        capture = self._capture or self._open()
+        self._capture = None  # a capture is read once, from its start
+        # Short clips are decoded to their end, so that a cut-off file never passes.
+        end = self.num_frames if self.num_frames <= LONG_CLIP else int(indices[-1]) + 1
+        frames, row = None, 0
+        for position in range(end):
+            if not capture.grab():
+                raise self._too_few(self.num_frames, position)
+            if row == len(indices) or position != indices[row]:
+                continue
+            retrieved, frame = capture.retrieve()
+            if not retrieved:
+                raise VideoError(self.path, f"frame {position} cannot be decoded")
+            frame = resize_short_side(frame, short_side)
+            if frames is None:
+                frames = np.empty((len(indices), *frame.shape), np.uint8)
+            if frame.shape != frames.shape[1:]:
+                raise VideoError(self.path, f"changes its frame size at frame {position}")
+            cv2.cvtColor(frame, cv2.COLOR_BGR2RGB, dst=frames[row])
+            row += 1
+        return frames
+
+    def _open(self) -> cv2.VideoCapture:
+        options = [cv2.CAP_PROP_N_THREADS, 1]
+        capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG, options)
+        if not capture.isOpened():
+            raise VideoError(
+                self.path, "no video can be opened in it: damaged, cut off, audio only or no video"
+            )
+        return capture
+
+    def _count(self, promised: float) -> int:
+        capture, self._capture = self._capture, None
+        count = 0
+        while capture.grab():
+            count += 1
+        if 0 < count < 0.9 * promised - 1:
+            raise self._too_few(int(promised), count)
+        return count
+
+    def _too_few(self, promised: int, decoded: int) -> VideoError:
+        return VideoError(
+            self.path, f"promises {promised} frames, but only {decoded} decode: cut off or damaged"
+        )
+
+
+class DecordVideo:
+    """A video file through decord, which seeks: fast for a few frames of a long video."""
+
+    def __init__(self, path: Path, opened: OpenCVVideo) -> None:
+        decord = _import_decord()
+        if decord is None:
+            raise VideoError(path, "the backend 'decord' is not installed: use 'opencv' or 'auto'")
+        self.path = path
+        try:
+            self._reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
+        except Exception as error:  # decord raises its own and plain RuntimeErrors
+            raise VideoError(path, f"decord cannot open it: {_first_line(error)}") from None
+        self.num_frames = len(self._reader)
+        if self.num_frames < opened.num_frames:
+            raise opened._too_few(opened.num_frames, self.num_frames)
+
+    def read(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
+        frames = None
+        for row, position in enumerate(indices):
+            try:
+                frame = self._reader[int(position)].asnumpy()
+            except Exception as error:
+                reason = f"frame {position} cannot be decoded: {_first_line(error)}"
+                raise VideoError(self.path, reason) from None
+            frame = resize_short_side(frame, short_side)
+            if frames is None:
+                frames = np.empty((len(indices), *frame.shape), np.uint8)
+            frames[row] = frame
+        return frames
+
+
+class FrameFolder:
+    """A folder of frames, sorted by number: ``00001.jpg``, ``00002.jpg``, ..."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        names = [entry.name for entry in os.scandir(path) if not entry.name.startswith(".")]
+        names = [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+        if not names:
+            raise VideoError(path, f"has no frames ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        self._names = sorted(names, key=natural_key)
+        self.num_frames = len(names)
+        numbers = [_frame_number(name) for name in self._names]
+        if None in numbers:
+            return
+        for name, number, expected in zip(
+            self._names, numbers, range(numbers[0], numbers[0] + len(names)), strict=True
+        ):
+            if number != expected:
+                raise VideoError(path, f"frame {expected} is missing before {name}")
+
+    def read(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
+        frames, full_size = None, None
+        for row, position in enumerate(indices):
+            frame = self._read_image(self._names[position])
+            if full_size is not None and frame.shape != full_size:
+                raise VideoError(
+                    self.path,
+                    f"{self._names[position]} is {_size(frame.shape)}, others {_size(full_size)}",
+                )
+            full_size = frame.shape
+            frame = resize_short_side(frame, short_side)
+            if frames is None:
+                frames = np.empty((len(indices), *frame.shape), np.uint8)
+            cv2.cvtColor(frame, cv2.COLOR_BGR2RGB, dst=frames[row])
+        return frames
+
+    def _read_image(self, name: str) -> np.ndarray:
+        data = np.fromfile(self.path / name, np.uint8)
+        if data.size == 0:
+            raise VideoError(self.path / name, "is empty (0 bytes)")
+        if name.lower().endswith((".jpg", ".jpeg")) and b"\xff\xd9" not in data[-1024:].tobytes():
+            raise VideoError(self.path / name, "the JPEG is cut off")  # would decode to grey
+        frame = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        if frame is None:
+            raise VideoError(self.path / name, "is no image that can be decoded")
+        return frame
+
+
+def natural_key(name: str) -> list:
+    """Sort key that compares numbers in names as numbers: ``2.jpg`` before ``10.jpg``."""
+    parts = re.split(r"(\d+)", name)
+    parts[1::2] = [int(number) for number in parts[1::2]]
+    return parts
+
+
+def _frame_number(name: str) -> int | None:
+    digits = re.search(r"(\d+)$", Path(name).stem)
+    return int(digits[1]) if digits else None
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[0]}"
+
+
+def _first_line(error: Exception) -> str:
+    text = re.sub(r"\[\d\d:\d\d:\d\d\]\s*|\S+/src/\S+\s*", "", str(error)).strip()
+    return (text.splitlines() or [type(error).__name__])[0][:120]
+
+
+def _container(path: Path) -> str:
+    """The kind of file by its first bytes: mp4 (and mov), avi, matroska (and webm) or other."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"):
+        return "mp4"
+    if head[:4] == b"RIFF":
+        return "avi"
+    return "matroska" if head[:4] == b"\x1a\x45\xdf\xa3" else "other"
+
+
+def _check_not_cut_off(path: Path) -> None:
+    """Raise where a Matroska file is shorter than its one segment says."""
+    if _container(path) != "matroska":
+        return
+    with path.open("rb") as file:
+        head = file.read(256)
+    _, after_id = _ebml_number(head, 0, keep_marker=True)
+    header_size, start = _ebml_number(head, after_id)
+    segment = start + header_size
+    if segment + 12 > len(head):
+        return
+    _, after_id = _ebml_number(head, segment, keep_marker=True)
+    size, start = _ebml_number(head, after_id)
+    unknown = (1 << (7 * (start - after_id))) - 1  # all bits set: a live stream
+    actual = path.stat().st_size
+    if size != unknown and start + size > actual:
+        raise VideoError(path, f"is cut off: {actual} of {start + size} bytes are there")
+
+
+def _ebml_number(data: bytes, at: int, keep_marker: bool = False) -> tuple[int, int]:
+    """A number of variable length in Matroska's encoding, and the position behind it."""
+    length = 9 - data[at].bit_length()
+    value = int.from_bytes(data[at : at + length], "big")
+    return value if keep_marker else value & ((1 << (7 * length)) - 1), at + length
+
+
+def _import_decord():
+    """The decord module, or None where there is no build of it (macOS)."""
+    try:
+        import decord
+    except (ImportError, OSError):
+        return None
+    decord.logging.set_level(decord.logging.QUIET)
+    return decord

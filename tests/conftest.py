@@ -1,0 +1,16 @@
+"""Fixtures for all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets, which are not part of the project: skip without it."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("GESTURE3D_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder} (set GESTURE3D_DATA)")
+    return folder

@@ -1,0 +1,88 @@
+from itertools import chain
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gesture3d.data.batch import EpochSampler, Sample, collate
+from gesture3d.errors import Gesture3dError
+
+
+def indices(sampler: EpochSampler, epoch: int = 0, first_batch: int = 0) -> list[list[int]]:
+    sampler.set_position(epoch, first_batch)
+    batches = list(sampler)
+    assert all(e == epoch for batch in batches for e, _ in batch)
+    return [[index for _, index in batch] for batch in batches]
+
+
+def test_clips_are_stacked():
+    clips = [torch.full((2, 3, 4, 4), i, dtype=torch.uint8) for i in range(3)]
+    batch = collate([Sample(f"k{i}", clip, i - 1) for i, clip in enumerate(clips)])
+    assert batch.keys == ["k0", "k1", "k2"]
+    assert batch.inputs.shape == (3, 2, 3, 4, 4)
+    assert batch.inputs.dtype == torch.uint8
+    assert batch.inputs.is_contiguous()
+    assert batch.lengths is None
+    assert batch.labels.tolist() == [-1, 0, 1]
+    assert len(batch.to("cpu")) == 3
+
+
+def test_sequences_are_padded_and_keep_their_lengths():
+    sequences = [torch.ones(n, 5) for n in (2, 4, 1)]
+    batch = collate([Sample(str(i), s, i) for i, s in enumerate(sequences)])
+    assert batch.inputs.shape == (3, 4, 5)
+    assert batch.lengths.tolist() == [2, 4, 1]
+    assert batch.inputs.sum(dim=(1, 2)).tolist() == [10, 20, 5]
+
+
+@pytest.mark.parametrize("shapes", [[(2, 3, 4, 4), (2, 3, 5, 4)], [(7, 5), (7, 6)]])
+def test_samples_that_do_not_fit_are_named(shapes):
+    samples = [Sample(f"clip {i}", torch.zeros(shape), 0) for i, shape in enumerate(shapes)]
+    with pytest.raises(Gesture3dError, match="'clip 1' of shape"):
+        collate(samples)
+
+
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 4), st.booleans(), st.booleans())
+def test_ranks_share_the_batches_of_one_process(num_samples, batch_size, world, shuffle, drop):
+    single = EpochSampler(num_samples, batch_size * world, 3, shuffle, drop_last=drop)
+    ranks = [
+        EpochSampler(num_samples, batch_size, 3, shuffle, rank, world, drop)
+        for rank in range(world)
+    ]
+    shares = [indices(rank, epoch=2) for rank in ranks]
+    whole = indices(single, epoch=2)
+    for number, batch in enumerate(whole):
+        parts = [share[number] for share in shares if number < len(share)]
+        assert list(chain(*parts)) == batch
+    assert [len(rank) for rank in ranks] == [len(share) for share in shares]
+    assert all(batch for share in shares for batch in share)
+    seen = sorted(chain(*whole))
+    if drop and num_samples >= batch_size * world:
+        assert (
+            len(seen) == len(set(seen)) == num_samples // (batch_size * world) * batch_size * world
+        )
+    else:
+        assert seen == list(range(num_samples))
+
+
+def test_the_order_belongs_to_seed_and_epoch():
+    sampler = EpochSampler(100, 8, seed=1, shuffle=True)
+    first, second = indices(sampler, epoch=0), indices(sampler, epoch=1)
+    assert first != second
+    assert first == indices(EpochSampler(100, 8, seed=1, shuffle=True), epoch=0)
+    assert first != indices(EpochSampler(100, 8, seed=2, shuffle=True), epoch=0)
+    assert indices(EpochSampler(5, 2, seed=1, shuffle=False)) == [[0, 1], [2, 3], [4]]
+
+
+def test_an_epoch_continues_in_its_middle():
+    sampler = EpochSampler(50, 4, seed=1, shuffle=True, drop_last=True)
+    whole = indices(sampler, epoch=3)
+    assert indices(sampler, epoch=3, first_batch=5) == whole[5:]
+    assert indices(sampler, epoch=3, first_batch=len(whole)) == []
+    assert len(sampler) == len(whole) == 12
+
+
+def test_no_samples_is_an_error():
+    with pytest.raises(Gesture3dError, match="no samples"):
+        EpochSampler(0, 4, seed=0, shuffle=True)
