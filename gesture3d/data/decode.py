@@ -55,7 +55,9 @@ def decode_clips(
     places: dict[str, Place] = {}
     errors: list[VideoError] = []
     results = _in_processes if workers > 1 else _right_here
-    bar = tqdm(total=len(clips), unit="clip", desc="decoding clips", disable=not progress)
+    bar = tqdm(
+        total=len(clips), unit="clip", desc="decoding clips", disable=None if progress else True
+    )
     with bar:
         for clip, result in zip(clips, results(clips, frames, short_side, workers), strict=True):
             if isinstance(result, VideoError):
