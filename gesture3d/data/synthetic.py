@@ -51,6 +51,7 @@ from gesture3d.data.render import render
 from gesture3d.data.scene import HEIGHT, WIDTH, draw_scene
 from gesture3d.errors import Gesture3dError, did_you_mean
 from gesture3d.files import atomic_path, locked, write_text
+from gesture3d.machine import num_cores
 from gesture3d.rng import generator
 
 GENERATOR_VERSION = 1
@@ -208,7 +209,7 @@ def _make_clips(root: Path, clips: list[_Clip], num_workers: int | None, progres
     # None: a bar on terminals only
     hide = None if progress else True
     bar = tqdm(total=len(clips), initial=done, desc="generating clips", disable=hide)
-    workers = min(num_workers or _num_cores(), -(-len(missing) // 20))
+    workers = min(num_workers or num_cores(), -(-len(missing) // 20))
     with bar:
         if workers <= 1:
             for clip in missing:
@@ -235,12 +236,6 @@ def _hidden_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
-
-
-def _num_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _start_worker() -> None:
