@@ -305,6 +305,10 @@ class Experiment(Section):
         return self
 
 
+class _DataAlone(Section):
+    data: DataConfig
+
+
 # --- reading ------------------------------------------------------------------------------------
 
 
@@ -332,6 +336,27 @@ def load_experiment(
         tree = _merge(tree, _nest(keys, value))
         sources[".".join(keys)] = f"--set {override}"
     return validate_experiment(tree, sources)
+
+
+def load_data(data: str, overrides: list[str] | None = None) -> DataConfig:
+    """The data section of ``--data data --set overrides``, whatever the model.
+
+    Raises:
+        Gesture3dError: as `load_experiment`.
+    """
+    path = find_config(data, resource("configs") / "data")
+    recipe = _read_yaml(path)
+    _check_known(recipe, Experiment, "", path)
+    sources = _sources(recipe, path)
+    for override in overrides or []:
+        keys, value = _parse_override(override)
+        recipe = _merge(recipe, _nest(keys, value))
+        sources[".".join(keys)] = f"--set {override}"
+    tree = {"data": recipe.get("data")}
+    try:
+        return _DataAlone.model_validate(tree).data
+    except ValidationError as error:
+        raise Gesture3dError(_explain(error.errors()[0], tree, sources)) from None
 
 
 def validate_experiment(tree: dict[str, Any], sources: dict[str, Any] | str) -> Experiment:

@@ -105,7 +105,9 @@ def read_index(
     return flow_index(index, config, missing_ok) if config.modality == "flow" else index
 
 
-def build_cache(index: ClipIndex, config: DataConfig, progress: bool) -> FrameCache | None:
+def build_cache(
+    index: ClipIndex, config: DataConfig, progress: bool, num_workers: int | None = None
+) -> FrameCache | None:
     """The decoded frames of all clips; None where ``data.cache_size`` is null."""
     if config.cache_size is None:
         return None
@@ -113,6 +115,7 @@ def build_cache(index: ClipIndex, config: DataConfig, progress: bool) -> FrameCa
         index.all_clips(),
         prepared_folder(config) / "cache",
         config.cache_size,
+        num_workers,
         progress=progress,
         pixels=config.pixels,
         skip_broken=config.on_bad_clip == "exclude",

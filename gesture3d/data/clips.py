@@ -116,8 +116,8 @@ class ClipDataset(Dataset):
         ):
             if training and wanted and declared is None:
                 raise Gesture3dError(
-                    f"data.augmentation.{name}: this data set does not declare which classes "
-                    f"swap {how}; set it to false"
+                    f"data.augmentation.{name}: this data set, or its chosen classes, does not "
+                    f"declare which classes swap {how}; set it to false"
                 )
         self.clips = clips
         self.class_names = tuple(class_names)

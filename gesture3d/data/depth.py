@@ -3,9 +3,13 @@
 A file may lie in a folder or inside a zip file, which is then part of its path:
 ``utd_mhad/Depth.zip/Depth/a1_s1_t1_depth.mat``.
 
-Depth becomes grey like that of the generated stand-in, near is bright: g = 255 · (4.0 − z) / 2.2
-for z in metres, clipped to 1 … 255, so one level is 8.6 mm and the range is 1.8 to 4.0 m, in which
-all people of UTD-MHAD stand; 0 is background.
+How a clip becomes grey, 8 bits:
+
+- level g = 128 + (m − z) / 5 mm, rounded and clipped to 1 … 255, where m is the median depth of all
+  that is not background in the clip: near is bright, the range is ±0.635 m around the person, one
+  level is 5 mm; 0 is background;
+- the clip is cut to the square around all that is not background in any frame, with a margin of 3 %
+  (what sticks out of the image is background), so that the person fills the frame.
 """
 
 import functools
@@ -18,13 +22,36 @@ import numpy as np
 from gesture3d.data.pixels import Pixels, prepare_frame
 from gesture3d.errors import Gesture3dError
 
-NEAR_MM, FAR_MM = 1800, 4000
+MM_PER_LEVEL = 5
+MARGIN = 0.03
 
 
 def depth_to_grey(depth: np.ndarray) -> np.ndarray:
-    """Depth in mm, 0 = background → uint8 grey of the same shape."""
-    levels = np.rint(255 * (FAR_MM - depth.astype(np.float32)) / (FAR_MM - NEAR_MM))
-    return np.where(depth == 0, 0, np.clip(levels, 1, 255)).astype(np.uint8)
+    """Depth of a clip (H, W, T) in mm, 0 = background → uint8 grey of the same shape."""
+    foreground = depth > 0
+    middle = float(np.median(depth[foreground])) if foreground.any() else 0.0
+    levels = np.rint(128 + (middle - depth.astype(np.float32)) / MM_PER_LEVEL)
+    return np.where(foreground, np.clip(levels, 1, 255), 0).astype(np.uint8)
+
+
+def cut_to_foreground(depth: np.ndarray) -> np.ndarray:
+    """The square (S, S, T) around all that is not background (0) in a clip (H, W, T)."""
+    # A row or column belongs to the person where two pixels of it do: stray pixels are common.
+    foreground = depth > 0
+    rows = np.flatnonzero((foreground.sum(axis=1) > 1).any(axis=1))
+    columns = np.flatnonzero((foreground.sum(axis=0) > 1).any(axis=1))
+    if rows.size == 0 or columns.size == 0:
+        return depth
+    spans = [(int(found[0]), int(found[-1]) + 1) for found in (rows, columns)]
+    side = round(max(end - start for start, end in spans) * (1 + 2 * MARGIN))
+    square = np.zeros((side, side, depth.shape[2]), depth.dtype)
+    source, target = [], []
+    for (start, end), length in zip(spans, depth.shape, strict=False):
+        first = (start + end - side) // 2
+        source.append(slice(max(first, 0), min(first + side, length)))
+        target.append(slice(max(-first, 0), min(length - first, side)))
+    square[tuple(target)] = depth[tuple(source)]
+    return square
 
 
 def read_mat(path: Path, name: str) -> np.ndarray:
@@ -64,17 +91,18 @@ class DepthClip:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._depth = read_mat(path, "d_depth")
-        if self._depth.ndim != 3 or 0 in self._depth.shape:
-            raise Gesture3dError(f"d_depth has shape {self._depth.shape}, expected (H, W, T)")
-        self.num_frames = self._depth.shape[2]
-        self.size, self.fps = self._depth.shape[:2], None
+        depth = read_mat(path, "d_depth")
+        if depth.ndim != 3 or 0 in depth.shape:
+            raise Gesture3dError(f"d_depth has shape {depth.shape}, expected (H, W, T)")
+        self.num_frames = depth.shape[2]
+        self.size, self.fps = depth.shape[:2], None
+        self._grey = depth_to_grey(cut_to_foreground(depth))
 
     def read(
         self, indices: np.ndarray, short_side: int | None, pixels: Pixels = "grey"
     ) -> np.ndarray:
-        grey = depth_to_grey(self._depth[:, :, indices])
-        frames = (np.ascontiguousarray(frame)[..., None] for frame in np.moveaxis(grey, 2, 0))
+        grey = np.moveaxis(self._grey[:, :, indices], 2, 0)
+        frames = (np.ascontiguousarray(frame)[..., None] for frame in grey)
         return np.stack([prepare_frame(frame, short_side, pixels) for frame in frames])
 
 

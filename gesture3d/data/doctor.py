@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from gesture3d.config import VideoData
 from gesture3d.data.cache import file_state
 from gesture3d.data.depth import read_mat, split_zip
 from gesture3d.data.index import Clip, ClipIndex
@@ -25,6 +26,7 @@ from gesture3d.data.manifest import (
     to_line,
     write_manifest,
 )
+from gesture3d.data.places import manifest_path
 from gesture3d.data.pool import Helper, HelperDied, answer_questions, in_helpers, num_helpers
 from gesture3d.data.video import Backend, VideoError, open_video, read_opened
 from gesture3d.errors import Gesture3dError
@@ -48,6 +50,31 @@ class Diagnosis:
     bad: list[Record]
     duplicates: list[list[Record]]
     num_reused: int
+
+
+class _Everything:
+    """Contains every key: a check names what is missing instead of stopping at it."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+
+def check_data(
+    config: VideoData,
+    num_workers: int | None = None,
+    progress: bool = True,
+    *,
+    backend: Backend = "auto",
+    fresh: bool = False,
+) -> tuple[Path, Diagnosis]:
+    """`check` all clips that a data set's lists name, there or not; also returns the manifest."""
+    from gesture3d.data import read_index
+
+    index = read_index(config, progress, missing_ok=_Everything())
+    manifest = manifest_path(config)
+    return manifest, check(
+        index, manifest, num_workers=num_workers, progress=progress, backend=backend, fresh=fresh
+    )
 
 
 def check(

@@ -29,7 +29,6 @@ from gesture3d.files import atomic_path, write_text
 
 FORMAT = 1
 SHORT_SIDE = 120  # larger frames are scaled down to it before their flow is computed
-JPEG_QUALITY = 95
 
 
 def compute_flow(grey: np.ndarray) -> np.ndarray:
@@ -62,10 +61,9 @@ def write_flow(source: Path, target: Path, short_side: int = SHORT_SIDE) -> None
             cv2.VideoWriter.fourcc(*"MJPG"),
             reader.fps or 12.0,
             (width, height),
-            [cv2.VIDEOWRITER_PROP_QUALITY, JPEG_QUALITY, cv2.VIDEOWRITER_PROP_IS_COLOR, 0],
         )
         for frame in frames:
-            writer.write(frame)
+            writer.write(cv2.merge([frame] * 3))  # its grey mode (isColor 0) writes other levels
         writer.release()
         if open_video(temporary).num_frames != len(frames):
             raise OSError(f"{target} could not be written whole: is the disk full?")

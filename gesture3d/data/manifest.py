@@ -1,8 +1,8 @@
 """The manifest of a data set: what a check found out about every clip, a line of JSON each.
 
 ``key split path state status reason num_frames height width fps seconds hash``; ``status`` is
-``ok`` or ``bad``, ``state`` changes when the file does, ``hash`` is of the content (BLAKE2b), ``fps``
-and ``seconds`` are null where the clip has no clock (folders of frames, depth files).
+``ok`` or ``bad``, ``state`` changes when the file does, ``hash`` is of the content (BLAKE2b),
+``fps`` and ``seconds`` are null where the clip has no clock (folders of frames, depth files).
 """
 
 import json

@@ -76,8 +76,9 @@ def _only_classes(index: ClipIndex, classes: tuple[str, ...]) -> ClipIndex:
     }
 
     def within(pairs: dict[str, str] | None) -> dict[str, str] | None:
-        """Pairs whose other half is left out would give labels that do not exist."""
-        return pairs and {a: b for a, b in pairs.items() if a in classes}
+        """None where a clip would become one of a class that is left out."""
+        kept = {a: b for a, b in (pairs or {}).items() if a in classes}
+        return kept if pairs is not None and set(kept.values()) <= set(classes) else None
 
     return ClipIndex(tuple(classes), splits, within(index.mirror), within(index.reversal))
 
