@@ -74,8 +74,9 @@ SOURCES: dict[str, Source] = {
     ),
     "jester": Source(
         by_hand="register at https://www.qualcomm.com/developer/software/jester-dataset; "
-        "data/jester must then hold jester-v1-labels.csv, jester-v1-train.csv, jester-v1-validation.csv, "
-        "jester-v1-test.csv and the folder 20bn-jester-v1 with <id>/00001.jpg, ... or <id>.webm"
+        "data/jester must then hold jester-v1-labels.csv, jester-v1-train.csv, "
+        "jester-v1-validation.csv, jester-v1-test.csv and the folder 20bn-jester-v1 with "
+        "<id>/00001.jpg, ... or <id>.webm"
     ),
     "isogd": Source(
         by_hand="register at https://gesture.chalearn.org/2016-looking-at-people-cvpr-challenge/"
