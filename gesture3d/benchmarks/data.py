@@ -141,7 +141,7 @@ def crossover(folder: Path, lengths: tuple[int, ...] = (100, 1000, 3000, 9000)) 
     """(frames, backend, seconds) to read 16 frames spread over longer and longer H.264 videos."""
     from gesture3d.data.video import read_frames
 
-    name, width, height, encoder, suffix = KINDS[0]
+    _, width, height, encoder, suffix = KINDS[0]
     for length in lengths:
         path = folder / f"long-{length}.{suffix}"
         if not path.exists():
