@@ -16,7 +16,7 @@ from gesture3d.data.index import Clip, fingerprint
 from gesture3d.data.pixels import Pixels
 from gesture3d.data.video import VideoError, open_video
 from gesture3d.errors import Gesture3dError
-from gesture3d.files import atomic_path, write_text
+from gesture3d.files import atomic_path, locked, write_text
 
 FORMAT = 2
 
@@ -97,19 +97,6 @@ def open_cache(
         for path in others:
             _remove_if_outdated(path, clips, progress)
         return _open_fresh(index, states)
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Let one process at a time into the block; the others wait (not on Windows)."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def file_state(path: Path) -> str:

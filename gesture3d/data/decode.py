@@ -43,7 +43,8 @@ def decode_clips(
     places: dict[str, Place] = {}
     errors: list[tuple[Clip, VideoError]] = []
     results = _in_processes if workers > 1 else _right_here
-    bar = tqdm(total=len(clips), unit="clip", desc="decoding clips", disable=not progress)
+    hide = None if progress else True  # None: a bar on terminals only
+    bar = tqdm(total=len(clips), unit="clip", desc="decoding clips", disable=hide)
     with bar:
         found = results(clips, frames, short_side, pixels, workers)
         for clip, result in zip(clips, found, strict=True):

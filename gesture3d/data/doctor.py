@@ -114,7 +114,8 @@ def check(
     try:
         manifest.parent.mkdir(parents=True, exist_ok=True)
         with journal.open("a", encoding="utf-8") as file:
-            bar = tqdm(todo, unit="clip", desc="checking clips", disable=not progress)
+            hide = None if progress else True  # None: a bar on terminals only
+            bar = tqdm(todo, unit="clip", desc="checking clips", disable=hide)
             for (split, clip), found in zip(bar, _inspect(todo, backend, num_workers), strict=True):
                 record = Record(clip.key, split, str(clip.path), file_state(clip.path), **found)
                 records[clip.key] = record

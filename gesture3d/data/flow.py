@@ -91,7 +91,8 @@ def prepare_flow(
     _check_settings(folder, short_side)
     todo = [clip for clip in index.all_clips() if not _is_done(clip, folder)]
     broken = {}
-    bar = tqdm(todo, unit="clip", desc="computing flow", disable=not progress)
+    hide = None if progress else True  # None: a bar on terminals only
+    bar = tqdm(todo, unit="clip", desc="computing flow", disable=hide)
     for clip, reason in zip(bar, _compute(todo, folder, short_side, num_workers), strict=True):
         if reason.startswith("disk: "):
             raise Gesture3dError(f"cannot write optical flow to {folder}: {reason[6:]}")

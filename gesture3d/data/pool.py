@@ -16,18 +16,12 @@ from typing import Any, TypeVar
 
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import PACKAGE
+from gesture3d.machine import num_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MIN_ITEMS_PER_WORKER = 20  # fewer are not worth a process
-
-
-def num_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def num_helpers(num_items: int, wanted: int | None) -> int:
