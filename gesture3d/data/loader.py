@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 from torch.utils.data import DataLoader
 
@@ -15,10 +16,11 @@ class ClipLoader(DataLoader):
         broken: key → reason of every sample that was left out so far.
     """
 
-    broken: dict[str, str]
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.broken: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Batch]:
-        self.__dict__.setdefault("broken", {})
         for batch in super().__iter__():
             for sample in batch.broken:
                 if sample.key not in self.broken:
