@@ -77,8 +77,9 @@ class Augmentation(Section):
     channel_gain: tuple[float, float] = (1.0, 1.0)
     # Rotation of the crop by a uniform angle within ±rotation_degrees.
     rotation_degrees: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
-    # Mirroring swaps labels; refused for data sets that do not declare which.
+    # Mirroring and playing backwards swap labels; refused for data sets that do not declare which.
     horizontal_flip: bool = False
+    time_reversal: bool = False
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> "Augmentation":
@@ -91,17 +92,79 @@ class Augmentation(Section):
         return self
 
 
+Modality = Literal["rgb", "depth", "flow"]
+
+
 class VideoData(Section):
     """What every set of clips has: how many frames, how large, how augmented."""
 
+    # Flow is computed by `tools/prepare.py flow`; which sets have depth is said where they are.
+    modality: Modality = "rgb"
+    # rgb: 3, or 1 for grey; depth: 1, or 3 equal ones; flow: 2, or 3 with its magnitude.
+    # None: the first of these.
+    channels: Literal[1, 2, 3] | None = None
     num_frames: PositiveInt = 16
     size: Annotated[int, Field(ge=8, le=1024)] = 112  # pixels, height = width
-    temporal_jitter: bool = True  # in training; the paper's sampling
+    # uniform: spread over the whole clip; dense: a window of frames that lie frame_stride apart.
+    sampling: Literal["uniform", "dense"] = "uniform"
+    frame_stride: PositiveInt = 2
+    temporal_jitter: bool = True  # in training, of uniform sampling; the paper's
+    # Evaluation averages over eval_clips choices of frames × eval_crops places of the crop.
+    eval_clips: Annotated[int, Field(ge=1, le=64)] = 1
+    eval_crops: Literal[1, 3] = 1
     augmentation: Augmentation = Augmentation()
+    classes: tuple[str, ...] | None = None  # only these, in this order; None: all
+    few_shot: PositiveInt | None = None  # training clips a class, None: all
+    subset_seed: int = 0  # which clips few_shot takes; more shots include fewer shots
+    # Clips to leave out by key: here, or in a file (a key a line; text behind a tab is ignored).
+    exclude: tuple[str, ...] = ()
+    exclude_list: Path | None = None
+    # A clip that cannot be decoded fails the run, or is left out and counted.
+    on_bad_clip: Literal["fail", "exclude"] = "fail"
     # Decode every clip once into one memory-mapped file of frames that are `cache_size` pixels
     # high (None: decode the video files in every epoch).
     cache_size: Annotated[int, Field(ge=8, le=1024)] | None = None
     num_workers: Annotated[int, Field(ge=0, le=256)] = 0  # processes that load batches
+
+    @property
+    def pixels(self) -> str:
+        """How frames are read: ``rgb``, ``grey``, ``flow`` or ``flow_magnitude``."""
+        return _PIXELS[self.modality, self.channels]
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of a frame."""
+        return {"rgb": 3, "grey": 1, "flow": 2, "flow_magnitude": 3}[self.pixels]
+
+    @model_validator(mode="after")
+    def _channels_fit(self) -> "VideoData":
+        if (self.modality, self.channels) not in _PIXELS:
+            allowed = [c for m, c in _PIXELS if m == self.modality and c is not None]
+            raise ValueError(
+                f"channels {self.channels} does not fit modality {self.modality}: one of {allowed}"
+            )
+        a = self.augmentation
+        if self.modality == "flow" and (
+            a.rotation_degrees or a.gain != (1.0, 1.0) or a.channel_gain != (1.0, 1.0)
+        ):
+            raise ValueError(
+                "augmentation.rotation_degrees, gain and channel_gain would falsify flow vectors; "
+                "leave them out"
+            )
+        return self
+
+
+_PIXELS = {
+    ("rgb", None): "rgb",
+    ("rgb", 3): "rgb",
+    ("rgb", 1): "grey",
+    ("depth", None): "grey",
+    ("depth", 1): "grey",
+    ("depth", 3): "rgb",
+    ("flow", None): "flow",
+    ("flow", 2): "flow",
+    ("flow", 3): "flow_magnitude",
+}
 
 
 class ClipsPerClass(Section):
@@ -115,7 +178,6 @@ class SyntheticData(VideoData):
 
     name: Literal["synthetic"]
     root: Path = Path("data/synthetic")
-    modality: Literal["rgb", "depth"] = "rgb"
     clips_per_class: ClipsPerClass = ClipsPerClass()
     hard: bool = False
     seed: int = 0
@@ -126,6 +188,25 @@ class JesterData(VideoData):
 
     name: Literal["jester"]
     root: Path = Path("data/jester")
+    modality: Literal["rgb", "flow"] = "rgb"
+
+
+class IsoGDData(VideoData):
+    """ChaLearn IsoGD with its official lists, clips as videos or folders of frames."""
+
+    name: Literal["isogd"]
+    root: Path = Path("data/isogd")
+
+
+class UTDMHADDepthData(VideoData):
+    """The depth clips of UTD-MHAD: tested on subjects 2, 4, 6, 8, trained on the others."""
+
+    name: Literal["utd_mhad_depth"]
+    root: Path = Path("data/utd_mhad")
+    modality: Literal["depth"] = "depth"
+    # What validates is taken from the training subjects 1, 3, 5, 7.
+    validation_subjects: tuple[Literal[1, 3, 5, 7], ...] = ()
+    validation_trials: tuple[Literal[1, 2, 3, 4], ...] = ()
 
 
 class FolderData(VideoData):
@@ -138,8 +219,9 @@ class FolderData(VideoData):
     label_column: str = "label"
     split_column: str = "split"  # train, validation or test
     group_column: str = "group"  # clips of one group stay in one split
+    frames_column: str = "frames"  # how many frames a clip has, which is then checked
     ignore_columns: tuple[str, ...] = ()
-    classes: tuple[str, ...] | None = None  # only these, in this order; None: all, sorted
+    modality: Literal["rgb", "flow"] = "rgb"
     # Which groups to hold out ...
     validation_groups: tuple[str, ...] = ()
     test_groups: tuple[str, ...] = ()
@@ -149,7 +231,10 @@ class FolderData(VideoData):
     seed: int = 0
 
 
-DataConfig = Annotated[SyntheticData | JesterData | FolderData, Field(discriminator="name")]
+DataConfig = Annotated[
+    SyntheticData | JesterData | IsoGDData | UTDMHADDepthData | FolderData,
+    Field(discriminator="name"),
+]
 
 
 # --- training -----------------------------------------------------------------------------------
@@ -209,6 +294,22 @@ class Experiment(Section):
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
 
+    @model_validator(mode="after")
+    def _channels_agree(self) -> "Experiment":
+        if not (isinstance(self.data, VideoData) and isinstance(self.model, GestureNetConfig)):
+            return self
+        given, taken = self.data.num_channels, self.model.in_channels
+        if given != taken:
+            raise ValueError(
+                f"model.in_channels is {taken}, but {self.data.modality} clips have {given} "
+                f"channel(s): set model.in_channels={given}, or data.channels"
+            )
+        return self
+
+
+class _DataAlone(Section):
+    data: DataConfig
+
 
 # --- reading ------------------------------------------------------------------------------------
 
@@ -237,6 +338,27 @@ def load_experiment(
         tree = _merge(tree, _nest(keys, value))
         sources[".".join(keys)] = f"--set {override}"
     return validate_experiment(tree, sources)
+
+
+def load_data(data: str, overrides: list[str] | None = None) -> DataConfig:
+    """The data section of ``--data data --set overrides``, whatever the model.
+
+    Raises:
+        Gesture3dError: as `load_experiment`.
+    """
+    path = find_config(data, resource("configs") / "data")
+    recipe = _read_yaml(path)
+    _check_known(recipe, Experiment, "", path)
+    sources = _sources(recipe, path)
+    for override in overrides or []:
+        keys, value = _parse_override(override)
+        recipe = _merge(recipe, _nest(keys, value))
+        sources[".".join(keys)] = f"--set {override}"
+    tree = {"data": recipe.get("data")}
+    try:
+        return _DataAlone.model_validate(tree).data
+    except ValidationError as error:
+        raise Gesture3dError(_explain(error.errors()[0], tree, sources)) from None
 
 
 def validate_experiment(tree: dict[str, Any], sources: dict[str, Any] | str) -> Experiment:
@@ -339,7 +461,7 @@ def _explain(error: dict[str, Any], tree: dict[str, Any], sources: dict[str, Any
         hint = did_you_mean(error["ctx"]["tag"], expected)
         return f"{source}: {key} = {error['ctx']['tag']!r}: must be one of {expected}.{hint}"
     if error["type"] == "value_error":
-        return f"{source}: {key}: {message}"
+        return f"{source}: {key}: {message}" if key else message
     hint = ""
     if error["type"] == "literal_error":
         options = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")

@@ -5,16 +5,27 @@ Importing this package does not import torch; what needs it is imported where it
 
 from __future__ import annotations
 
-import os
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gesture3d.config import DataConfig, FolderData, JesterData, SyntheticData
+from gesture3d.config import (
+    DataConfig,
+    FolderData,
+    IsoGDData,
+    JesterData,
+    SyntheticData,
+    UTDMHADDepthData,
+)
 from gesture3d.data.cache import FrameCache, open_cache
+from gesture3d.data.flow import flow_index, prepare_flow
 from gesture3d.data.folder import read_folder
-from gesture3d.data.index import ClipIndex, fingerprint
+from gesture3d.data.index import ClipIndex
+from gesture3d.data.isogd import read_isogd
 from gesture3d.data.jester import read_jester
+from gesture3d.data.manifest import bad_clips, explain_bad_clips
+from gesture3d.data.places import flow_folder, manifest_path, prepared_folder
+from gesture3d.data.subset import choose_subset, excluded_keys, without
 from gesture3d.errors import Gesture3dError
 
 if TYPE_CHECKING:
@@ -50,11 +61,15 @@ def build_datasets(config: DataConfig, seed: int, progress: bool = True) -> Data
     """
     from gesture3d.data.clips import ClipDataset
 
-    index = _READERS[config.name](config, progress)
+    index = read_index(config, progress)
+    index = refuse_bad_clips(index, config, progress)
+    cache = build_cache(index, config, progress)
+    if cache is not None and cache.broken:
+        _say_left_out(cache.broken, progress)
+        index = without(index, set(cache.broken))
     for split in ("train", "validation"):
         if not index.splits.get(split):
             raise Gesture3dError(f"{config.root}: the {split} split has no clips")
-    cache = _open_cache(config, index, progress)
 
     def dataset(split: str) -> ClipDataset | None:
         if not index.splits.get(split):
@@ -67,12 +82,68 @@ def build_datasets(config: DataConfig, seed: int, progress: bool = True) -> Data
             seed=seed,
             cache=cache,
             mirror=index.mirror,
+            reversal=index.reversal,
         )
 
     prints = {split: index.fingerprint(split) for split, clips in index.splits.items() if clips}
     return Datasets(
         dataset("train"), dataset("validation"), dataset("test"), index.class_names, prints
     )
+
+
+def read_index(
+    config: DataConfig, progress: bool = True, missing_ok: Container[str] = ()
+) -> ClipIndex:
+    """The clips that a config describes: listed, without the excluded, the chosen classes.
+
+    Args:
+        missing_ok: keys of clips that need not be on disk.
+    """
+    excluded = excluded_keys(config)
+    index = _READERS[config.name](config, progress, missing_ok or excluded)
+    index = choose_subset(without(index, excluded), config)
+    return flow_index(index, config, missing_ok) if config.modality == "flow" else index
+
+
+def build_cache(
+    index: ClipIndex, config: DataConfig, progress: bool, num_workers: int | None = None
+) -> FrameCache | None:
+    """The decoded frames of all clips; None where ``data.cache_size`` is null."""
+    if config.cache_size is None:
+        return None
+    return open_cache(
+        index.all_clips(),
+        prepared_folder(config) / "cache",
+        config.cache_size,
+        num_workers,
+        progress=progress,
+        pixels=config.pixels,
+        skip_broken=config.on_bad_clip == "exclude",
+    )
+
+
+def refuse_bad_clips(index: ClipIndex, config: DataConfig, progress: bool) -> ClipIndex:
+    """The index as it is, where the manifest of ``tools/prepare.py check`` has no bad clip in it.
+
+    With ``data.on_bad_clip: exclude`` the bad clips are left out, and it is said how many.
+
+    Raises:
+        Gesture3dError: there are bad clips, the first of which it names.
+    """
+    bad, unchecked = bad_clips(index, manifest_path(config))
+    if unchecked and progress:
+        print(f"{unchecked} clips have changed or are new since they were checked; check again")
+    if bad and config.on_bad_clip == "fail":
+        raise Gesture3dError(explain_bad_clips(bad, manifest_path(config)))
+    if bad:
+        _say_left_out(bad, progress)
+    return without(index, set(bad))
+
+
+def _say_left_out(broken: Mapping[str, str], progress: bool) -> None:
+    if progress:
+        first = "; ".join(list(broken.values())[:3]) + ("; ..." if len(broken) > 3 else "")
+        print(f"{len(broken)} bad clips are left out (data.on_bad_clip: exclude): {first}")
 
 
 def make_loader(
@@ -85,11 +156,10 @@ def make_loader(
 
     Workers live as long as the loader and use one thread each.
     """
-    from torch.utils.data import DataLoader
-
     from gesture3d.data.batch import collate
+    from gesture3d.data.loader import ClipLoader
 
-    return DataLoader(
+    return ClipLoader(
         dataset,
         batch_sampler=batch_sampler,
         collate_fn=collate,
@@ -109,7 +179,7 @@ def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def _read_synthetic(config: SyntheticData, progress: bool) -> ClipIndex:
+def _read_synthetic(config: SyntheticData, progress: bool, missing_ok: Container[str]) -> ClipIndex:
     from gesture3d.data.synthetic import generate
 
     generate(
@@ -119,27 +189,35 @@ def _read_synthetic(config: SyntheticData, progress: bool) -> ClipIndex:
         seed=config.seed,
         progress=progress,
     )
-    return read_jester(config.root, config.modality)
+    folder = "depth" if config.modality == "depth" else "rgb"
+    index = read_jester(config.root, folder, missing_ok)
+    if config.modality == "flow":
+        prepare_flow(index, flow_folder(config), progress=progress)
+    return index
 
 
-def _read_jester(config: JesterData, progress: bool) -> ClipIndex:
-    return read_jester(config.root)
+def _read_jester(config: JesterData, _: bool, missing_ok: Container[str]) -> ClipIndex:
+    return read_jester(config.root, missing_ok=missing_ok)
 
 
-def _read_folder(config: FolderData, progress: bool) -> ClipIndex:
-    return read_folder(config)
+def _read_isogd(config: IsoGDData, _: bool, missing_ok: Container[str]) -> ClipIndex:
+    return read_isogd(config.root, config.modality, missing_ok)
 
 
-_READERS = {"synthetic": _read_synthetic, "jester": _read_jester, "folder": _read_folder}
+def _read_utd_mhad_depth(config: UTDMHADDepthData, _: bool, __: Container[str]) -> ClipIndex:
+    from gesture3d.data.utd_mhad import read_utd_mhad_depth
+
+    return read_utd_mhad_depth(config)
 
 
-def _open_cache(config: DataConfig, index: ClipIndex, progress: bool) -> FrameCache | None:
-    """Decoded frames in ``root/cache``, or in ``data/cache`` where root is not ours to write in."""
-    if config.cache_size is None:
-        return None
-    folder = config.root / "cache"
-    writable = os.access(folder if folder.is_dir() else config.root, os.W_OK)
-    if isinstance(config, FolderData) or not writable:
-        root = config.root.resolve()
-        folder = Path("data/cache") / f"{root.name}-{fingerprint([(root,)])[:8]}"
-    return open_cache(index.all_clips(), folder, config.cache_size, progress=progress)
+def _read_folder(config: FolderData, _: bool, missing_ok: Container[str]) -> ClipIndex:
+    return read_folder(config, missing_ok)
+
+
+_READERS = {
+    "synthetic": _read_synthetic,
+    "jester": _read_jester,
+    "isogd": _read_isogd,
+    "utd_mhad_depth": _read_utd_mhad_depth,
+    "folder": _read_folder,
+}

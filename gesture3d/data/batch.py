@@ -25,17 +25,27 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class BrokenSample:
+    """What stands in a sample's place when it cannot be read and may be left out."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Batch:
     """Samples stacked along a first axis B.
 
-    ``inputs`` is uint8 (B, T, C, H, W) or float32 (B, T, D), zeros behind a sequence's end;
-    ``lengths`` (B,) int64 for sequences, None for clips; ``labels`` (B,) int64.
+    ``inputs`` is uint8 (B, T, C, H, W), or (B, V, T, C, H, W) with V views of each clip to average
+    over, or float32 (B, T, D), zeros behind a sequence's end; ``lengths`` (B,) int64 for
+    sequences, None for clips; ``labels`` (B,) int64. ``broken`` are samples that were left out.
     """
 
     keys: list[str]
     inputs: Tensor
     lengths: Tensor | None
     labels: Tensor
+    broken: tuple[BrokenSample, ...] = ()
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -47,19 +57,26 @@ class Batch:
             self.inputs.to(device, non_blocking=non_blocking),
             self.lengths,
             self.labels.to(device, non_blocking=non_blocking),
+            self.broken,
         )
 
     def pin_memory(self) -> "Batch":
         """The batch in page-locked memory (called by a loader with ``pin_memory=True``)."""
-        return Batch(self.keys, self.inputs.pin_memory(), self.lengths, self.labels.pin_memory())
+        inputs, labels = self.inputs.pin_memory(), self.labels.pin_memory()
+        return Batch(self.keys, inputs, self.lengths, labels, self.broken)
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
+def collate(samples: Sequence[Sample | BrokenSample]) -> Batch:
     """Stack clips; pad sequences with zeros to the longest and keep their lengths.
 
     Raises:
-        Gesture3dError: clips of different shapes, or sequences of different feature counts.
+        Gesture3dError: clips of different shapes, sequences of different feature counts, or
+            nothing but broken samples.
     """
+    broken = tuple(sample for sample in samples if isinstance(sample, BrokenSample))
+    samples = [sample for sample in samples if isinstance(sample, Sample)]
+    if not samples:
+        raise Gesture3dError(f"every clip of a batch is broken; the first: {broken[0].reason}")
     keys = [sample.key for sample in samples]
     labels = torch.tensor([sample.label for sample in samples], dtype=torch.int64)
     is_sequence = samples[0].inputs.ndim == 2
@@ -72,10 +89,10 @@ def collate(samples: Sequence[Sample]) -> Batch:
                 f"{keys[0]!r} of shape {tuple(first)}"
             )
     if not is_sequence:
-        return Batch(keys, torch.stack([sample.inputs for sample in samples]), None, labels)
+        return Batch(keys, torch.stack([s.inputs for s in samples]), None, labels, broken)
     lengths = torch.tensor([len(sample.inputs) for sample in samples], dtype=torch.int64)
     inputs = torch.nn.utils.rnn.pad_sequence([s.inputs for s in samples], batch_first=True)
-    return Batch(keys, inputs, lengths, labels)
+    return Batch(keys, inputs, lengths, labels, broken)
 
 
 class EpochSampler:

@@ -2,37 +2,44 @@
 
 import contextlib
 import json
+import math
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from gesture3d.data.decode import decode_clips
+from gesture3d.data.depth import split_zip
 from gesture3d.data.index import Clip, fingerprint
+from gesture3d.data.pixels import Pixels
 from gesture3d.data.video import VideoError, open_video
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import atomic_path, locked, write_text
 
-FORMAT = 1
+FORMAT = 2
 
 
 class FrameCache(Mapping):
-    """Decoded clips by key: ``cache[key]`` is a view (N, H, W, 3), uint8 RGB, on the file.
+    """Decoded clips by key: ``cache[key]`` is a view (N, H, W, C), uint8, on the file.
 
     Frames are read from disk when they are touched, and pickling (to a worker process) passes
-    the file's name, not its contents.
+    the file's name, not its contents. ``broken`` names clips that could not be decoded, with the
+    reasons.
     """
 
-    def __init__(self, frames: Path, clips: dict[str, list[int]]) -> None:
+    def __init__(
+        self, frames: Path, clips: dict[str, list[int]], broken: dict[str, str] | None = None
+    ) -> None:
         self.path = frames
+        self.broken = broken or {}
         self._clips = clips
-        self._data = np.memmap(frames, np.uint8, mode="r")
+        self._data = np.memmap(frames, np.uint8, mode="r") if clips else np.empty(0, np.uint8)
 
     def __getitem__(self, key: str) -> np.ndarray:
-        offset, length, height, width = self._clips[key]
-        end = offset + length * height * width * 3
-        return self._data[offset:end].reshape(length, height, width, 3)
+        offset, *shape = self._clips[key]
+        return self._data[offset : offset + math.prod(shape)].reshape(shape)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._clips)
@@ -41,7 +48,7 @@ class FrameCache(Mapping):
         return len(self._clips)
 
     def __reduce__(self) -> tuple:
-        return FrameCache, (self.path, self._clips)
+        return FrameCache, (self.path, self._clips, self.broken)
 
 
 def open_cache(
@@ -50,91 +57,141 @@ def open_cache(
     short_side: int,
     num_workers: int | None = None,
     progress: bool = True,
+    pixels: Pixels = "rgb",
+    skip_broken: bool = False,
 ) -> FrameCache:
     """The decoded frames of ``clips``: reused where they are fresh, else decoded now.
 
-    A cache is fresh while the clips' paths, sizes and modification times are what they were. It
-    is complete or not there: its index is written last.
+    A cache is fresh for a clip while the clip's path, size and modification time are what they
+    were; one of more clips serves also for some of them. It is complete or not there: its index
+    is written last. Caches in the same folder that are out of date are removed.
 
     Args:
         folder: where to keep it.
         short_side: pixels of the frames' short side.
         num_workers: processes that decode; None for one per core.
+        skip_broken: leave clips out that cannot be decoded, and name them in ``broken``.
 
     Raises:
         Gesture3dError: clips that cannot be decoded (all of them named), or too little disk.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"frames-{short_side}-{fingerprint((c.key, c.path) for c in clips)[:8]}"
+    kind = f"frames-{short_side}" if pixels == "rgb" else f"frames-{short_side}-{pixels}"
+    name = f"{kind}-{fingerprint((c.key, c.path) for c in clips)[:8]}"
     frames, index = folder / f"{name}.bin", folder / f"{name}.json"
     with locked(folder / ".lock"):
-        state = _state_of(clips, short_side)
-        cache = _open_fresh(frames, index, state)
-        if cache is not None:
-            _say(progress, f"using {len(clips)} decoded clips in {frames}")
-            return cache
+        states = {clip.key: file_state(clip.path) for clip in clips}
+        others = sorted(set(folder.glob(f"{kind}-{'[0-9a-f]' * 8}.json")) - {index})
+        for path in (index, *others):
+            cache = _open_fresh(path, states)
+            if cache is not None and (skip_broken or not cache.broken):
+                _say(progress, f"using {len(clips)} decoded clips in {cache.path}")
+                return cache
         why = "out of date, decoding again" if index.exists() else "decoding once"
         _say(progress, f"{len(clips)} clips: {why} into {frames}")
         for leftover in folder.glob(f".{name}-*"):
             leftover.unlink()
-        _build(clips, frames, index, state, short_side, num_workers, progress)
-        return _open_fresh(frames, index, state)
+        job = _Job(clips, frames, index, states, short_side, pixels, skip_broken)
+        job.build(num_workers, progress)
+        for path in others:
+            _remove_if_outdated(path, clips, progress)
+        return _open_fresh(index, states)
 
 
-def _state_of(clips: list[Clip], short_side: int) -> str:
-    def row(clip: Clip) -> tuple:
-        try:
-            status = clip.path.stat()
-        except OSError:
-            return clip.key, clip.path, "missing"
-        return clip.key, clip.path, status.st_size, status.st_mtime_ns
+def file_state(path: Path) -> str:
+    """Changes when the file (or the zip file it lies in, or the folder of frames) does."""
+    archive, member = split_zip(path)
+    try:
+        status = (archive or path).stat()
+    except OSError:
+        return f"{path} missing"
+    return fingerprint([(path, member, status.st_size, status.st_mtime_ns)])
 
-    return f"{FORMAT}-{short_side}-{fingerprint(map(row, clips))}"
 
-
-def _open_fresh(frames: Path, index: Path, state: str) -> FrameCache | None:
+def _read_index(index: Path) -> dict | None:
+    """A whole cache's index, else None."""
     try:
         stored = json.loads(index.read_text(encoding="utf-8"))
-        if stored["state"] != state or stored["bytes"] != frames.stat().st_size:
+        size = index.with_suffix(".bin").stat().st_size
+        if stored["format"] != FORMAT or stored["bytes"] != size:
             return None
-        return FrameCache(frames, stored["clips"])
+        return {name: dict(stored[name]) for name in ("states", "clips", "broken")}
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _build(
-    clips: list[Clip],
-    frames: Path,
-    index: Path,
-    state: str,
-    short_side: int,
-    num_workers: int | None,
-    progress: bool,
-) -> None:
-    _check_space(clips, frames.parent, short_side)
-    bad_clips = index.with_suffix(".bad.txt")
-    bad_clips.unlink(missing_ok=True)
-    try:
-        with atomic_path(frames) as temporary:
-            places, errors = decode_clips(clips, temporary, short_side, num_workers, progress)
-            if errors:
-                raise Gesture3dError(_explain(errors, len(clips), bad_clips))
-            size = temporary.stat().st_size
-            index.unlink(missing_ok=True)  # never an old index beside new frames
-        write_text(index, json.dumps({"state": state, "bytes": size, "clips": places}))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise Gesture3dError(f"cannot write decoded frames to {frames.parent}: {reason}") from error
+def _open_fresh(index: Path, states: dict[str, str]) -> FrameCache | None:
+    """The cache, if it has all clips in these states."""
+    stored = _read_index(index)
+    if stored is None or any(stored["states"].get(key) != s for key, s in states.items()):
+        return None
+    places = {key: stored["clips"][key] for key in states if key in stored["clips"]}
+    broken = {key: stored["broken"][key] for key in states if key in stored["broken"]}
+    return FrameCache(index.with_suffix(".bin"), places, broken)
 
 
-def _check_space(clips: list[Clip], folder: Path, short_side: int) -> None:
+def _remove_if_outdated(index: Path, clips: list[Clip], progress: bool) -> None:
+    """Remove a cache that is damaged, whose clips have changed, or which the new one includes."""
+    stored = _read_index(index)
+    if stored is not None:
+        states = {clip.key: file_state(clip.path) for clip in clips}
+        unknown = [key for key in stored["states"] if key not in states]
+        same = all(states[k] == s for k, s in stored["states"].items() if k in states)
+        if unknown and same:
+            return
+    _say(progress, f"removing {index.with_suffix('.bin')}: out of date")
+    index.unlink(missing_ok=True)
+    index.with_suffix(".bin").unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A cache to be built."""
+
+    clips: list[Clip]
+    frames: Path
+    index: Path
+    states: dict[str, str]
+    short_side: int
+    pixels: Pixels
+    skip_broken: bool
+
+    def build(self, num_workers: int | None, progress: bool) -> None:
+        _check_space(self.clips, self.frames.parent, self.short_side, self.pixels)
+        bad_clips = self.index.with_suffix(".bad.txt")
+        bad_clips.unlink(missing_ok=True)
+        try:
+            with atomic_path(self.frames) as temporary:
+                places, errors = decode_clips(
+                    self.clips, temporary, self.short_side, num_workers, progress, self.pixels
+                )
+                if errors and not self.skip_broken:
+                    raise Gesture3dError(_explain(errors, len(self.clips), bad_clips))
+                size = temporary.stat().st_size
+                self.index.unlink(missing_ok=True)  # never an old index beside new frames
+            stored = {
+                "format": FORMAT,
+                "bytes": size,
+                "states": self.states,
+                "clips": places,
+                "broken": {clip.key: str(error) for clip, error in errors},
+            }
+            write_text(self.index, json.dumps(stored))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise Gesture3dError(
+                f"cannot write decoded frames to {self.frames.parent}: {reason}"
+            ) from error
+
+
+def _check_space(clips: list[Clip], folder: Path, short_side: int, pixels: Pixels) -> None:
     """Raise where the frames, estimated from a few clips, will not fit on the disk."""
     sizes = []
     for clip in clips[:: max(1, len(clips) // 8)]:
         with contextlib.suppress(VideoError):
             reader = open_video(clip.path)
-            frame = reader.read(np.array([0]), short_side)
+            frame = reader.read(np.array([0]), short_side, pixels)
             sizes.append(frame.nbytes * reader.num_frames)
     needed = int(np.mean(sizes or [0]) * len(clips))
     free = shutil.disk_usage(folder).free
@@ -145,13 +202,16 @@ def _check_space(clips: list[Clip], folder: Path, short_side: int) -> None:
         )
 
 
-def _explain(errors: list[VideoError], total: int, list_path: Path) -> str:
-    errors = sorted(errors, key=lambda error: str(error.path))
-    listed = "; ".join(map(str, errors[:10]))
+def _explain(errors: list[tuple[Clip, VideoError]], total: int, list_path: Path) -> str:
+    errors = sorted(errors, key=lambda error: str(error[1].path))
+    listed = "; ".join(str(error) for _, error in errors[:10])
     if len(errors) > 10:
-        write_text(list_path, "".join(f"{error}\n" for error in errors))
+        write_text(list_path, "".join(f"{clip.key}\t{error}\n" for clip, error in errors))
         listed += f"; ... all of them in {list_path}"
-    return f"{len(errors)} of {total} clips cannot be decoded: {listed}"
+    return (
+        f"{len(errors)} of {total} clips cannot be decoded: {listed}; repair them, or name them in "
+        "data.exclude or data.exclude_list"
+    )
 
 
 def _say(progress: bool, text: str) -> None:

@@ -9,11 +9,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from gesture3d.config import VideoData
-from gesture3d.data.batch import Sample
+from gesture3d.data.batch import BrokenSample, Sample
 from gesture3d.data.index import Clip, ClipIndex
-from gesture3d.data.sampling import uniform_indices
-from gesture3d.data.transforms import central_crop, random_crop
-from gesture3d.data.video import open_video, read_opened, resize_short_side
+from gesture3d.data.pixels import mirror_flow, prepare_frame, reverse_flow
+from gesture3d.data.sampling import evaluation_indices, random_dense_indices, uniform_indices
+from gesture3d.data.transforms import evaluation_crops, random_crop
+from gesture3d.data.video import VideoError, VideoReader, open_video, read_opened
 from gesture3d.errors import Gesture3dError
 from gesture3d.rng import generator
 
@@ -21,29 +22,52 @@ __all__ = ["Clip", "ClipDataset", "ClipIndex", "clip_from_frames", "load_clip"]
 
 
 def load_clip(path: Path, data: VideoData) -> Tensor:
-    """A clip as evaluation sees it: uniform frames, short side to ``cache_size``, central crop.
+    """A clip as evaluation sees it: evenly spread frames, short side to ``cache_size``, crops.
 
     Returns:
-        uint8 (T, C, H, W) with T = ``data.num_frames``, H = W = ``data.size``.
+        uint8 (T, C, H, W) with T = ``data.num_frames``, H = W = ``data.size``, C =
+        ``data.num_channels``; or (V, T, C, H, W) where evaluation averages over V =
+        ``data.eval_clips`` · ``data.eval_crops`` > 1 views.
 
     Raises:
         VideoError: the clip cannot be decoded.
     """
-    reader = open_video(path)
-    indices = uniform_indices(reader.num_frames, data.num_frames)
-    return _evaluation_input(read_opened(path, reader, indices, data.cache_size), data)
+    return _load_opened(path, open_video(path), data)
 
 
 def clip_from_frames(frames: np.ndarray, data: VideoData) -> Tensor:
-    """`load_clip` for a clip that is decoded already: uint8 (N, H, W, 3), RGB, any size."""
-    frames = frames[uniform_indices(len(frames), data.num_frames)]
-    if data.cache_size is not None and min(frames.shape[1:3]) != data.cache_size:
-        frames = np.stack([resize_short_side(frame, data.cache_size) for frame in frames])
-    return _evaluation_input(frames, data)
+    """`load_clip` for a clip that is decoded already: uint8 (N, H, W, C), RGB, any size."""
+    indices = _evaluation_indices(len(frames), data)
+    wanted, rows = np.unique(indices, return_inverse=True)
+    chosen = frames[wanted]
+    grey_wanted = data.pixels == "grey" and frames.shape[3] == 3
+    short = data.cache_size
+    if grey_wanted or (short is not None and min(frames.shape[1:3]) != short):
+        pixels = "grey" if data.pixels == "grey" else "rgb"
+        chosen = np.stack([prepare_frame(frame, short, pixels) for frame in chosen])
+    return _evaluation_input(chosen, rows.reshape(indices.shape), data)
 
 
-def _evaluation_input(frames: np.ndarray, data: VideoData) -> Tensor:
-    return _to_tensor(central_crop(*frames.shape[1:3]).apply(frames, data.size))
+def _load_opened(path: Path, reader: VideoReader, data: VideoData) -> Tensor:
+    indices = _evaluation_indices(reader.num_frames, data)
+    wanted, rows = np.unique(indices, return_inverse=True)
+    frames = read_opened(path, reader, wanted, data.cache_size, data.pixels)
+    return _evaluation_input(frames, rows.reshape(indices.shape), data)
+
+
+def _evaluation_indices(length: int, data: VideoData) -> np.ndarray:
+    """(data.eval_clips, data.num_frames)."""
+    return evaluation_indices(
+        length, data.num_frames, data.eval_clips, data.sampling, data.frame_stride
+    )
+
+
+def _evaluation_input(frames: np.ndarray, rows: np.ndarray, data: VideoData) -> Tensor:
+    """The views of a clip: frames (N, H, W, C), of which row k of ``rows`` makes view k."""
+    crops = evaluation_crops(*frames.shape[1:3], data.eval_crops)
+    cropped = [crop.apply(frames, data.size) for crop in crops]
+    views = [_to_tensor(clip[view]) for view in rows for clip in cropped]
+    return views[0] if len(views) == 1 else torch.stack(views)
 
 
 def _to_tensor(clip: np.ndarray) -> Tensor:
@@ -55,13 +79,14 @@ class ClipDataset(Dataset):
     """Clips, ready for the network: ``dataset[epoch, index]`` → `Sample`.
 
     Stateless: what happens to a clip in training is drawn from ``generator(seed, epoch, key)``.
-    A plain ``dataset[index]`` is epoch 0.
+    A plain ``dataset[index]`` is epoch 0. A clip that cannot be read raises `VideoError`, or
+    with ``data.on_bad_clip: exclude`` gives a `BrokenSample`; it is never replaced by another.
 
     Args:
         clips: the clips of one split.
         training: random frames, crop and colours; else exactly `load_clip`.
         cache: decoded frames by key (see `gesture3d.data.cache`); None decodes the files.
-        mirror: which classes swap in a mirror (see `ClipIndex`).
+        mirror, reversal: which classes swap in a mirror and backwards (see `ClipIndex`).
 
     Attributes:
         keys: the clips' keys.
@@ -69,7 +94,8 @@ class ClipDataset(Dataset):
         class_names: the names of the labels.
 
     Raises:
-        Gesture3dError: flipping is asked for and the data set declares no ``mirror``.
+        Gesture3dError: flipping (or reversal) is asked for and the data set declares no
+            ``mirror`` (or ``reversal``).
     """
 
     def __init__(
@@ -81,12 +107,18 @@ class ClipDataset(Dataset):
         seed: int,
         cache: Mapping[str, np.ndarray] | None = None,
         mirror: dict[str, str] | None = None,
+        reversal: dict[str, str] | None = None,
     ) -> None:
-        if training and data.augmentation.horizontal_flip and mirror is None:
-            raise Gesture3dError(
-                "data.augmentation.horizontal_flip: this data set does not declare which classes "
-                "swap in a mirror; set it to false"
-            )
+        augmentation = data.augmentation
+        for name, wanted, declared, how in (
+            ("horizontal_flip", augmentation.horizontal_flip, mirror, "in a mirror"),
+            ("time_reversal", augmentation.time_reversal, reversal, "when played backwards"),
+        ):
+            if training and wanted and declared is None:
+                raise Gesture3dError(
+                    f"data.augmentation.{name}: this data set, or its chosen classes, does not "
+                    f"declare which classes swap {how}; set it to false"
+                )
         self.clips = clips
         self.class_names = tuple(class_names)
         self.data = data
@@ -95,37 +127,69 @@ class ClipDataset(Dataset):
         self.cache = cache
         self.keys = [clip.key for clip in clips]
         self.labels = np.array([clip.label for clip in clips], dtype=np.int64)
-        self._mirrored_label = _mirrored_labels(self.class_names, mirror or {})
+        self._mirrored_label = _swapped_labels(self.class_names, mirror or {})
+        self._reversed_label = _swapped_labels(self.class_names, reversal or {})
 
     def __len__(self) -> int:
         return len(self.clips)
 
-    def __getitem__(self, position: tuple[int, int] | int) -> Sample:
+    def __getitem__(self, position: tuple[int, int] | int) -> Sample | BrokenSample:
         epoch, index = position if isinstance(position, tuple) else (0, position)
         clip = self.clips[index]
-        if self.training:
-            return self._training_sample(clip, generator(self.seed, epoch, clip.key))
-        if self.cache is None:
-            return Sample(clip.key, load_clip(clip.path, self.data), clip.label)
-        return Sample(clip.key, clip_from_frames(self.cache[clip.key], self.data), clip.label)
+        try:
+            if self.training:
+                return self._training_sample(clip, generator(self.seed, epoch, clip.key))
+            if self.cache is None:
+                inputs = _load_opened(clip.path, _open(clip), self.data)
+            else:
+                inputs = clip_from_frames(self.cache[clip.key], self.data)
+        except VideoError as error:
+            if self.data.on_bad_clip == "fail":
+                raise
+            return BrokenSample(clip.key, str(error))
+        return Sample(clip.key, inputs, clip.label)
 
     def _training_sample(self, clip: Clip, rng: np.random.Generator) -> Sample:
         data = self.data
-        frames = None if self.cache is None else self.cache[clip.key]
-        reader = open_video(clip.path) if frames is None else None
-        length = len(frames) if reader is None else reader.num_frames
-        span = data.augmentation.time_span
-        indices = uniform_indices(length, data.num_frames, rng, span, data.temporal_jitter)
-        if reader is None:
-            frames = frames[indices]
-        else:
-            frames = read_opened(clip.path, reader, indices, data.cache_size)
+        frames = self._training_frames(clip, rng)
         crop = random_crop(*frames.shape[1:3], data.augmentation, rng)
-        label = self._mirrored_label[clip.label] if crop.flip and clip.label >= 0 else clip.label
-        return Sample(clip.key, _to_tensor(crop.apply(frames, data.size)), label)
+        frames, label = crop.apply(frames, data.size), clip.label
+        if crop.flip:
+            frames = mirror_flow(frames) if data.modality == "flow" else frames
+            label = self._mirrored_label[label] if label >= 0 else label
+        if data.augmentation.time_reversal and rng.random() < 0.5:
+            frames = frames[::-1]
+            frames = reverse_flow(frames) if data.modality == "flow" else frames
+            label = self._reversed_label[label] if label >= 0 else label
+        return Sample(clip.key, _to_tensor(frames), label)
+
+    def _training_frames(self, clip: Clip, rng: np.random.Generator) -> np.ndarray:
+        data = self.data
+        if self.cache is not None:
+            cached = self.cache[clip.key]
+            return cached[_training_indices(len(cached), data, rng)]
+        reader = _open(clip)
+        indices = _training_indices(reader.num_frames, data, rng)
+        return read_opened(clip.path, reader, indices, data.cache_size, data.pixels)
 
 
-def _mirrored_labels(class_names: tuple[str, ...], mirror: dict[str, str]) -> list[int]:
-    """The label that each label becomes in a mirror."""
+def _training_indices(length: int, data: VideoData, rng: np.random.Generator) -> np.ndarray:
+    if data.sampling == "dense":
+        return random_dense_indices(length, data.num_frames, data.frame_stride, rng)
+    span = data.augmentation.time_span
+    return uniform_indices(length, data.num_frames, rng, span, data.temporal_jitter)
+
+
+def _open(clip: Clip) -> VideoReader:
+    """Open a clip, which must have the frames that its list promises."""
+    reader = open_video(clip.path)
+    if clip.num_frames is not None and reader.num_frames != clip.num_frames:
+        found = reader.num_frames
+        raise VideoError(clip.path, f"has {found} frames, its list says {clip.num_frames}")
+    return reader
+
+
+def _swapped_labels(class_names: tuple[str, ...], pairs: dict[str, str]) -> list[int]:
+    """The label that each label becomes."""
     numbers = {name: number for number, name in enumerate(class_names)}
-    return [numbers[mirror.get(name, name)] for name in class_names]
+    return [numbers[pairs.get(name, name)] for name in class_names]

@@ -2,14 +2,14 @@
 
     root/<class>/<clip>                             split here, by `gesture3d.data.split`
     root/{train,validation,test}/<class>/<clip>     split by the folders
-    clips.csv                                       path,label[,split][,group]
+    clips.csv                                       path,label[,split][,group][,frames]
 
 A clip is a video file or a folder of frames.
 """
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from gesture3d.config import FolderData
@@ -18,12 +18,16 @@ from gesture3d.data.split import SPLITS, check_splits, split_by_groups, split_by
 from gesture3d.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from gesture3d.errors import Gesture3dError, did_you_mean
 
-# One clip as it was found: where it is listed, key, path, class, group, split ("" if not given).
-Row = tuple[str, str, Path, str, str | None, str]
+# One clip as it was found: where it is listed, key, path, class, group, frames promised (None if
+# they are not), split ("" if not given).
+Row = tuple[str, str, Path, str, str | None, int | None, str]
 
 
-def read_folder(config: FolderData) -> ClipIndex:
+def read_folder(config: FolderData, missing_ok: Container[str] = ()) -> ClipIndex:
     """The clips of a folder or CSV, split.
+
+    Args:
+        missing_ok: keys of listed clips that need not be there.
 
     Raises:
         Gesture3dError: anything missing, unknown, double or left without clips, with its place.
@@ -33,10 +37,16 @@ def read_folder(config: FolderData) -> ClipIndex:
             f"no folder {config.root}: put clips into {config.root}/<class>/<clip>, set data.root "
             "to where they are, or list them in a CSV (data.csv) with columns path,label"
         )
-    rows = list(_folder_rows(config.root) if config.csv is None else _csv_rows(config))
+    if config.csv is None:
+        rows = list(_folder_rows(config.root))
+    else:
+        rows = list(_csv_rows(config, missing_ok))
     rows, class_names = _choose_classes(rows, config)
     labels = {name: number for number, name in enumerate(class_names)}
-    clips = [Clip(key, path, labels[name], group) for _, key, path, name, group, _ in rows]
+    clips = [
+        Clip(key, path, labels[name], group, num_frames)
+        for _, key, path, name, group, num_frames, _ in rows
+    ]
     given = [row[-1] for row in rows]
     groups_named = bool(config.validation_groups or config.test_groups)
     if any(given):
@@ -83,7 +93,7 @@ def _folder_rows(root: Path) -> Iterator[Row]:
             for path in paths:
                 key = path.relative_to(root).as_posix()
                 split = split_folder.name if by_split else ""
-                yield str(path), key, path, class_folder.name, None, split
+                yield str(path), key, path, class_folder.name, None, None, split
 
 
 def _clips_of(class_folder: Path) -> list[Path]:
@@ -106,7 +116,7 @@ def _subfolders(folder: Path) -> list[Path]:
 # --- a CSV ---------------------------------------------------------------------------------------
 
 
-def _csv_rows(config: FolderData) -> Iterator[Row]:
+def _csv_rows(config: FolderData, missing_ok: Container[str]) -> Iterator[Row]:
     path = config.csv if config.csv.is_file() else config.root / config.csv
     if not path.is_file():
         raise Gesture3dError(f"data.csv: no file {config.csv}, neither here nor in {config.root}")
@@ -129,10 +139,14 @@ def _csv_rows(config: FolderData) -> Iterator[Row]:
         if config.group_column in record and group is None:
             raise Gesture3dError(f"{where}: empty group")
         clip = next((f / key for f in (path.parent, config.root) if (f / key).exists()), None)
-        if clip is None:
+        if clip is None and key not in missing_ok:
             missing.append(f"{key} (line {number})")
             continue
-        yield where, key, clip, label, group, split
+        frames = (record.get(config.frames_column) or "").strip()
+        if frames and not frames.isdecimal():
+            raise Gesture3dError(f"{where}: {config.frames_column} {frames!r} is no whole number")
+        num_frames = int(frames) if frames else None
+        yield where, key, clip or config.root / key, label, group, num_frames, split
     if missing:
         first = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         raise Gesture3dError(f"{path}: {len(missing)} of {len(seen)} clips do not exist: {first}")
@@ -141,7 +155,8 @@ def _csv_rows(config: FolderData) -> Iterator[Row]:
 def _records(path: Path, config: FolderData) -> Iterator[tuple[int, dict[str, str]]]:
     """(line number, values by column) of a CSV whose header has the right columns."""
     needed = [config.path_column, config.label_column]
-    known = [*needed, config.split_column, config.group_column, *config.ignore_columns]
+    optional = [config.split_column, config.group_column, config.frames_column]
+    known = [*needed, *optional, *config.ignore_columns]
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, skipinitialspace=True, strict=True)
@@ -158,7 +173,7 @@ def _records(path: Path, config: FolderData) -> Iterator[tuple[int, dict[str, st
                     hint = did_you_mean(column, known)
                     raise Gesture3dError(
                         f"{path}: unknown or double column {column!r}.{hint} Expected "
-                        f"{','.join(known[:4])}; name others in data.ignore_columns"
+                        f"{','.join(known[:5])}; name others in data.ignore_columns"
                     )
             for record in reader:
                 if None in record or None in record.values():

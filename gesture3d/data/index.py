@@ -11,13 +11,15 @@ class Clip:
     """One clip: a video file or a folder of frames.
 
     ``key`` is unique in its data set and never changes; ``label`` is the number of the class, -1
-    where it is withheld; ``group`` (a performer, a scene) never spreads over splits.
+    where it is withheld; ``group`` (a performer, a scene) never spreads over splits;
+    ``num_frames`` is how many frames the data set's list promises, if it does.
     """
 
     key: str
     path: Path
     label: int
     group: str | None = None
+    num_frames: int | None = None
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,14 @@ class ClipIndex:
     """The clips of a data set by split: ``train``, ``validation`` and perhaps ``test``.
 
     ``mirror`` maps each class whose meaning changes in a mirror to the class that it becomes;
-    None where the data set does not declare it, and then nothing may be flipped.
+    None where the data set does not declare it, and then nothing may be flipped. ``reversal`` is
+    the same for clips that are played backwards.
     """
 
     class_names: tuple[str, ...]
     splits: dict[str, list[Clip]] = field(repr=False)
     mirror: dict[str, str] | None = None
+    reversal: dict[str, str] | None = None
 
     def all_clips(self) -> list[Clip]:
         """The clips of all splits."""

@@ -10,6 +10,7 @@ A file ``jester-v1-test-labels.csv`` (``id;label``) is used for the test labels 
 """
 
 import os
+from collections.abc import Container
 from pathlib import Path
 
 from gesture3d.data.index import Clip, ClipIndex
@@ -30,12 +31,30 @@ MIRROR_PAIRS = (
     ("Sliding Two Fingers Left", "Sliding Two Fingers Right"),
     ("Turning Hand Clockwise", "Turning Hand Counterclockwise"),
 )
+# Classes that become each other when played backwards; all others stay what they are.
+REVERSAL_PAIRS = (
+    ("Swiping Left", "Swiping Right"),
+    ("Swiping Down", "Swiping Up"),
+    ("Pushing Hand Away", "Pulling Hand In"),
+    ("Sliding Two Fingers Left", "Sliding Two Fingers Right"),
+    ("Sliding Two Fingers Down", "Sliding Two Fingers Up"),
+    ("Pushing Two Fingers Away", "Pulling Two Fingers In"),
+    ("Rolling Hand Forward", "Rolling Hand Backward"),
+    ("Turning Hand Clockwise", "Turning Hand Counterclockwise"),
+    ("Zooming In With Full Hand", "Zooming Out With Full Hand"),
+    ("Zooming In With Two Fingers", "Zooming Out With Two Fingers"),
+)
 
 
-def read_jester(root: Path, modality: str = "rgb") -> ClipIndex:
+def read_jester(
+    root: Path,
+    modality: str = "rgb",
+    missing_ok: Container[str] = (),
+) -> ClipIndex:
     """The clips of a set in Jester's layout.
 
     Args:
+        missing_ok: ids of clips that need not be there.
         modality: "rgb" reads ``root/20bn-jester-v1``, any other ``root/<modality>`` (the
             generated stand-in has "depth").
 
@@ -53,12 +72,11 @@ def read_jester(root: Path, modality: str = "rgb") -> ClipIndex:
     paths = _clip_paths(folder)
     seen: dict[str, str] = {}
     splits = {
-        split: read_list(path, folder, paths, class_names, seen, has_labels=path != unlabelled)
+        split: read_list(path, folder, paths, class_names, seen, path != unlabelled, missing_ok)
         for split, path in lists.items()
     }
-    mirror = dict(MIRROR_PAIRS) | {right: left for left, right in MIRROR_PAIRS}
-    mirror = {name: other for name, other in mirror.items() if {name, other} <= set(class_names)}
-    return ClipIndex(class_names, splits, mirror)
+    mirror, reversal = (_both_ways(pairs, class_names) for pairs in (MIRROR_PAIRS, REVERSAL_PAIRS))
+    return ClipIndex(class_names, splits, mirror, reversal)
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
@@ -79,12 +97,14 @@ def read_list(
     class_names: tuple[str, ...],
     seen: dict[str, str],
     has_labels: bool = True,
+    missing_ok: Container[str] = (),
 ) -> list[Clip]:
     """The clips of one list, ``id;label`` or ``id`` a line.
 
     Args:
         paths: the clips on disk by id.
         seen: where each id was listed so far; extended.
+        missing_ok: ids of clips that need not be there.
     """
     labels = {name: number for number, name in enumerate(class_names)}
     clips, missing = [], []
@@ -100,10 +120,11 @@ def read_list(
         if key in seen:
             raise Gesture3dError(f"{where}: id {key} is listed already at {seen[key]}")
         seen[key] = where
-        if key not in paths:
+        if key not in paths and key not in missing_ok:
             missing.append(key)
             continue
-        clips.append(Clip(key, paths[key], labels[name] if has_labels else -1))
+        path_of_clip = paths.get(key, folder / key)
+        clips.append(Clip(key, path_of_clip, labels[name] if has_labels else -1))
     if missing:
         first = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         total = len(clips) + len(missing)
@@ -111,6 +132,12 @@ def read_list(
             f"{path}: {len(missing)} of {total} clips are not in {folder}: {first}"
         )
     return clips
+
+
+def _both_ways(pairs: tuple[tuple[str, str], ...], class_names: tuple[str, ...]) -> dict[str, str]:
+    """The pairs of known classes, as a map in both directions."""
+    known = [pair for pair in pairs if set(pair) <= set(class_names)]
+    return dict(known) | {b: a for a, b in known}
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:

@@ -72,3 +72,49 @@ def window_starts(length: int, window: int, stride: int) -> np.ndarray:
     last = max(length - window, 0)
     starts = np.arange(0, last + 1, stride, dtype=np.int64)
     return starts if starts[-1] == last else np.append(starts, last)
+
+
+def dense_indices(length: int, num_frames: int, stride: int, start: int = 0) -> np.ndarray:
+    """``num_frames`` frames ``stride`` apart from ``start`` on; behind the end, the last frame.
+
+    Returns:
+        (T,) int64, ascending, in [0, N).
+    """
+    if min(length, num_frames, stride) < 1 or not 0 <= start < length:
+        raise ValueError(f"length {length}, {num_frames} frames, stride {stride}, start {start}")
+    return np.minimum(start + stride * np.arange(num_frames, dtype=np.int64), length - 1)
+
+
+def random_dense_indices(
+    length: int, num_frames: int, stride: int, rng: np.random.Generator
+) -> np.ndarray:
+    """`dense_indices` of a window that lies anywhere in the clip: training."""
+    last = max(length - 1 - stride * (num_frames - 1), 0)
+    return dense_indices(length, num_frames, stride, int(rng.integers(0, last + 1)))
+
+
+def evaluation_indices(
+    length: int, num_frames: int, num_clips: int = 1, sampling: str = "uniform", stride: int = 1
+) -> np.ndarray:
+    """Frames of the ``num_clips`` views of a clip that evaluation averages over.
+
+    Uniform: view k of K takes frames floor((i + k/K) · N/T), the first view being
+    `uniform_indices`. Dense: windows spread evenly from the clip's start to its end; a single
+    one lies in the middle.
+
+    Returns:
+        (K, T) int64, rows ascending, in [0, N).
+    """
+    if min(length, num_frames, num_clips, stride) < 1:
+        raise ValueError(
+            f"length {length}, {num_frames} frames, {num_clips} clips, stride {stride}: at least 1"
+        )
+    if sampling == "dense":
+        last = max(length - 1 - stride * (num_frames - 1), 0)
+        starts = [last / 2] if num_clips == 1 else np.linspace(0, last, num_clips)
+        return np.stack([dense_indices(length, num_frames, stride, int(s)) for s in starts])
+    if length < num_frames:
+        return np.tile(uniform_indices(length, num_frames), (num_clips, 1))
+    steps = num_clips * np.arange(num_frames, dtype=np.int64)
+    views = np.arange(num_clips, dtype=np.int64)[:, None]
+    return (steps + views) * length // (num_frames * num_clips)

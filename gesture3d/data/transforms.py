@@ -37,7 +37,9 @@ class Crop:
         columns = slice(self.left, self.left + self.width)
         for frame, target in zip(clip, out, strict=True):
             region = self._rotated(frame) if self.rotation_degrees else frame[rows, columns]
-            cv2.resize(region, (size, size), dst=target, interpolation=how)
+            resized = cv2.resize(region, (size, size), dst=target, interpolation=how)
+            if resized.ndim == 2:  # OpenCV drops a single channel, and with it the target
+                target[..., 0] = resized
         if self.flip:
             out = out[:, :, ::-1]
         return out if self.gains is None else scale_channels(out, self.gains)
@@ -54,6 +56,19 @@ def central_crop(height: int, width: int) -> Crop:
     """The square of the short side in the middle of the frame: evaluation."""
     side = min(height, width)
     return Crop((height - side) // 2, (width - side) // 2, side, side)
+
+
+def evaluation_crops(height: int, width: int, num_crops: int) -> list[Crop]:
+    """Squares of the short side: the central one, or three from one end of the long side to the
+    other."""
+    side = min(height, width)
+    if num_crops == 1:
+        return [central_crop(height, width)]
+    shares = np.linspace(0, 1, num_crops)
+    return [
+        Crop(round((height - side) * share), round((width - side) * share), side, side)
+        for share in shares
+    ]
 
 
 def random_crop(
@@ -88,6 +103,7 @@ def scale_channels(clip: np.ndarray, gains: tuple[float, ...]) -> np.ndarray:
     levels = np.arange(256, dtype=np.float32)[:, None] * np.asarray(gains, np.float32)
     table = np.minimum(np.rint(levels), 255).astype(np.uint8)[None]
     frames, height, width, channels = clip.shape
+    table = table[..., :channels]
     flat = np.ascontiguousarray(clip).reshape(frames * height, width, channels)
     return cv2.LUT(flat, table).reshape(clip.shape)
 

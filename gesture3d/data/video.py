@@ -1,6 +1,6 @@
-"""Decode clips: video files through OpenCV or decord, folders of frames, behind one interface.
+"""Decode clips: video files, folders of frames and depth maps, behind one interface.
 
-``open_video(path)`` returns a reader with ``num_frames`` and ``read(indices, short_side)``;
+``open_video(path)`` returns a reader with ``num_frames`` and ``read(indices, short_side, pixels)``;
 `frame_count` and `read_frames` are the same in one call. Every reader decodes on one thread
 (parallel work is one clip per thread or process) and reports every failure as a `VideoError`.
 """
@@ -12,6 +12,9 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from gesture3d.data.containers import container, missing_bytes
+from gesture3d.data.depth import DepthClip, split_zip
+from gesture3d.data.pixels import Pixels, prepare_frame
 from gesture3d.errors import Gesture3dError
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg is quiet; failures become errors
@@ -19,7 +22,7 @@ import cv2
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-Backend = Literal["auto", "opencv", "decord"]
+Backend = Literal["auto", "opencv", "decord", "torchcodec"]
 
 # Video files with more frames are long: sparse reads seek (decord) instead of decoding them all.
 LONG_CLIP = 3000
@@ -40,12 +43,22 @@ class VideoError(Gesture3dError):
 
 
 class VideoReader(Protocol):
-    """An opened clip."""
+    """An opened clip.
+
+    Attributes:
+        num_frames: how many it has.
+        size: (height, width) of the stored frames.
+        fps: frames a second, None where nothing says it.
+    """
 
     num_frames: int
+    size: tuple[int, int]
+    fps: float | None
 
-    def read(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
-        """The frames at ``indices`` (ascending, no repeats): uint8 (T, H, W, 3), RGB."""
+    def read(
+        self, indices: np.ndarray, short_side: int | None, pixels: Pixels = "rgb"
+    ) -> np.ndarray:
+        """The frames at ``indices`` (ascending, no repeats): uint8 (T, H, W, C)."""
 
 
 def frame_count(path: Path) -> int:
@@ -59,22 +72,24 @@ def read_frames(
     *,
     short_side: int | None = None,
     backend: Backend = "auto",
+    pixels: Pixels = "rgb",
 ) -> np.ndarray:
-    """Decode frames of a video file or of a folder of numbered frames.
+    """Decode frames of a video file, of a folder of numbered frames, or of a depth file.
 
     Args:
         indices: which frames, in any order, repeats allowed; None for all.
         short_side: scale the frames so that their short side has this many pixels.
         backend: "auto" takes OpenCV for short clips and decord for long ones; it depends on the
             file alone, so the same file always decodes to the same pixels.
+        pixels: what is kept of a frame, see `gesture3d.data.pixels`.
 
     Returns:
-        uint8 (T, H, W, 3), RGB.
+        uint8 (T, H, W, C); by default C = 3, RGB.
 
     Raises:
         VideoError: names the path and what is wrong with it.
     """
-    return read_opened(path, open_video(path, backend), indices, short_side)
+    return read_opened(path, open_video(path, backend), indices, short_side, pixels)
 
 
 def read_opened(
@@ -82,6 +97,7 @@ def read_opened(
     reader: VideoReader,
     indices: np.ndarray | list[int] | None,
     short_side: int | None,
+    pixels: Pixels = "rgb",
 ) -> np.ndarray:
     """`read_frames` for a clip that is open already."""
     wanted = np.arange(reader.num_frames) if indices is None else np.asarray(indices, np.int64)
@@ -91,7 +107,7 @@ def read_opened(
         raise VideoError(path, f"has {reader.num_frames} frames, asked for frame {wanted.max()}")
     unique, inverse = np.unique(wanted, return_inverse=True)
     try:
-        frames = reader.read(unique, short_side)
+        frames = reader.read(unique, short_side, pixels)
     except cv2.error as error:
         raise VideoError(path, f"OpenCV cannot read it: {_first_line(error)}") from None
     return frames if np.array_equal(unique, wanted) else frames[inverse]
@@ -102,6 +118,11 @@ def open_video(path: Path, backend: Backend = "auto") -> VideoReader:
     path = Path(path)
     if path.is_dir():
         return FrameFolder(path)
+    if path.suffix.lower() == ".mat" and (path.is_file() or split_zip(path)[0]):
+        try:
+            return DepthClip(path)
+        except Gesture3dError as error:
+            raise VideoError(path, str(error)) from None
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -110,21 +131,12 @@ def open_video(path: Path, backend: Backend = "auto") -> VideoReader:
     if size == 0:
         raise VideoError(path, "is empty (0 bytes)")
     opened = OpenCVVideo(path)
+    if backend == "torchcodec":
+        return TorchcodecVideo(path, opened)
     is_long = opened.num_frames > LONG_CLIP and opened.count_is_exact
     if backend == "decord" or (backend == "auto" and is_long and _import_decord() is not None):
         return DecordVideo(path, opened)
     return opened
-
-
-def resize_short_side(frame: np.ndarray, short_side: int | None) -> np.ndarray:
-    """A frame (H, W, C) scaled so that min(H, W) is ``short_side``; None leaves it as it is."""
-    height, width = frame.shape[:2]
-    short = min(height, width)
-    if short_side is None or short == short_side:
-        return frame
-    size = (max(1, round(width * short_side / short)), max(1, round(height * short_side / short)))
-    how = cv2.INTER_AREA if short_side < short else cv2.INTER_LINEAR
-    return cv2.resize(frame, size, interpolation=how)
 
 
 class OpenCVVideo:
@@ -139,18 +151,26 @@ class OpenCVVideo:
         self._capture: cv2.VideoCapture | None = self._open()
         promised = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = fps if 0 < fps <= 1000 else None
+        self.size = tuple(
+            int(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH)
+        )
         # Only these containers store a number of frames; for others OpenCV multiplies duration
         # and frame rate, so the frames are counted.
-        self.count_is_exact = promised > 0 and _container(path) in ("mp4", "avi")
+        self.count_is_exact = promised > 0 and container(path) in ("mp4", "avi")
         if self.count_is_exact:
             self.num_frames = int(promised)
         else:
-            _check_not_cut_off(path)
+            reason = missing_bytes(path)
+            if reason is not None:
+                raise VideoError(path, reason)
             self.num_frames = self._count(promised if 0 < fps <= 240 else 0)
         if self.num_frames < 1:
             raise VideoError(path, "has no video frames")
 
-    def read(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
+    def read(
+        self, indices: np.ndarray, short_side: int | None, pixels: Pixels = "rgb"
+    ) -> np.ndarray:
         capture = self._capture or self._open()
         self._capture = None  # a capture is read once, from its start
         # Short clips are decoded to their end, so that a cut-off file never passes.
@@ -164,12 +184,12 @@ class OpenCVVideo:
             retrieved, frame = capture.retrieve()
             if not retrieved:
                 raise VideoError(self.path, f"frame {position} cannot be decoded")
-            frame = resize_short_side(frame, short_side)
+            frame = prepare_frame(frame, short_side, pixels, is_bgr=True)
             if frames is None:
                 frames = np.empty((len(indices), *frame.shape), np.uint8)
             if frame.shape != frames.shape[1:]:
                 raise VideoError(self.path, f"changes its frame size at frame {position}")
-            cv2.cvtColor(frame, cv2.COLOR_BGR2RGB, dst=frames[row])
+            frames[row] = frame
             row += 1
         return frames
 
@@ -204,7 +224,7 @@ class DecordVideo:
         decord = _import_decord()
         if decord is None:
             raise VideoError(path, "the backend 'decord' is not installed: use 'opencv' or 'auto'")
-        self.path = path
+        self.path, self.size, self.fps = path, opened.size, opened.fps
         try:
             self._reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
         except Exception as error:  # decord raises its own and plain RuntimeErrors
@@ -213,7 +233,9 @@ class DecordVideo:
         if self.num_frames < opened.num_frames:
             raise opened._too_few(opened.num_frames, self.num_frames)
 
-    def read(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
+    def read(
+        self, indices: np.ndarray, short_side: int | None, pixels: Pixels = "rgb"
+    ) -> np.ndarray:
         frames = None
         for row, position in enumerate(indices):
             try:
@@ -221,11 +243,42 @@ class DecordVideo:
             except Exception as error:
                 reason = f"frame {position} cannot be decoded: {_first_line(error)}"
                 raise VideoError(self.path, reason) from None
-            frame = resize_short_side(frame, short_side)
+            frame = prepare_frame(frame, short_side, pixels)
             if frames is None:
                 frames = np.empty((len(indices), *frame.shape), np.uint8)
             frames[row] = frame
         return frames
+
+
+class TorchcodecVideo:
+    """A video file through torchcodec, an optional extra that needs FFmpeg's libraries."""
+
+    def __init__(self, path: Path, opened: OpenCVVideo) -> None:
+        try:
+            from torchcodec.decoders import VideoDecoder
+        except (ImportError, OSError, RuntimeError):
+            raise VideoError(
+                path,
+                "the backend 'torchcodec' is not usable: pip install gesture3d[torchcodec] and "
+                "FFmpeg, or use 'opencv' or 'auto'",
+            ) from None
+        self.path, self.size, self.fps = path, opened.size, opened.fps
+        try:
+            self._decoder = VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=1)
+        except Exception as error:  # RuntimeError and ValueError of many kinds
+            raise VideoError(path, f"torchcodec cannot open it: {_first_line(error)}") from None
+        self.num_frames = len(self._decoder)
+        if self.num_frames < opened.num_frames:
+            raise opened._too_few(opened.num_frames, self.num_frames)
+
+    def read(
+        self, indices: np.ndarray, short_side: int | None, pixels: Pixels = "rgb"
+    ) -> np.ndarray:
+        try:
+            decoded = self._decoder.get_frames_at(indices.tolist()).data.numpy()
+        except Exception as error:
+            raise VideoError(self.path, f"cannot be decoded: {_first_line(error)}") from None
+        return np.stack([prepare_frame(frame, short_side, pixels) for frame in decoded])
 
 
 class FrameFolder:
@@ -239,6 +292,7 @@ class FrameFolder:
             raise VideoError(path, f"has no frames ({', '.join(sorted(IMAGE_SUFFIXES))})")
         self._names = sorted(names, key=natural_key)
         self.num_frames = len(names)
+        self.fps = None
         numbers = [_frame_number(name) for name in self._names]
         if None in numbers:
             return
@@ -248,7 +302,13 @@ class FrameFolder:
             if number != expected:
                 raise VideoError(path, f"frame {expected} is missing before {name}")
 
-    def read(self, indices: np.ndarray, short_side: int | None) -> np.ndarray:
+    @property
+    def size(self) -> tuple[int, int]:
+        return self._read_image(self._names[0]).shape[:2]
+
+    def read(
+        self, indices: np.ndarray, short_side: int | None, pixels: Pixels = "rgb"
+    ) -> np.ndarray:
         frames, full_size = None, None
         for row, position in enumerate(indices):
             frame = self._read_image(self._names[position])
@@ -258,10 +318,10 @@ class FrameFolder:
                     f"{self._names[position]} is {_size(frame.shape)}, others {_size(full_size)}",
                 )
             full_size = frame.shape
-            frame = resize_short_side(frame, short_side)
+            frame = prepare_frame(frame, short_side, pixels, is_bgr=True)
             if frames is None:
                 frames = np.empty((len(indices), *frame.shape), np.uint8)
-            cv2.cvtColor(frame, cv2.COLOR_BGR2RGB, dst=frames[row])
+            frames[row] = frame
         return frames
 
     def _read_image(self, name: str) -> np.ndarray:
@@ -295,43 +355,6 @@ def _size(shape: tuple[int, ...]) -> str:
 def _first_line(error: Exception) -> str:
     text = re.sub(r"\[\d\d:\d\d:\d\d\]\s*|\S+/src/\S+\s*", "", str(error)).strip()
     return (text.splitlines() or [type(error).__name__])[0][:120]
-
-
-def _container(path: Path) -> str:
-    """The kind of file by its first bytes: mp4 (and mov), avi, matroska (and webm) or other."""
-    with path.open("rb") as file:
-        head = file.read(12)
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"):
-        return "mp4"
-    if head[:4] == b"RIFF":
-        return "avi"
-    return "matroska" if head[:4] == b"\x1a\x45\xdf\xa3" else "other"
-
-
-def _check_not_cut_off(path: Path) -> None:
-    """Raise where a Matroska file is shorter than its one segment says."""
-    if _container(path) != "matroska":
-        return
-    with path.open("rb") as file:
-        head = file.read(256)
-    _, after_id = _ebml_number(head, 0, keep_marker=True)
-    header_size, start = _ebml_number(head, after_id)
-    segment = start + header_size
-    if segment + 12 > len(head):
-        return
-    _, after_id = _ebml_number(head, segment, keep_marker=True)
-    size, start = _ebml_number(head, after_id)
-    unknown = (1 << (7 * (start - after_id))) - 1  # all bits set: a live stream
-    actual = path.stat().st_size
-    if size != unknown and start + size > actual:
-        raise VideoError(path, f"is cut off: {actual} of {start + size} bytes are there")
-
-
-def _ebml_number(data: bytes, at: int, keep_marker: bool = False) -> tuple[int, int]:
-    """A number of variable length in Matroska's encoding, and the position behind it."""
-    length = 9 - data[at].bit_length()
-    value = int.from_bytes(data[at : at + length], "big")
-    return value if keep_marker else value & ((1 << (7 * length)) - 1), at + length
 
 
 def _import_decord():

@@ -21,12 +21,13 @@ def reordered(batches: Iterable[Batch], order: str) -> Iterator[Batch]:
         if order == "real order":
             yield batch
             continue
-        num_frames = batch.inputs.shape[1]
+        time = 1 if batch.inputs.ndim == 6 else 0  # a sample's axis of time, behind its views
+        num_frames = batch.inputs.shape[1 + time]
         rows = []
         for key, clip in zip(batch.keys, batch.inputs, strict=True):
             choice = generator("order", key)
             frames = choice.permutation(num_frames)
             if order == "one frame repeated":
                 frames[:] = frames[0]
-            rows.append(clip[torch.from_numpy(frames)])
+            rows.append(clip.index_select(time, torch.from_numpy(frames)))
         yield replace(batch, inputs=torch.stack(rows))

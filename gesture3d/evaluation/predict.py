@@ -1,5 +1,6 @@
 """The one way from batches to scores: used in training, evaluation and classification."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -31,6 +32,15 @@ class Predictions:
         return torch.from_numpy(self.scores).softmax(dim=1).numpy()
 
 
+def score(model: nn.Module, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """Scores ``(B, num_classes)``; of clips in several views ``(B, V, T, C, H, W)``, the logarithm
+    of the mean of the views' probabilities."""
+    if inputs.ndim < 6:
+        return model(inputs, lengths)
+    scores = model(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])  # (B, V, classes)
+    return scores.log_softmax(dim=2).logsumexp(dim=1) - math.log(inputs.shape[1])
+
+
 @torch.inference_mode()
 def predict(
     model: nn.Module,
@@ -52,7 +62,7 @@ def predict(
         for batch in batches:
             batch = batch.to(device)
             keys += batch.keys
-            scores.append(model(batch.inputs, batch.lengths))
+            scores.append(score(model, batch.inputs, batch.lengths))
             labels.append(batch.labels)
     finally:
         model.train(was_training)

@@ -14,6 +14,7 @@ from gesture3d import checkpoint
 from gesture3d.data.clips import load_clip
 from gesture3d.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from gesture3d.errors import Gesture3dError
+from gesture3d.evaluation.predict import score
 from gesture3d.files import resource
 
 DEFAULT_WEIGHTS = "variant_a-synthetic.safetensors"
@@ -76,8 +77,9 @@ class Classifier:
 
     @torch.inference_mode()
     def scores(self, clips: Tensor) -> Tensor:
-        """Scores ``(B, num_classes)``, before the softmax, of clips ``(B, T, C, H, W)``."""
-        return self.model(clips.to(self.device)).cpu()
+        """Scores ``(B, num_classes)``, before the softmax, of clips ``(B, T, C, H, W)``, or of
+        ``(B, V, T, C, H, W)`` where the network is evaluated on several views of a clip."""
+        return score(self.model, clips.to(self.device)).cpu()
 
     def classify(
         self, paths: Iterable[Path], *, batch_size: int = 16, num_threads: int = 2

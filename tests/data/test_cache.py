@@ -212,3 +212,43 @@ def test_a_clip_that_kills_its_process_is_named(clips, tmp_path):
     assert isinstance(result, VideoError)
     assert str(result).startswith(f"{clips[0].path}: the process that decoded it died")
     worker.close()
+
+
+# --- parts, changes, other pixels ---------------------------------------------------------------
+
+
+def test_a_cache_serves_a_part_of_its_clips(clips, tmp_path, capsys):
+    whole = make(clips[:6], tmp_path)
+    part = make(clips[2:4], tmp_path, progress=True)
+    assert "using 2 decoded clips" in capsys.readouterr().out
+    assert part.path == whole.path
+    assert list(part) == ["2", "3"]
+    assert np.array_equal(part["3"], whole["3"])
+
+
+def test_old_caches_are_removed_and_others_kept(clips, tmp_path, capsys):
+    def bins() -> set[Path]:
+        return set(tmp_path.glob("*.bin"))
+
+    small = make(clips[:2], tmp_path).path
+    other = make(clips[10:12], tmp_path).path
+    grey = make(clips[:2], tmp_path, pixels="grey").path
+    assert bins() == {small, other, grey}
+    whole = make(clips[:4], tmp_path).path  # has all that the small one has
+    assert bins() == {other, grey, whole}
+    assert not small.with_suffix(".json").exists()
+
+
+def test_one_channel_takes_a_third_of_the_space(clips, tmp_path):
+    rgb, grey = make(clips[:2], tmp_path), make(clips[:2], tmp_path, pixels="grey")
+    assert grey["1"].shape == (*rgb["1"].shape[:3], 1)
+    assert 3 * grey.path.stat().st_size == rgb.path.stat().st_size
+
+
+def test_a_promised_number_of_frames_is_checked(clips, tmp_path):
+    wrong = Clip("wrong", clips[0].path, 0, num_frames=6)
+    with pytest.raises(Gesture3dError, match="has 5 frames, its list says 6"):
+        make([wrong], tmp_path)
+    cache = make([wrong, clips[1]], tmp_path, skip_broken=True)
+    assert list(cache) == ["1"]
+    assert "its list says 6" in cache.broken["wrong"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gesture3d.config import Augmentation, FolderData, SyntheticData
+from gesture3d.config import Augmentation, FolderData, JesterData, SyntheticData
 from gesture3d.data import Datasets, build_datasets, make_loader
 from gesture3d.data.batch import EpochSampler
 from gesture3d.data.clips import Clip, ClipDataset, clip_from_frames, load_clip
@@ -140,3 +140,119 @@ def test_generated_clips_are_made_on_first_use(tmp_path, capsys):
     again = build_datasets(depth, 0, progress=False)
     assert again.fingerprint == datasets.fingerprint
     assert not torch.equal(again.validation[0].inputs, datasets.validation[0].inputs)
+
+
+# --- several views, playing backwards, promised lengths -----------------------------------------
+
+
+def test_views_are_clips_times_crops(tmp_path):
+    wide = np.zeros((12, 20, 60, 3), np.uint8)
+    wide[:, :, :20, 0], wide[:, :, 20:40, 1], wide[:, :, 40:, 2] = 250, 250, 250
+    wide[6:] //= 2  # the second half is darker
+    data = FolderData(
+        name="folder", num_frames=4, size=16, eval_clips=2, eval_crops=3, sampling="dense"
+    )
+    views = clip_from_frames(wide, data.model_copy(update={"frame_stride": 1}))
+    assert views.shape == (6, 4, 3, 16, 16)
+    means = views.float().mean((1, 3, 4)).round()
+    assert means.tolist() == [
+        [250, 0, 0],
+        [0, 250, 0],
+        [0, 0, 250],
+        [125, 0, 0],
+        [0, 125, 0],
+        [0, 0, 125],
+    ]
+
+
+def test_one_view_is_what_it_always_was(root):
+    clip = build(root).validation.clips[0]
+    one = FolderData(name="folder", num_frames=8, size=24)
+    several = one.model_copy(update={"eval_clips": 3})
+    assert torch.equal(load_clip(clip.path, several)[0], load_clip(clip.path, one))
+
+
+def test_scores_of_several_views_are_the_mean_of_their_probabilities(root):
+    from gesture3d.evaluation.predict import predict
+
+    validation = build(root, eval_clips=2, eval_crops=3).validation
+
+    def model(inputs: torch.Tensor, lengths: None = None) -> torch.Tensor:
+        return inputs.float().mean((1, 3, 4))  # (B, 3) "scores"
+
+    sampler = EpochSampler(len(validation), 3, 0, shuffle=False)
+    linear = torch.nn.Identity()
+    linear.forward = model
+    found = predict(linear, make_loader(validation, sampler), torch.device("cpu"))
+    for key, probabilities in zip(found.keys, found.probabilities, strict=True):
+        views = validation[validation.keys.index(key)].inputs
+        assert views.shape == (6, 8, 3, 24, 24)
+        assert np.allclose(probabilities, model(views).softmax(1).mean(0), atol=1e-5)
+
+
+def test_playing_backwards_swaps_labels_where_they_are_declared(root):
+    clips = [clip for clip in build(root).train.clips if clip.key.startswith("left/")]
+    data = JesterData(name="jester", num_frames=12, size=32, augmentation={"time_reversal": True})
+    names = ("left", "right")
+    clips = [Clip(clip.key, clip.path, 0) for clip in clips]
+    with pytest.raises(Gesture3dError, match="which classes swap when played backwards"):
+        ClipDataset(clips, names, data, True, 0)
+    swap = {"left": "right", "right": "left"}
+    set_ = ClipDataset(clips, names, data, True, 0, reversal=swap)
+    labels = []
+    for epoch in range(6):
+        sample = set_[epoch, 0]
+        column = torch.arange(32.0)
+        weight = (sample.inputs[:, 0].float() - 90).clamp(min=0).sum(1)  # (T, W)
+        x = (weight * column).sum(1) / weight.sum(1)
+        labels.append(sample.label)
+        assert names[sample.label] == ("left" if x[-1] < x[0] else "right")
+    assert set(labels) == {0, 1}
+
+
+def test_jester_declares_what_happens_backwards():
+    from gesture3d.data.gestures import GESTURES
+    from gesture3d.data.jester import REVERSAL_PAIRS
+
+    names = [name for pair in REVERSAL_PAIRS for name in pair]
+    assert len(set(names)) == len(names) == 20
+    assert set(names) <= set(GESTURES)
+
+
+def test_a_clip_has_the_frames_that_its_list_promises(root, tmp_path):
+    (tmp_path / "clips.csv").write_text(
+        "path,label,split,frames\n"
+        + "".join(
+            f"{name}/{n}.mp4,{name},{split},{12 + (split == 'validation')}\n"
+            for name in ("left", "right")
+            for n, split in ((0, "train"), (1, "validation"))
+        )
+    )
+    datasets = build(root, csv=tmp_path / "clips.csv")
+    assert datasets.train[0].inputs.shape == (8, 3, 24, 24)
+    with pytest.raises(Gesture3dError, match=r"left/1\.mp4: has 12 frames, its list says 13"):
+        datasets.validation[0]
+
+
+def test_channels_of_network_and_clips_must_agree():
+    from gesture3d.config import load_experiment
+
+    with pytest.raises(Gesture3dError, match=r"model\.in_channels is 3, but depth clips have 1"):
+        load_experiment("variant_a", "synthetic", ["data.modality=depth"])
+    assert load_experiment("variant_a", "synthetic_depth").model.in_channels == 1
+    with pytest.raises(Gesture3dError, match="channels 2 does not fit modality rgb"):
+        load_experiment("variant_a", "synthetic", ["data.channels=2"])
+    with pytest.raises(Gesture3dError, match="would falsify flow vectors"):
+        load_experiment("variant_a", "synthetic_flow", ["data.augmentation.rotation_degrees=5"])
+
+
+def test_generated_depth_is_one_channel(tmp_path):
+    from gesture3d.config import load_data
+
+    counts = [f"data.clips_per_class.{split}=1" for split in ("train", "validation", "test")]
+    data = load_data("synthetic_depth", [f"data.root={tmp_path}", *counts, "data.cache_size=null"])
+    data = build_datasets(data, 0, progress=False)
+    inputs = data.validation[0].inputs
+    assert inputs.shape == (16, 1, 48, 48)
+    assert (inputs < 8).float().mean() > 0.5  # background is 0
+    assert inputs.max() > 50

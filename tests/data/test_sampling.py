@@ -1,10 +1,19 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gesture3d.data.sampling import uniform_indices, window_starts
+from gesture3d.data.sampling import (
+    dense_indices,
+    evaluation_indices,
+    random_dense_indices,
+    uniform_indices,
+    window_starts,
+)
 from gesture3d.rng import generator
+
+settings.register_profile("busy machines too", deadline=None)
+settings.load_profile("busy machines too")
 
 LENGTHS = st.integers(1, 2000)
 COUNTS = st.integers(1, 80)
@@ -82,3 +91,58 @@ def test_windows_cover_the_video(length, window, stride):
 def test_nothing_to_sample(length, num_frames):
     with pytest.raises(ValueError, match="at least 1"):
         uniform_indices(length, num_frames)
+
+
+# --- dense windows and several views ------------------------------------------------------------
+
+STRIDES = st.integers(1, 9)
+VIEWS = st.integers(1, 12)
+
+
+def sorted_and_in_range(indices: np.ndarray, length: int) -> bool:
+    return bool((np.diff(indices) >= 0).all() and indices.min() >= 0 and indices.max() < length)
+
+
+@given(LENGTHS, COUNTS, VIEWS, st.sampled_from(["uniform", "dense"]), STRIDES)
+def test_views_are_sorted_in_range_and_reproducible(length, num_frames, views, sampling, stride):
+    indices = evaluation_indices(length, num_frames, views, sampling, stride)
+    assert indices.shape == (views, num_frames)
+    assert all(sorted_and_in_range(row, length) for row in indices)
+    again = evaluation_indices(length, num_frames, views, sampling, stride)
+    assert np.array_equal(indices, again)
+
+
+@given(LENGTHS, COUNTS, VIEWS)
+def test_the_first_uniform_view_is_uniform_sampling(length, num_frames, views):
+    first = evaluation_indices(length, num_frames, views)[0]
+    assert np.array_equal(first, uniform_indices(length, num_frames))
+
+
+def test_uniform_views_interleave():
+    assert evaluation_indices(16, 4, 2).tolist() == [[0, 4, 8, 12], [2, 6, 10, 14]]
+    assert evaluation_indices(16, 4, 4).T.ravel().tolist() == list(range(16))
+
+
+def test_dense_views_go_from_start_to_end():
+    views = evaluation_indices(21, 4, 3, "dense", 2)
+    assert views.tolist() == [[0, 2, 4, 6], [7, 9, 11, 13], [14, 16, 18, 20]]
+    assert evaluation_indices(21, 4, 1, "dense", 2).tolist() == [[7, 9, 11, 13]]
+    assert evaluation_indices(3, 4, 2, "dense", 1).tolist() == [[0, 1, 2, 2]] * 2
+
+
+@given(LENGTHS, COUNTS, STRIDES, st.integers(0, 99))
+def test_dense_windows_have_their_stride_and_depend_on_their_address(length, count, stride, seed):
+    indices = random_dense_indices(length, count, stride, generator(seed, 0, "clip"))
+    assert sorted_and_in_range(indices, length)
+    inside = indices[indices < length - 1]
+    assert (np.diff(inside) == stride).all()
+    if length >= 1 + stride * (count - 1):
+        assert np.array_equal(indices, dense_indices(length, count, stride, indices[0]))
+        assert (np.diff(indices) == stride).all()
+    again = random_dense_indices(length, count, stride, generator(seed, 0, "clip"))
+    assert np.array_equal(indices, again)
+
+
+def test_random_windows_differ_across_epochs_and_reach_both_ends():
+    starts = {int(random_dense_indices(30, 8, 2, generator(0, e, "k"))[0]) for e in range(200)}
+    assert starts == set(range(16))

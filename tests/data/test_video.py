@@ -258,3 +258,22 @@ def test_decoders_are_silent(clips, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == ["failed"] * 14
     assert done.stderr == ""
+
+
+# --- torchcodec, an optional extra --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_torchcodec_finds_the_same_frames(clips, kind):
+    try:
+        import torchcodec.decoders  # noqa: F401
+    except (ImportError, OSError, RuntimeError):
+        pytest.skip("torchcodec and FFmpeg's libraries are not installed")
+    frames = read_frames(clips[kind], [35, 3, 3, 0, 20], backend="torchcodec")
+    assert numbers(frames).tolist() == [35, 3, 3, 0, 20]
+
+
+def test_without_torchcodec_the_remedy_is_named(clips, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
+    with pytest.raises(VideoError, match=r"pip install gesture3d\[torchcodec\]"):
+        read_frames(clips["mp4", "mp4v"], backend="torchcodec")

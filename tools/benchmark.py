@@ -1,0 +1,53 @@
+"""Measure speed: tools/benchmark.py data [--clips 24] [--rounds 7]."""
+
+import argparse
+from pathlib import Path
+
+from gesture3d.command_line import run_command_line
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    data = commands.add_parser("data", help="decoding against ffmpeg and decord; memory; waiting")
+    data.add_argument("--clips", type=int, default=24, help="clips of each kind (24)")
+    data.add_argument("--rounds", type=int, default=7, help="measurements of each method (7)")
+    data.add_argument("--loads", type=int, default=5000, help="clips of the memory test (5000)")
+    data.add_argument("--folder", type=Path, default=Path("data/benchmark"), help="for the clips")
+    data.add_argument(
+        "--part", choices=["all", "decoding", "memory", "long", "waiting"], default="all"
+    )
+    return parser.parse_args(argv)
+
+
+def main() -> int:
+    args = parse_args()
+    return {"data": data}[args.command](args)
+
+
+def data(args: argparse.Namespace) -> int:
+    from gesture3d.benchmarks import data as benchmarks
+
+    def wanted(part: str) -> bool:
+        return args.part in ("all", part)
+
+    if wanted("waiting"):
+        share, speed = benchmarks.benchmark_waiting(args.folder)
+        print(f"training from the cache: computing {share:.1%} of the time, {speed:.0f} clips/s")
+    if wanted("decoding"):
+        for row in benchmarks.benchmark_decoding(args.folder, args.clips, args.rounds):
+            speeds = ", ".join(f"{name} {s:.0f}" for name, s in row.clips_per_second.items())
+            ratios = ", ".join(f"{name} {r:.2f}" for name, r in row.ratios.items())
+            print(f"{row.kind}: clips/s: {speeds}; ratios: {ratios}")
+    if wanted("memory"):
+        clips = benchmarks.make_clips(args.folder, *benchmarks.KINDS[0], args.clips)
+        found = benchmarks.benchmark_memory(clips, args.loads)
+        print(f"memory over {args.loads} clips, MB: {', '.join(f'{mb:.0f}' for mb in found)}")
+    if wanted("long"):
+        for length, backend, seconds in benchmarks.crossover(args.folder):
+            print(f"16 of {length} frames: {backend} {1000 * seconds:.0f} ms")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command_line(main)
