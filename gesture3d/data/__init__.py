@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gesture3d.config import DataConfig, FolderData, JesterData, SyntheticData
+from gesture3d.config import DataConfig, FolderData, JesterData, SkeletonData, SyntheticData
 from gesture3d.data.cache import FrameCache, open_cache
 from gesture3d.data.folder import read_folder
 from gesture3d.data.index import ClipIndex, fingerprint
@@ -22,20 +22,26 @@ if TYPE_CHECKING:
 
     from gesture3d.data.batch import EpochSampler
     from gesture3d.data.clips import ClipDataset
+    from gesture3d.data.skeleton import SkeletonDataset
 
 
 @dataclass(frozen=True)
 class Datasets:
-    """The splits of a data set; ``test`` is None where it has none.
+    """The splits of a data set; ``validation`` (sequences only) or ``test`` is None where it has
+    none.
 
-    ``fingerprint`` maps each split to a short hash of its keys and labels.
+    ``fingerprint`` maps each split to a short hash of its keys and labels. Of sequences,
+    ``num_features`` is the size of a frame, and ``statistics`` the mean and standard deviation of
+    each feature in training, each (num_features,), or None where they are not wanted.
     """
 
-    train: ClipDataset
-    validation: ClipDataset
-    test: ClipDataset | None
+    train: ClipDataset | SkeletonDataset
+    validation: ClipDataset | SkeletonDataset | None
+    test: ClipDataset | SkeletonDataset | None
     class_names: tuple[str, ...]
     fingerprint: dict[str, str]
+    num_features: int | None = None
+    statistics: tuple[torch.Tensor, torch.Tensor] | None = None
 
 
 def build_datasets(config: DataConfig, seed: int, progress: bool = True) -> Datasets:
@@ -48,6 +54,8 @@ def build_datasets(config: DataConfig, seed: int, progress: bool = True) -> Data
     Raises:
         Gesture3dError: missing or wrong data, in one line.
     """
+    if isinstance(config, SkeletonData):
+        return _skeleton_datasets(config, seed, progress)
     from gesture3d.data.clips import ClipDataset
 
     index = _READERS[config.name](config, progress)
@@ -75,8 +83,30 @@ def build_datasets(config: DataConfig, seed: int, progress: bool = True) -> Data
     )
 
 
+def _skeleton_datasets(config: SkeletonData, seed: int, progress: bool) -> Datasets:
+    from gesture3d.data.skeleton import SkeletonDataset, feature_statistics, split_sequences
+    from gesture3d.data.skeleton_sets import read_skeletons
+
+    index = read_skeletons(config, progress)
+    names = index.class_names
+    splits = {split: s for split, s in split_sequences(index, config).items() if s}
+    sets = {
+        split: SkeletonDataset(sequences, names, config, split == "train", seed)
+        for split, sequences in splits.items()
+    }
+    return Datasets(
+        sets["train"],
+        sets.get("validation"),
+        sets.get("test"),
+        names,
+        {split: fingerprint((s.key, names[s.label]) for s in splits[split]) for split in splits},
+        num_features=sets["train"][0].inputs.shape[1],
+        statistics=feature_statistics(splits["train"], config) if config.standardise else None,
+    )
+
+
 def make_loader(
-    dataset: ClipDataset,
+    dataset: ClipDataset | SkeletonDataset,
     batch_sampler: EpochSampler,
     num_workers: int = 0,
     pin_memory: bool = False,

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from gesture3d.config import FolderData
+from gesture3d.config import FolderData, SkeletonFolderData
 from gesture3d.data.index import Clip, ClipIndex
 from gesture3d.data.split import SPLITS, check_splits, split_by_groups, split_by_shares
 from gesture3d.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
@@ -33,7 +33,7 @@ def read_folder(config: FolderData) -> ClipIndex:
             f"no folder {config.root}: put clips into {config.root}/<class>/<clip>, set data.root "
             "to where they are, or list them in a CSV (data.csv) with columns path,label"
         )
-    rows = list(_folder_rows(config.root) if config.csv is None else _csv_rows(config))
+    rows = list(_folder_rows(config.root) if config.csv is None else csv_rows(config))
     rows, class_names = _choose_classes(rows, config)
     labels = {name: number for number, name in enumerate(class_names)}
     clips = [Clip(key, path, labels[name], group) for _, key, path, name, group, _ in rows]
@@ -106,7 +106,8 @@ def _subfolders(folder: Path) -> list[Path]:
 # --- a CSV ---------------------------------------------------------------------------------------
 
 
-def _csv_rows(config: FolderData) -> Iterator[Row]:
+def csv_rows(config: FolderData | SkeletonFolderData) -> Iterator[Row]:
+    """The rows of ``config.csv``, checked; every path exists."""
     path = config.csv if config.csv.is_file() else config.root / config.csv
     if not path.is_file():
         raise Gesture3dError(f"data.csv: no file {config.csv}, neither here nor in {config.root}")
@@ -138,7 +139,9 @@ def _csv_rows(config: FolderData) -> Iterator[Row]:
         raise Gesture3dError(f"{path}: {len(missing)} of {len(seen)} clips do not exist: {first}")
 
 
-def _records(path: Path, config: FolderData) -> Iterator[tuple[int, dict[str, str]]]:
+def _records(
+    path: Path, config: FolderData | SkeletonFolderData
+) -> Iterator[tuple[int, dict[str, str]]]:
     """(line number, values by column) of a CSV whose header has the right columns."""
     needed = [config.path_column, config.label_column]
     known = [*needed, config.split_column, config.group_column, *config.ignore_columns]
