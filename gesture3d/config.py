@@ -436,6 +436,16 @@ def validate_experiment(tree: dict[str, Any], sources: dict[str, Any] | str) -> 
         raise Gesture3dError(_explain(error.errors()[0], tree, sources)) from None
 
 
+def with_overrides(experiment: Experiment, overrides: list[str]) -> Experiment:
+    """The experiment with changed settings, ``section.key=value`` each."""
+    tree, sources = experiment.model_dump(mode="json"), {}
+    for override in overrides:
+        keys, value = _parse_override(override)
+        tree = _merge(tree, _nest(keys, value))
+        sources[".".join(keys)] = f"--set {override}"
+    return validate_experiment(tree, sources)
+
+
 def dump_experiment(experiment: Experiment) -> str:
     """The resolved experiment as YAML text, every field written out."""
     return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False)

@@ -105,6 +105,20 @@ def _skeleton_datasets(config: SkeletonData, seed: int, progress: bool) -> Datas
     )
 
 
+def count_folds(config: DataConfig) -> int:
+    """How many folds the data set has, as ``config.folds`` asks.
+
+    Raises:
+        Gesture3dError: it has none.
+    """
+    if not isinstance(config, SkeletonData):
+        raise Gesture3dError(f"--folds: data set {config.name!r} has a fixed split and no folds")
+    from gesture3d.data.skeleton import held_out_folds
+    from gesture3d.data.skeleton_sets import read_skeletons
+
+    return len(held_out_folds(read_skeletons(config), config))
+
+
 def make_loader(
     dataset: ClipDataset | SkeletonDataset,
     batch_sampler: EpochSampler,

@@ -78,7 +78,7 @@ class SkeletonIndex:
 # --- splits --------------------------------------------------------------------------------------
 
 
-def test_folds(index: SkeletonIndex, config: SkeletonData) -> list[frozenset[str]]:
+def held_out_folds(index: SkeletonIndex, config: SkeletonData) -> list[frozenset[str]]:
     """The keys of each fold's test part, as ``config.folds`` asks.
 
     Raises:
@@ -109,7 +109,7 @@ def split_sequences(index: SkeletonIndex, config: SkeletonData) -> dict[str, lis
     Raises:
         Gesture3dError: no such fold or group, or a class without training sequences.
     """
-    folds = test_folds(index, config)
+    folds = held_out_folds(index, config)
     if config.fold > len(folds):
         raise Gesture3dError(f"data.fold {config.fold}: there are folds 1 to {len(folds)}")
     tested = folds[config.fold - 1]
