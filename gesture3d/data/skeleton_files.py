@@ -36,9 +36,15 @@ def read_joints(path: Path, data: SkeletonData) -> np.ndarray:
         return plain_joints(content, str(path), suffix, num_joints)
     own_suffix, parse = NATIVE.get(data.name, (None, None))
     if suffix != own_suffix:
-        known = [*PLAIN_SUFFIXES, *([own_suffix] if own_suffix else [])]
-        raise Gesture3dError(f"{path}: not a skeleton file; expected {', '.join(known)}")
+        known = ", ".join(sorted(skeleton_suffixes(data)))
+        raise Gesture3dError(f"{path}: not a skeleton file; expected {known}")
     return parse(content, str(path))
+
+
+def skeleton_suffixes(data: SkeletonData) -> frozenset[str]:
+    """Of the files that `read_joints` reads for this data set."""
+    own = [NATIVE[data.name][0]] if data.name in NATIVE else []
+    return frozenset([*PLAIN_SUFFIXES, *own])
 
 
 def check_joints(joints: np.ndarray, where: str) -> np.ndarray:

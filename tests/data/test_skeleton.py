@@ -317,7 +317,7 @@ def nan_at(values: np.ndarray, frame: int, joint: int, value: float) -> np.ndarr
         ("x.csv", b"1,2,3\n1,two,3\n", r"x\.csv: frame 1: 'two' is no number"),
         ("x.csv", b"1,2,3\n1,nan,3\n", r"x\.csv: frame 1: joint 0 has the coordinate nan"),
         ("x.csv", b"\xff\xfe\x00", r"x\.csv: not a text file"),
-        ("x.mp4", b"abc", r"x\.mp4: not a skeleton file; expected \.npy"),
+        ("x.mp4", b"abc", r"x\.mp4: not a skeleton file; expected \.csv, \.npy"),
     ],
 )
 def test_a_bad_file_is_named_with_its_frame(tmp_path, name, content, message) -> None:
