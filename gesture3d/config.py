@@ -17,6 +17,7 @@ from gesture3d.files import resource
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Degrees = Annotated[float, Field(ge=0.0, le=180.0)]
 Variant = Literal["convlstm", "a", "b", "c", "d"]
 
 
@@ -54,7 +55,38 @@ class GestureNetConfig(Section):
         return self
 
 
-ModelConfig = GestureNetConfig
+class DeepGRUDims(Section):
+    """Hidden sizes of the three GRUs, and the size of the classifier's hidden layer."""
+
+    gru1: PositiveInt = 512
+    gru2: PositiveInt = 256
+    gru3: PositiveInt = 128
+    fc: PositiveInt = 256
+
+
+class DeepGRUConfig(Section):
+    """DeepGRU for skeleton sequences; the arguments of `DeepGRU`, documented there."""
+
+    name: Literal["deepgru"]
+    dims: DeepGRUDims = DeepGRUDims()
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
+    mask_padding: bool = True  # False: the authors' attention, which looks at padding
+
+
+class GRUConfig(Section):
+    """A plain GRU for sequences; the arguments of `GRUNet`, documented there."""
+
+    name: Literal["gru"]
+    hidden_size: PositiveInt = 128
+    num_layers: PositiveInt = 2
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+
+
+ModelConfig = Annotated[
+    GestureNetConfig | DeepGRUConfig | GRUConfig,
+    Field(discriminator="name"),
+]
+SEQUENCE_MODELS = ("deepgru", "gru")  # these read sequences of features, the others clips
 
 
 # --- data ---------------------------------------------------------------------------------------
@@ -231,8 +263,134 @@ class FolderData(VideoData):
     seed: int = 0
 
 
+class SkeletonAugmentation(Section):
+    """Random changes of training skeletons, after centring and scaling; none by default.
+
+    Lengths are in the data's units, or in lengths of `scale_joints` where that is set. The
+    functions are in `gesture3d.data.skeleton_transforms`.
+    """
+
+    rotation_degrees: tuple[Degrees, Degrees, Degrees] = (0.0, 0.0, 0.0)  # ± about x, y, z
+    scale: tuple[float, float] = (1.0, 1.0)  # one factor for all axes, drawn from this range
+    translation: Annotated[float, Field(ge=0.0)] = 0.0  # ± on each axis
+    noise: Annotated[float, Field(ge=0.0)] = 0.0  # standard deviation, each coordinate apart
+    time_warp: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # largest relative change of speed
+    speed: tuple[float, float] = (1.0, 1.0)  # a factor from this range; 2 plays twice as fast
+    joint_dropout: Fraction = 0.0  # probability that a joint stands still at its mean
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> "SkeletonAugmentation":
+        for name in ("scale", "speed"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(
+                    f"{name} must be [low, high] with 0 < low <= high, not {[low, high]}"
+                )
+        return self
+
+
+class SkeletonData(Section):
+    """What every set of skeleton sequences has: preprocessing, augmentation and how it is split.
+
+    Preprocessing, in this order: centring, scale, (augmentation,) resampling, differences; the
+    z-scores are part of the network (`gesture3d.models.sequence.Standardised`).
+    """
+
+    centre: Literal["none", "first_frame", "every_frame"] = "none"
+    centre_joint: Annotated[int, Field(ge=0)] = 0  # moved to the origin
+    # Neighbours in this chain of joints: the chain's mean length becomes 1. Empty: no scaling.
+    scale_joints: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    num_frames: PositiveInt | None = None  # resample to this many; None: keep the own length
+    differences: bool = False  # append the change from frame to frame to the coordinates
+    standardise: bool = True  # z-scores by the training set's mean and deviation
+    augmentation: SkeletonAugmentation = SkeletonAugmentation()
+    # Test fold: of the official protocol, each group in turn, or k folds of whole groups.
+    folds: Literal["official", "leave_one_group_out", "k_fold"] = "official"
+    num_folds: Annotated[int, Field(ge=2)] = 5  # of k_fold
+    fold: PositiveInt = 1
+    # Groups (subjects) of the training part that choose the best epoch. Empty: train on all.
+    validation_groups: tuple[str, ...] = ()
+    bucket_by_length: bool = True  # training batches of similar lengths; the same samples
+    num_workers: Annotated[int, Field(ge=0, le=256)] = 0  # processes that load batches
+    seed: int = 0  # of a random split
+
+    @model_validator(mode="after")
+    def _chain_of_joints(self) -> "SkeletonData":
+        if len(self.scale_joints) == 1:
+            raise ValueError("scale_joints needs two joints or more, or none")
+        return self
+
+
+class UTDSkeletonData(SkeletonData):
+    """UTD-MHAD: ``Skeleton.zip``, or the folder unpacked from it. Groups: subjects 1 to 8."""
+
+    name: Literal["utd_mhad_skeleton"]
+    root: Path = Path("data/utd_mhad")
+
+
+class SFINGE3DData(SkeletonData):
+    """SFINGE3D: ``Dictionary.zip``, or its folder. Groups: blocks of six instances."""
+
+    name: Literal["sfinge3d"]
+    root: Path = Path("data/sfinge3d")
+
+
+class SHREC17Data(SkeletonData):
+    """SHREC'17 track in its official layout. Groups: subjects 1 to 28."""
+
+    name: Literal["shrec17"]
+    root: Path = Path("data/HandGestureDataset_SHREC2017")
+    num_classes: Literal[14, 28] = 14
+
+
+class SBUKinectData(SkeletonData):
+    """SBU Kinect Interaction in its official layout. Groups: pairs of people, s01s02 ..."""
+
+    name: Literal["sbu_kinect"]
+    root: Path = Path("data/sbu_kinect")
+
+
+class SkeletonFolderData(SkeletonData):
+    """Anyone's sequences: ``root/<class>/<sequence>.npy`` (.npz, .csv), or a CSV that lists them.
+
+    The CSV's columns: path, label, and perhaps split (train, validation, test) and group.
+    """
+
+    name: Literal["skeleton_folder"]
+    root: Path = Path("data/skeletons")
+    csv: Path | None = None
+    path_column: str = "path"
+    label_column: str = "label"
+    split_column: str = "split"
+    group_column: str = "group"
+    frames_column: str = "frames"
+    ignore_columns: tuple[str, ...] = ()
+    num_joints: PositiveInt | None = None  # of files with a flat row a frame; None: row / 3
+    validation_share: Fraction = 0.0
+    test_share: Fraction = 0.2
+
+
+class SyntheticJointsData(SkeletonData):
+    """The joints of the generated stand-in for Jester; rendered on first use."""
+
+    name: Literal["synthetic_joints"]
+    root: Path = Path("data/synthetic")
+    clips_per_class: ClipsPerClass = ClipsPerClass()
+    hard: bool = False
+
+
 DataConfig = Annotated[
-    SyntheticData | JesterData | IsoGDData | UTDMHADDepthData | FolderData,
+    SyntheticData
+    | JesterData
+    | IsoGDData
+    | UTDMHADDepthData
+    | FolderData
+    | UTDSkeletonData
+    | SFINGE3DData
+    | SHREC17Data
+    | SBUKinectData
+    | SkeletonFolderData
+    | SyntheticJointsData,
     Field(discriminator="name"),
 ]
 
@@ -277,6 +435,8 @@ class TrainConfig(Section):
     eval_every: PositiveInt = 1  # epochs
     # Of training; auto: bf16 autocast where the processor has it. Evaluation is always in fp32.
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    # Which epoch's weights are kept to use: the best on validation, or the last.
+    keep: Literal["best", "last"] = "best"
     compile: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     # Processes that train together on this machine; null: one a core on a CPU, one on a GPU.
@@ -305,6 +465,35 @@ class Experiment(Section):
                 f"channel(s): set model.in_channels={given}, or data.channels"
             )
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _model_reads_the_data(cls, tree: Any) -> Any:
+        """Before anything else: a model and a data set of different streams do not meet."""
+        if not isinstance(tree, dict):
+            return tree
+        model, data = tree.get("model"), tree.get("data")
+        if not (isinstance(model, dict) and isinstance(data, dict)):
+            return tree
+        name, data_name = model.get("name", "gesture_net"), data.get("name")
+        kinds = {kind: _name(kind) for kind in _members(DataConfig)}
+        models = [_name(kind) for kind in _members(ModelConfig)]
+        if name not in models or data_name not in kinds.values():
+            return tree  # the field itself says so
+        is_clips = any(kinds[k] == data_name and issubclass(k, VideoData) for k in kinds)
+        if is_clips == (name in SEQUENCE_MODELS):
+            fitting = [m for m in models if is_clips != (m in SEQUENCE_MODELS)]
+            wants, has = ("sequences", "clips") if is_clips else ("clips", "sequences")
+            raise ValueError(
+                f"model {name!r} reads {wants}, but data set {data_name!r} has {has}; models for "
+                f"{has}: {', '.join(fitting)}"
+            )
+        return tree
+
+
+def _name(kind: type[Section]) -> str:
+    """The name by which configurations choose this member of a union."""
+    return get_args(kind.model_fields["name"].annotation)[0]
 
 
 class _DataAlone(Section):
@@ -363,10 +552,22 @@ def load_data(data: str, overrides: list[str] | None = None) -> DataConfig:
 
 def validate_experiment(tree: dict[str, Any], sources: dict[str, Any] | str) -> Experiment:
     """A plain tree of settings as an `Experiment`; ``sources`` says where each key was read."""
+    if isinstance(tree.get("model"), dict):
+        tree = {**tree, "model": {"name": "gesture_net"} | tree["model"]}
     try:
         return Experiment.model_validate(tree)
     except ValidationError as error:
         raise Gesture3dError(_explain(error.errors()[0], tree, sources)) from None
+
+
+def with_overrides(experiment: Experiment, overrides: list[str]) -> Experiment:
+    """The experiment with changed settings, ``section.key=value`` each."""
+    tree, sources = experiment.model_dump(mode="json"), {}
+    for override in overrides:
+        keys, value = _parse_override(override)
+        tree = _merge(tree, _nest(keys, value))
+        sources[".".join(keys)] = f"--set {override}"
+    return validate_experiment(tree, sources)
 
 
 def dump_experiment(experiment: Experiment) -> str:
@@ -487,11 +688,7 @@ def _locate(loc: tuple, tree: dict[str, Any]) -> tuple[list[str], type[BaseModel
     for part in loc:
         if isinstance(node, dict) and part not in node and node.get("name") == part:
             section = next(
-                (
-                    m
-                    for m in _members(section)
-                    if get_args(m.model_fields["name"].annotation)[0] == part
-                ),
+                (m for m in _members(section) if _name(m) == part),
                 section,
             )
             continue  # the tag of a discriminated union, not a key

@@ -1,4 +1,4 @@
-"""Measure speed: tools/benchmark.py data [--clips 24] [--rounds 7]."""
+"""Measure speed against a reference: tools/benchmark.py data | deepgru."""
 
 import argparse
 from pathlib import Path
@@ -17,12 +17,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     data.add_argument(
         "--part", choices=["all", "decoding", "memory", "long", "waiting"], default="all"
     )
+    deepgru = commands.add_parser("deepgru", help="DeepGRU against the official form")
+    deepgru.add_argument("--batches", type=int, default=4, help="of 64 sequences, a pass (4)")
     return parser.parse_args(argv)
 
 
 def main() -> int:
     args = parse_args()
-    return {"data": data}[args.command](args)
+    return {"data": data, "deepgru": deepgru}[args.command](args)
 
 
 def data(args: argparse.Namespace) -> int:
@@ -46,6 +48,13 @@ def data(args: argparse.Namespace) -> int:
     if wanted("long"):
         for length, backend, seconds in benchmarks.crossover(args.folder):
             print(f"16 of {length} frames: {backend} {1000 * seconds:.0f} ms")
+    return 0
+
+
+def deepgru(args: argparse.Namespace) -> int:
+    from gesture3d.benchmarks.deepgru import run
+
+    run(args.batches)
     return 0
 
 

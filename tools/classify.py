@@ -14,7 +14,10 @@ from gesture3d.errors import Gesture3dError
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "paths", nargs="+", metavar="PATH", help="video files, frame folders, directories of them"
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="video files, frame folders, files of joints, directories of them",
     )
     parser.add_argument("--weights", type=Path, help="a checkpoint (default: the shipped one)")
     parser.add_argument("--top", type=int, default=5, help="classes shown a clip (5)")
@@ -36,15 +39,18 @@ def main() -> int:
     args = parse_args()
     from tqdm import tqdm
 
+    from gesture3d.data.video import VIDEO_SUFFIXES
     from gesture3d.inference.classifier import Classifier, find_clips
 
+    classifier = Classifier(args.weights, args.device)
+    if args.picture and not classifier.suffixes >= VIDEO_SUFFIXES:
+        raise Gesture3dError(f"--picture draws videos; {classifier.weights} reads joints")
     clips, problems = [], []
     for path in args.paths:
         try:
-            clips += find_clips(path)
+            clips += find_clips(path, classifier.suffixes)
         except Gesture3dError as error:
             problems.append(str(error))
-    classifier = Classifier(args.weights, args.device)
     results = []
     try:
         for result in tqdm(

@@ -24,10 +24,22 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--name", help="the run's name (default: model-data)")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where runs are kept")
+    parser.add_argument(
+        "--folds",
+        nargs="?",
+        const="official",
+        metavar="official|leave_one_group_out|K",
+        help="cross-validate: a run a fold, each tested on its held-out part (skeletons)",
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", help="with --folds: these seeds (0)")
     parser.add_argument("--init", type=Path, help="fine-tune from these weights")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="continue runs/NAME")
     args = parser.parse_args(argv)
-    if args.resume and (args.cfg or args.data or args.set or args.name or args.init):
+    if args.seeds and not args.folds:
+        parser.error("--seeds belongs to --folds; for one run, --set train.seed=1")
+    if args.folds and args.init:
+        parser.error("--folds trains from scratch; leave out --init")
+    if args.resume and (args.cfg or args.data or args.set or args.name or args.init or args.folds):
         parser.error("--resume takes everything from the run; give no other option")
     if not args.resume and not args.cfg:
         parser.error("give --cfg (a model, e.g. --cfg variant_a.yaml) or --resume RUN")
@@ -41,6 +53,8 @@ def main() -> int:
     from gesture3d.training.loop import Interrupted
     from gesture3d.training.run import free_folder, resumable, train
 
+    if args.folds:
+        return cross_validation(args)
     if args.resume:
         folder, experiment = args.resume, resumable(args.resume)
     else:
@@ -59,6 +73,22 @@ def main() -> int:
     except Interrupted:
         if is_main_process():
             print(f"stopped and saved; continue: python tools/train.py --resume {folder}")
+        return 130
+    return 0
+
+
+def cross_validation(args: argparse.Namespace) -> int:
+    from gesture3d.config import load_experiment
+    from gesture3d.training.cross_validation import cross_validate, folds_overrides
+    from gesture3d.training.loop import Interrupted
+
+    data = args.data or "synthetic_joints"
+    experiment = load_experiment(args.cfg, data, [*args.set, *folds_overrides(args.folds)])
+    name = args.name or f"{Path(args.cfg).stem}-{Path(data).stem}-folds"
+    try:
+        cross_validate(experiment, args.runs / name, args.seeds or [0])
+    except Interrupted:
+        print("stopped and saved; the same command continues")
         return 130
     return 0
 

@@ -14,13 +14,14 @@ from gesture3d.config import (
     FolderData,
     IsoGDData,
     JesterData,
+    SkeletonData,
     SyntheticData,
     UTDMHADDepthData,
 )
 from gesture3d.data.cache import FrameCache, open_cache
 from gesture3d.data.flow import flow_index, prepare_flow
 from gesture3d.data.folder import read_folder
-from gesture3d.data.index import ClipIndex
+from gesture3d.data.index import ClipIndex, fingerprint
 from gesture3d.data.isogd import read_isogd
 from gesture3d.data.jester import read_jester
 from gesture3d.data.manifest import bad_clips, explain_bad_clips
@@ -33,20 +34,26 @@ if TYPE_CHECKING:
 
     from gesture3d.data.batch import EpochSampler
     from gesture3d.data.clips import ClipDataset
+    from gesture3d.data.skeleton import SkeletonDataset
 
 
 @dataclass(frozen=True)
 class Datasets:
-    """The splits of a data set; ``test`` is None where it has none.
+    """The splits of a data set; ``validation`` (sequences only) or ``test`` is None where it has
+    none.
 
-    ``fingerprint`` maps each split to a short hash of its keys and labels.
+    ``fingerprint`` maps each split to a short hash of its keys and labels. Of sequences,
+    ``num_features`` is the size of a frame, and ``statistics`` the mean and standard deviation of
+    each feature in training, each (num_features,), or None where they are not wanted.
     """
 
-    train: ClipDataset
-    validation: ClipDataset
-    test: ClipDataset | None
+    train: ClipDataset | SkeletonDataset
+    validation: ClipDataset | SkeletonDataset | None
+    test: ClipDataset | SkeletonDataset | None
     class_names: tuple[str, ...]
     fingerprint: dict[str, str]
+    num_features: int | None = None
+    statistics: tuple[torch.Tensor, torch.Tensor] | None = None
 
 
 def build_datasets(config: DataConfig, seed: int, progress: bool = True) -> Datasets:
@@ -59,6 +66,8 @@ def build_datasets(config: DataConfig, seed: int, progress: bool = True) -> Data
     Raises:
         Gesture3dError: missing or wrong data, in one line.
     """
+    if isinstance(config, SkeletonData):
+        return _skeleton_datasets(config, seed, progress)
     from gesture3d.data.clips import ClipDataset
 
     index = read_index(config, progress)
@@ -146,8 +155,44 @@ def _say_left_out(broken: Mapping[str, str], progress: bool) -> None:
         print(f"{len(broken)} bad clips are left out (data.on_bad_clip: exclude): {first}")
 
 
+def _skeleton_datasets(config: SkeletonData, seed: int, progress: bool) -> Datasets:
+    from gesture3d.data.skeleton import SkeletonDataset, feature_statistics, split_sequences
+    from gesture3d.data.skeleton_sets import read_skeletons
+
+    index = read_skeletons(config, progress)
+    names = index.class_names
+    splits = {split: s for split, s in split_sequences(index, config).items() if s}
+    sets = {
+        split: SkeletonDataset(sequences, names, config, split == "train", seed)
+        for split, sequences in splits.items()
+    }
+    return Datasets(
+        sets["train"],
+        sets.get("validation"),
+        sets.get("test"),
+        names,
+        {split: fingerprint((s.key, names[s.label]) for s in splits[split]) for split in splits},
+        num_features=sets["train"][0].inputs.shape[1],
+        statistics=feature_statistics(splits["train"], config) if config.standardise else None,
+    )
+
+
+def count_folds(config: DataConfig) -> int:
+    """How many folds the data set has, as ``config.folds`` asks.
+
+    Raises:
+        Gesture3dError: it has none.
+    """
+    if not isinstance(config, SkeletonData):
+        raise Gesture3dError(f"--folds: data set {config.name!r} has a fixed split and no folds")
+    from gesture3d.data.skeleton import held_out_folds
+    from gesture3d.data.skeleton_sets import read_skeletons
+
+    return len(held_out_folds(read_skeletons(config), config))
+
+
 def make_loader(
-    dataset: ClipDataset,
+    dataset: ClipDataset | SkeletonDataset,
     batch_sampler: EpochSampler,
     num_workers: int = 0,
     pin_memory: bool = False,

@@ -10,6 +10,8 @@ from torch import Tensor
 from gesture3d.errors import Gesture3dError
 from gesture3d.rng import generator
 
+BUCKET_WINDOW = 16  # batches that are sorted by length together
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -107,6 +109,8 @@ class EpochSampler:
 
     Args:
         shuffle: a new order every epoch, else the order of the data set.
+        lengths: of the samples (steps of a sequence): batches then have similar lengths, with less
+            padding. Which samples an epoch visits, and which are dropped, stays the same.
 
     Raises:
         Gesture3dError: nothing to sample from.
@@ -121,6 +125,7 @@ class EpochSampler:
         rank: int = 0,
         world_size: int = 1,
         drop_last: bool = False,
+        lengths: np.ndarray | None = None,
     ) -> None:
         if num_samples < 1:
             raise Gesture3dError("there are no samples to draw batches from")
@@ -133,6 +138,7 @@ class EpochSampler:
         self.rank = rank
         self.world_size = world_size
         self.drop_last = drop_last
+        self.lengths = lengths
         self.epoch = 0
         self.first_batch = 0
 
@@ -157,7 +163,28 @@ class EpochSampler:
         if self.shuffle:
             order = generator(self.seed, epoch, "shuffle").permutation(self.num_samples)
         global_size = self.batch_size * self.world_size
+        if self.lengths is not None:
+            order = self._bucketed(order, global_size, epoch)
         for number in range(first_batch, len(self)):
             global_batch = order[number * global_size : (number + 1) * global_size]
             share = np.array_split(global_batch, self.world_size)[self.rank]
             yield [(epoch, int(index)) for index in share]
+
+    def _bucketed(self, order: np.ndarray, size: int, epoch: int) -> np.ndarray:
+        """The order with complete batches of similar lengths: within windows of `BUCKET_WINDOW`
+        batches samples are sorted by length, then all complete batches are put in a random order.
+
+        The incomplete batch at the end keeps its samples, so dropping it drops the same ones.
+        """
+        complete = len(order) // size * size
+        parts = []
+        for start in range(0, complete, BUCKET_WINDOW * size):
+            window = order[start : min(start + BUCKET_WINDOW * size, complete)]
+            parts.append(window[np.argsort(self.lengths[window], kind="stable")])
+        batches = np.concatenate(parts).reshape(-1, size) if parts else order[:0].reshape(0, size)
+        if self.shuffle:
+            rng = generator(self.seed, epoch, "buckets")
+            if self.world_size > 1:  # or the first rank would get the short ones
+                batches = rng.permuted(batches, axis=1)
+            batches = batches[rng.permutation(len(batches))]
+        return np.concatenate([batches.ravel(), order[complete:]])

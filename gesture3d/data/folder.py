@@ -12,7 +12,7 @@ import os
 from collections.abc import Container, Iterator
 from pathlib import Path
 
-from gesture3d.config import FolderData
+from gesture3d.config import FolderData, SkeletonFolderData
 from gesture3d.data.index import Clip, ClipIndex
 from gesture3d.data.split import SPLITS, check_splits, split_by_groups, split_by_shares
 from gesture3d.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
@@ -40,7 +40,7 @@ def read_folder(config: FolderData, missing_ok: Container[str] = ()) -> ClipInde
     if config.csv is None:
         rows = list(_folder_rows(config.root))
     else:
-        rows = list(_csv_rows(config, missing_ok))
+        rows = list(csv_rows(config, missing_ok))
     rows, class_names = _choose_classes(rows, config)
     labels = {name: number for number, name in enumerate(class_names)}
     clips = [
@@ -116,7 +116,10 @@ def _subfolders(folder: Path) -> list[Path]:
 # --- a CSV ---------------------------------------------------------------------------------------
 
 
-def _csv_rows(config: FolderData, missing_ok: Container[str]) -> Iterator[Row]:
+def csv_rows(
+    config: FolderData | SkeletonFolderData, missing_ok: Container[str] = ()
+) -> Iterator[Row]:
+    """The rows of ``config.csv``, checked; every path exists but those of ``missing_ok``."""
     path = config.csv if config.csv.is_file() else config.root / config.csv
     if not path.is_file():
         raise Gesture3dError(f"data.csv: no file {config.csv}, neither here nor in {config.root}")
@@ -152,7 +155,9 @@ def _csv_rows(config: FolderData, missing_ok: Container[str]) -> Iterator[Row]:
         raise Gesture3dError(f"{path}: {len(missing)} of {len(seen)} clips do not exist: {first}")
 
 
-def _records(path: Path, config: FolderData) -> Iterator[tuple[int, dict[str, str]]]:
+def _records(
+    path: Path, config: FolderData | SkeletonFolderData
+) -> Iterator[tuple[int, dict[str, str]]]:
     """(line number, values by column) of a CSV whose header has the right columns."""
     needed = [config.path_column, config.label_column]
     optional = [config.split_column, config.group_column, config.frames_column]

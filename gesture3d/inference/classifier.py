@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,11 @@ import torch
 from torch import Tensor
 
 from gesture3d import checkpoint
+from gesture3d.config import SkeletonData
+from gesture3d.data.batch import Sample, collate
 from gesture3d.data.clips import load_clip
+from gesture3d.data.skeleton import load_skeleton
+from gesture3d.data.skeleton_files import skeleton_suffixes
 from gesture3d.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.predict import score
@@ -45,8 +49,8 @@ class Classifier:
     """A trained network, ready for clips.
 
     ``Classifier()("clip.mp4")`` returns all classes, most probable first. A path is a video file
-    or a folder of frames. Decoding, sampling and preprocessing are those the network was
-    evaluated with, read from its checkpoint.
+    or a folder of frames; for a network that reads skeletons, a file of joints. Decoding, sampling
+    and preprocessing are those the network was evaluated with, read from its checkpoint.
 
     Args:
         weights: a checkpoint; by default the one that comes with gesture3d: variant (a) for the 27
@@ -69,17 +73,32 @@ class Classifier:
 
     def __call__(self, path: Path | str) -> list[RankedClass]:
         """All classes for one clip, most probable first."""
-        return self._rank(self.scores(self.load(path)[None])[0])
+        return self._rank(self.scores([self.load(path)])[0])
+
+    @property
+    def suffixes(self) -> frozenset[str]:
+        """Of the files that the network can read."""
+        data = self.experiment.data
+        return skeleton_suffixes(data) if isinstance(data, SkeletonData) else VIDEO_SUFFIXES
 
     def load(self, path: Path | str) -> Tensor:
-        """The clip as the network gets it: uint8 ``(T, C, H, W)``."""
-        return load_clip(Path(path), self.experiment.data)
+        """The clip as the network gets it: uint8 ``(T, C, H, W)``; a skeleton's ``(T, D)``."""
+        data = self.experiment.data
+        if not isinstance(data, SkeletonData):
+            return load_clip(Path(path), data)
+        inputs, expected = load_skeleton(Path(path), data), self.description.num_features
+        if inputs.shape[1] != expected:
+            raise Gesture3dError(
+                f"{path}: {inputs.shape[1]} features a frame, from a wrong number of joints or "
+                f"coordinates; the network was trained on {expected}"
+            )
+        return inputs
 
     @torch.inference_mode()
-    def scores(self, clips: Tensor) -> Tensor:
-        """Scores ``(B, num_classes)``, before the softmax, of clips ``(B, T, C, H, W)``, or of
-        ``(B, V, T, C, H, W)`` where the network is evaluated on several views of a clip."""
-        return score(self.model, clips.to(self.device)).cpu()
+    def scores(self, clips: Sequence[Tensor] | Tensor) -> Tensor:
+        """Scores ``(B, num_classes)``, before the softmax, of clips as `load` returns them."""
+        batch = collate([Sample(str(row), clip, -1) for row, clip in enumerate(clips)])
+        return score(self.model, batch.inputs.to(self.device), batch.lengths).cpu()
 
     def classify(
         self, paths: Iterable[Path], *, batch_size: int = 16, num_threads: int = 2
@@ -94,7 +113,7 @@ class Classifier:
                 loaded = list(pool.map(self._try_load, batch))
                 good = [clip for clip, _, _ in loaded if clip is not None]
                 started = time.perf_counter()
-                scores = iter(self.scores(torch.stack(good)) if good else ())
+                scores = iter(self.scores(good) if good else ())
                 share = (time.perf_counter() - started) / max(len(good), 1)
                 for path, (clip, seconds, error) in zip(batch, loaded, strict=True):
                     if clip is None:
@@ -118,10 +137,11 @@ class Classifier:
         ]
 
 
-def find_clips(path: Path | str) -> list[Path]:
+def find_clips(path: Path | str, suffixes: Collection[str] = VIDEO_SUFFIXES) -> list[Path]:
     """The clips at a path: a video file, a folder of frames, or a directory with such in it.
 
-    A file that is named itself is always taken; inside a directory, the suffix decides.
+    A file that is named itself is always taken; inside a directory, the suffix decides. Folders of
+    frames are clips where ``suffixes`` are those of videos.
 
     Raises:
         Gesture3dError: the path does not exist, or has no clips in it.
@@ -132,18 +152,19 @@ def find_clips(path: Path | str) -> list[Path]:
     if not path.is_dir():
         raise Gesture3dError(f"{path}: no such file or directory")
     entries = sorted(path.iterdir())
-    if any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in entries):
+    videos = set(suffixes) == set(VIDEO_SUFFIXES)
+    if videos and any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in entries):
         return [path]
-    clips = [entry for entry in entries if entry.suffix.lower() in VIDEO_SUFFIXES]
+    clips = [entry for entry in entries if entry.suffix.lower() in suffixes]
     for folder in filter(Path.is_dir, entries):
         try:
-            clips += find_clips(folder)
+            clips += find_clips(folder, suffixes)
         except Gesture3dError:
             continue  # a folder without clips inside a directory is no error
     if not clips:
         raise Gesture3dError(
-            f"{path}: no clips: neither video files ({', '.join(sorted(VIDEO_SUFFIXES))}) "
-            "nor folders of frames"
+            f"{path}: no clips: neither files ({', '.join(sorted(suffixes))}) "
+            f"{'nor folders of frames' if videos else 'nor folders of them'}"
         )
     return clips
 

@@ -1,0 +1,163 @@
+"""DeepGRU: a stack of GRUs, attention over its outputs, and a classifier.
+
+Maghoumi & LaViola, "DeepGRU: Deep Gesture Recognition Utility", ISVC 2019. Parameter names and
+shapes are those of the authors' code, so their weights load.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from gesture3d.errors import Gesture3dError
+from gesture3d.models.sequence import check_lengths, last_outputs, padding_mask
+
+DIMS = {"gru1": 512, "gru2": 256, "gru3": 128, "fc": 256}
+
+
+class Attention(nn.Module):
+    """Global attention with an auxiliary GRU step (paper, section 3.2).
+
+    With the encoder's outputs H = (h_1 … h_L) and its last hidden state h_L:
+    c = Σ_t softmax_t(h_tᵀ W h_L) h_t; c' = GRU(input c, state h_L); the output is (c', c).
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.w = nn.Linear(size, size, bias=False)
+        self.gru = nn.GRU(size, size, batch_first=True)
+
+    def forward(
+        self,
+        outputs: Float[Tensor, "B T D"],
+        last: Float[Tensor, "B D"],
+        mask: Bool[Tensor, "B T"] | None,
+    ) -> Float[Tensor, "B D2"]:
+        """Args:
+        mask: False where the softmax must not look; None: it looks at every step.
+        """
+        # h_tᵀ (W' h_L) with the authors' W: w(h_t) · h_L = h_t · (h_L W).
+        scores = torch.einsum("btd,bd->bt", outputs, last @ self.w.weight)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, float("-inf"))
+        weights = scores.softmax(dim=1)  # (B, T)
+        context = torch.einsum("bt,btd->bd", weights.to(outputs.dtype), outputs)
+        auxiliary, _ = self.gru(context[:, None], last[None].contiguous())
+        return torch.cat([auxiliary[:, 0], context], dim=1)
+
+
+class DeepGRU(nn.Module):
+    """``model(x, x_lengths)`` → log-softmax scores (B, n_classes), for `torch.nn.NLLLoss`.
+
+    ``x`` is a padded batch (B, T, n_features) with ``x_lengths`` (B,) in any order – all of length
+    T where they are left out – or a ``PackedSequence``, whose own lengths count. The scores of a
+    sequence do not depend on what it is batched with: encoder and attention see its own steps only.
+
+    The encoder runs over the padded batch, which is faster in training than over a packed one,
+    except in evaluation of batches that are mostly padding. The result is the same.
+
+    Args:
+        dims: sizes of the three GRUs (two layers, two layers, one) and of the classifier.
+        device: where the parameters are put; None leaves them on the CPU.
+        dropout: share of values dropped before both layers of the classifier.
+        mask_padding: False lets the softmax of the attention run over the padding too, as the
+            authors' code does: then the scores of a sequence depend on its batch, except in
+            batches of equal lengths.
+
+    Raises:
+        Gesture3dError: lengths that do not fit the batch; training on a batch of one sequence
+            (batch norm needs two).
+    """
+
+    head = "classifier.6"
+
+    def __init__(
+        self,
+        n_features: int,
+        n_classes: int,
+        dims: Mapping[str, int] = DIMS,
+        device: torch.device | str | None = None,
+        *,
+        dropout: float = 0.5,
+        mask_padding: bool = True,
+    ) -> None:
+        super().__init__()
+        if dims.keys() != DIMS.keys():
+            raise ValueError(f"dims must have the keys {list(DIMS)}, not {list(dims)}")
+        self.mask_padding = mask_padding
+        self.gru1 = nn.GRU(n_features, dims["gru1"], 2, batch_first=True)
+        self.gru2 = nn.GRU(dims["gru1"], dims["gru2"], 2, batch_first=True)
+        self.gru3 = nn.GRU(dims["gru2"], dims["gru3"], 1, batch_first=True)
+        self.attention = Attention(dims["gru3"])
+        self.classifier = nn.Sequential(
+            nn.BatchNorm1d(2 * dims["gru3"]),
+            nn.Dropout(dropout),
+            nn.Linear(2 * dims["gru3"], dims["fc"]),
+            nn.ReLU(),
+            nn.BatchNorm1d(dims["fc"]),
+            nn.Dropout(dropout),
+            nn.Linear(dims["fc"], n_classes),
+        )
+        self.to(device)
+
+    def forward(
+        self,
+        x: Float[Tensor, "B T D"] | PackedSequence,
+        x_lengths: Int[Tensor, " N"] | None = None,
+    ) -> Float[Tensor, "B K"]:
+        if isinstance(x, PackedSequence):
+            x, x_lengths = pad_packed_sequence(x, batch_first=True)
+        num_sequences, num_steps = x.shape[:2]
+        if x_lengths is None:
+            x_lengths = torch.full((num_sequences,), num_steps)
+        x_lengths = x_lengths.cpu()
+        check_lengths(x_lengths, num_sequences, num_steps)
+        if self.training and num_sequences == 1:
+            raise Gesture3dError(
+                "a training batch of one sequence: set train.batch_size to 2 or more"
+            )
+        outputs = self._encode(x, x_lengths)  # (B, T, D)
+        mask = None
+        if (x_lengths < num_steps).any():
+            mask = padding_mask(x_lengths, num_steps, x.device)
+            outputs = outputs.masked_fill(~mask[:, :, None], 0.0)
+        last = last_outputs(outputs, x_lengths)  # (B, D)
+        features = self.attention(outputs, last, mask if self.mask_padding else None)
+        return self.classifier(features).log_softmax(dim=1)
+
+    def _encode(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """The third GRU's outputs; behind a sequence's end they are arbitrary."""
+        packing_pays = not self.training and lengths.sum() < 0.95 * x.shape[0] * x.shape[1]
+        if not packing_pays:
+            return self.gru3(self.gru2(self.gru1(x)[0])[0])[0]
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        packed = self.gru3(self.gru2(self.gru1(packed)[0])[0])[0]
+        return pad_packed_sequence(packed, batch_first=True, total_length=x.shape[1])[0]
+
+
+def collate_fn(batch: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, Tensor, Tensor]:
+    """A batch for `DeepGRU` from pairs of a sequence, (T, D) or (T,), and a label.
+
+    Returns:
+        Sequences (B, T_max, D), padded with zeros, lengths (B,) int64 and labels (B,) int64, all in
+        descending order of length; equal lengths keep their order.
+
+    Raises:
+        Gesture3dError: no sequences, an empty one, or different numbers of features.
+    """
+    if not batch:
+        raise Gesture3dError("collate_fn: no sequences")
+    pairs = [(x[:, None] if x.ndim == 1 else x, label) for x, label in batch]
+    for number, (x, _) in enumerate(pairs):
+        if x.ndim != 2 or len(x) < 1 or x.shape[1] != pairs[0][0].shape[1]:
+            raise Gesture3dError(
+                f"collate_fn: sequence {number} has shape {tuple(batch[number][0].shape)}; "
+                f"expected at least one row of {pairs[0][0].shape[-1]} features"
+            )
+    pairs.sort(key=lambda pair: len(pair[0]), reverse=True)
+    sequences, labels = zip(*pairs, strict=True)
+    lengths = torch.tensor([len(x) for x in sequences])
+    padded = nn.utils.rnn.pad_sequence(list(sequences), batch_first=True)
+    return padded, lengths, torch.tensor(labels, dtype=torch.int64)

@@ -1,0 +1,44 @@
+"""A plain many-to-one GRU: the baseline for sequences, for classification and for regression.
+
+Its cell is Cho et al. 2014 in the form that PyTorch documents under `torch.nn.GRU`.
+"""
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from gesture3d.models.sequence import last_outputs
+
+
+class GRUNet(nn.Module):
+    """A stack of GRU layers, and a linear layer on the last hidden state.
+
+    ``model(inputs, lengths=None)``: (B, T, input_size) → (B, output_size): class scores before the
+    softmax, or the values of a regression. Each sequence is read at its own last step, so padding
+    does not matter.
+
+    Args:
+        hidden_size: of every layer.
+        dropout: share of values dropped between layers, and before the linear one, in training.
+    """
+
+    head = "fc"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        between = dropout if num_layers > 1 else 0.0
+        self.gru = nn.GRU(input_size, hidden_size, num_layers, batch_first=True, dropout=between)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(hidden_size, output_size)
+
+    def forward(
+        self, inputs: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"] | None = None
+    ) -> Float[Tensor, "B K"]:
+        outputs, _ = self.gru(inputs)  # (B, T, hidden_size)
+        return self.fc(self.dropout(last_outputs(outputs, lengths)))

@@ -1,0 +1,79 @@
+"""What the networks for padded sequences (B, T, D) share."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from gesture3d.errors import Gesture3dError
+
+
+def check_lengths(lengths: Tensor, batch_size: int, num_steps: int) -> None:
+    """Raise Gesture3dError unless there is one length in 1..num_steps for each sequence."""
+    if lengths.shape != (batch_size,):
+        raise Gesture3dError(
+            f"lengths of shape {tuple(lengths.shape)} for {batch_size} sequences: give one each"
+        )
+    wrong = (lengths < 1) | (lengths > num_steps)
+    if wrong.any():
+        row = int(wrong.nonzero()[0])
+        raise Gesture3dError(
+            f"sequence {row} of the batch has length {int(lengths[row])}; the padded batch allows "
+            f"1 to {num_steps}"
+        )
+
+
+def padding_mask(
+    lengths: Int[Tensor, " B"], num_steps: int, device: torch.device
+) -> Bool[Tensor, "B T"]:
+    """True where a sequence has a value, False behind its end."""
+    return torch.arange(num_steps, device=device) < lengths.to(device)[:, None]
+
+
+def last_outputs(
+    outputs: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"] | None
+) -> Float[Tensor, "B D"]:
+    """Each sequence's output at its own last step.
+
+    Raises:
+        Gesture3dError: lengths that do not fit the batch.
+    """
+    if lengths is None:
+        return outputs[:, -1]
+    check_lengths(lengths, *outputs.shape[:2])
+    rows = torch.arange(len(outputs), device=outputs.device)
+    return outputs[rows, lengths.to(outputs.device) - 1]
+
+
+class Standardised(nn.Module):
+    """A sequence network behind the z-scores of its input features.
+
+    ``model(inputs, lengths)`` is ``network((inputs - mean) / std, lengths)``. Mean and standard
+    deviation of each feature, over all frames of the training sequences, are buffers: they travel
+    with the weights. They are 0 and 1 until `set_statistics`.
+    """
+
+    def __init__(self, network: nn.Module, num_features: int) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.zeros(num_features))
+        self.register_buffer("std", torch.ones(num_features))
+
+    @property
+    def head(self) -> str:
+        """Where the layer is whose size is the number of classes."""
+        return f"network.{self.network.head}"
+
+    def set_statistics(self, mean: Float[Tensor, " D"], std: Float[Tensor, " D"]) -> None:
+        """Use these; a feature that never changes (std 0) is only centred."""
+        self.mean.copy_(mean)
+        self.std.copy_(torch.where(std > 1e-6 * mean.abs().clamp(min=1e-6), std, 1.0))
+
+    def forward(
+        self, inputs: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"] | None = None
+    ) -> Float[Tensor, "B K"]:
+        if inputs.shape[2] != len(self.mean):
+            raise Gesture3dError(
+                f"sequences with {inputs.shape[2]} features a frame; the network was made for "
+                f"{len(self.mean)}"
+            )
+        return self.network((inputs - self.mean) / self.std, lengths)

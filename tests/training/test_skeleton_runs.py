@@ -1,0 +1,181 @@
+"""Whole runs on small skeleton folders: train, test, cross-validate, classify, refuse."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gesture3d import checkpoint
+from gesture3d.config import load_experiment, with_overrides
+from gesture3d.data import build_datasets
+from gesture3d.data.batch import collate
+from gesture3d.errors import Gesture3dError
+from gesture3d.evaluation.evaluate import evaluate_checkpoint
+from gesture3d.files import PACKAGE
+from gesture3d.inference.classifier import Classifier, find_clips
+from gesture3d.rng import generator
+from gesture3d.training.cross_validation import cross_validate, folds_overrides, summary
+from gesture3d.training.run import train
+
+DIRECTIONS = {"left": (-1, 0, 0), "right": (1, 0, 0), "up": (0, 1, 0), "down": (0, -1, 0)}
+
+
+def moves(root: Path, each: int = 12) -> Path:
+    """Three joints that move one way: files of 6 to 17 frames, and a list with three people."""
+    rows = ["path,label,group"]
+    for name, way in DIRECTIONS.items():
+        (root / name).mkdir(parents=True)
+        for number in range(each):
+            rng = generator("move", name, number)
+            time = np.linspace(0, 1, 6 + number)[:, None, None]
+            noise = rng.normal(0, 0.1, (6 + number, 3, 3))
+            np.save(
+                root / name / f"{number}.npy", time * np.array(way) + rng.normal(size=3) + noise
+            )
+            rows.append(f"{name}/{number}.npy,{name},p{number % 3}")
+    (root / "list.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def settings(root: Path, *more: str) -> list[str]:
+    return [
+        f"data.root={root}",
+        "data.csv=list.csv",
+        "data.folds=leave_one_group_out",
+        "model.dims={gru1: 16, gru2: 12, gru3: 8, fc: 8}",
+        "model.dropout=0.1",
+        "optim.lr=1e-2",
+        "train.epochs=12",
+        "train.batch_size=8",
+        "train.num_threads=1",
+        "train.device=cpu",
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return moves(tmp_path_factory.mktemp("moves"))
+
+
+@pytest.fixture(scope="module")
+def weights(folder, tmp_path_factory) -> Path:
+    """A network trained on people p1 and p2, with p0 held out for the test."""
+    experiment = load_experiment("deepgru_small", "skeleton_folder", settings(folder))
+    return train(experiment, tmp_path_factory.mktemp("runs") / "run", progress=False)
+
+
+def test_it_learns_and_is_tested_from_its_file_alone(folder, weights) -> None:
+    predictions, metrics = evaluate_checkpoint(weights, "test", progress=False)
+    assert len(predictions.keys) == 16
+    assert metrics.top1 > 0.8
+    _, description = checkpoint.load_model(weights)
+    assert description.num_features == 18  # three joints and their differences
+    assert "no validation split" in (weights.parent / "report.md").read_text()
+    with pytest.raises(Gesture3dError, match="has no validation split"):
+        evaluate_checkpoint(weights, "validation", progress=False)
+    with pytest.raises(Gesture3dError, match="not the one of its training"):
+        evaluate_checkpoint(weights, "test", ["data.fold=2"], progress=False)
+
+
+def test_classification_gives_the_scores_of_evaluation(folder, weights) -> None:
+    """Also in one batch of different lengths, and whatever the file's format."""
+    classifier = Classifier(weights)
+    predictions, _ = evaluate_checkpoint(weights, "test", progress=False)
+    paths = [folder / key for key in predictions.keys]
+    together = classifier.scores([classifier.load(path) for path in paths])
+    torch.testing.assert_close(together, torch.from_numpy(predictions.scores), atol=1e-5, rtol=0)
+    alone = classifier.scores([classifier.load(paths[3])])[0]
+    torch.testing.assert_close(alone, together[3], atol=1e-5, rtol=0)
+    assert classifier(paths[3])[0].name == classifier.class_names[int(together[3].argmax())]
+
+
+def test_the_command_line_classifies_files_of_joints(folder, weights, tmp_path) -> None:
+    for name in ("left", "up"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        for number in (0, 3):
+            values = np.load(folder / name / f"{number}.npy")
+            target = tmp_path / "in" / name / f"{number}.csv"
+            np.savetxt(target, values.reshape(-1, 9), delimiter=",")
+    (tmp_path / "in" / "notes.txt").write_text("not joints")
+    (tmp_path / "in" / "broken.csv").write_text("1,2,3,4,5,6,7,8,9\n1,2,nan,4,5,6,7,8,9\n")
+    np.save(tmp_path / "in" / "two_joints.npy", np.zeros((4, 2, 3)))
+    out = tmp_path / "out.csv"
+    tool = PACKAGE.parent / "tools" / "classify.py"
+    done = subprocess.run(
+        [sys.executable, tool, tmp_path / "in", "--weights", weights, "--out", out],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "broken.csv: frame 1: joint 0 has the coordinate nan" in done.stderr
+    assert "two_joints.npy: 12 features a frame" in done.stderr
+    assert "Traceback" not in done.stderr
+    rows = list(csv.DictReader(out.open()))
+    good = [row for row in rows if not row["error"]]
+    assert (len(rows), len(good)) == (6, 4)  # notes.txt is none of ours
+    assert all(row["class_1"] in DIRECTIONS for row in good)
+    with pytest.raises(Gesture3dError, match=r"no clips: neither files \(\.npy"):
+        find_clips(tmp_path / "in" / "left", (".npy",))
+
+
+def test_cross_validation_tests_every_fold_once_and_continues(folder, tmp_path, capsys) -> None:
+    overrides = settings(folder, "train.epochs=2", *folds_overrides("leave_one_group_out"))
+    experiment = load_experiment("deepgru_small", "skeleton_folder", overrides)
+    report = cross_validate(experiment, tmp_path / "cv", [0, 1], progress=False)
+    results = sorted((tmp_path / "cv").glob("*/test.json"))
+    assert len(results) == 6
+    top1 = np.array([json.loads(path.read_text())["top1"] for path in results])
+    expected = summary(top1.reshape(3, 2).T)
+    assert expected in report.read_text()
+    assert f"{100 * top1.mean():.1f} %" in expected
+    before = [path.stat().st_mtime_ns for path in results]
+    results[4].unlink()
+    cross_validate(experiment, tmp_path / "cv", [0, 1], progress=False)
+    after = [path.stat().st_mtime_ns for path in results]
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True] * 4 + [False, True]
+    other = with_overrides(experiment, ["train.epochs=3"])
+    with pytest.raises(Gesture3dError, match="another experiment"):
+        cross_validate(other, tmp_path / "cv", [0], progress=False)
+    assert json.loads(results[4].read_text())["top1"] == pytest.approx(top1[4])  # same seed
+
+
+def test_the_summary_has_the_spreads_of_seeds_and_folds() -> None:
+    top1 = np.array([[0.9, 0.8], [0.7, 0.6]])
+    # Means over folds 85 and 65: deviation 14.1; means over seeds 80 and 70: deviation 7.1.
+    assert summary(top1) == "75.0 % ± 14.1 over 2 seeds ± 7.1 over 2 folds"
+    assert summary(top1[:1, :1]) == "90.0 %"
+
+
+def test_the_best_epoch_is_chosen_on_held_out_groups(folder, tmp_path) -> None:
+    chosen = settings(folder, "train.keep=best", "train.epochs=3", "data.validation_groups=[p2]")
+    experiment = load_experiment("gru", "skeleton_folder", [s for s in chosen if "dims" not in s])
+    datasets = build_datasets(experiment.data, 0)
+    assert [len(d) for d in (datasets.train, datasets.validation, datasets.test)] == [16, 16, 16]
+    path = train(experiment, tmp_path / "run", progress=False)
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    _, description = checkpoint.load_model(path)
+    best = max(row["validation_top1"] for row in rows)
+    assert description.metrics["validation"]["top1"] == pytest.approx(best)
+    again = with_overrides(experiment, ["data.validation_groups=[]"])
+    with pytest.raises(Gesture3dError, match=r"no validation split .* data\.validation_groups"):
+        train(again, tmp_path / "other", progress=False)
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_z_scores_travel_with_the_weights(folder, weights) -> None:
+    model, description = checkpoint.load_model(weights)
+    experiment = description.validated_experiment(weights)
+    datasets = build_datasets(experiment.data, 0)
+    torch.testing.assert_close(model.mean, datasets.statistics[0])
+    batch = collate([datasets.test[i] for i in range(4)])
+    with torch.no_grad():
+        before = model(batch.inputs, batch.lengths)
+        model.mean += 1
+        assert not torch.allclose(model(batch.inputs, batch.lengths), before)
