@@ -37,6 +37,7 @@ class Description:
     metrics: dict[str, Any] = field(default_factory=dict)
     progress: dict[str, Any] = field(default_factory=dict)  # position in the run, history
     versions: dict[str, str] = field(default_factory=lambda: versions())
+    num_features: int | None = None  # of a frame, where the network reads sequences
 
     def validated_experiment(self, source: Path | str) -> Experiment:
         return validate_experiment(self.experiment, f"{source} (experiment)")
@@ -78,7 +79,7 @@ def load_model(path: Path | str) -> tuple[nn.Module, Description]:
     """The trained network of a checkpoint, in evaluation mode, with its description."""
     tensors, description = load(path)
     experiment = description.validated_experiment(path)
-    model = build_model(experiment.model, len(description.class_names))
+    model = build_model(experiment.model, len(description.class_names), description.num_features)
     load_weights(model, weights_of(tensors), path)
     return model.eval(), description
 

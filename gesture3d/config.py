@@ -54,7 +54,50 @@ class GestureNetConfig(Section):
         return self
 
 
-ModelConfig = GestureNetConfig
+class InertialInputsConfig(Section):
+    """What networks for inertial windows do with their input; see `InertialInputs`."""
+
+    magnitudes: bool = False
+    log_scales: tuple[Annotated[float, Field(gt=0.0)], ...] = ()
+    input_std: Annotated[float, Field(gt=0.0)] = 1.0
+
+
+class ResidualLSTMConfig(InertialInputsConfig):
+    """Stacked residual bidirectional LSTM; the arguments of `ResidualLSTM`, documented there."""
+
+    name: Literal["residual_lstm"]
+    num_stacked: PositiveInt = 3
+    num_residual: PositiveInt = 3
+    hidden: PositiveInt = 28
+    bidirectional: bool = True
+    residual: Literal["sum", "residual"] = "sum"
+    norm: Literal["running", "batch", "original", "none"] = "running"
+    readout: Literal["mean", "last"] = "mean"
+    relu_scores: bool = False
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
+    forget_bias: float = 1.0
+
+    @model_validator(mode="after")
+    def _two_halves(self) -> "ResidualLSTMConfig":
+        if self.bidirectional and self.hidden % 2:
+            raise ValueError(f"hidden must be even when bidirectional, not {self.hidden}")
+        return self
+
+
+class Cnn1dConfig(InertialInputsConfig):
+    """A small 1-D convolutional network; the arguments of `Cnn1d`, documented there."""
+
+    name: Literal["cnn1d"]
+    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (64, 128, 128)
+    kernel_size: Literal[1, 3, 5, 7, 9, 11] = 7
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
+
+
+ModelConfig = Annotated[
+    GestureNetConfig | ResidualLSTMConfig | Cnn1dConfig,
+    Field(discriminator="name"),
+]
+SEQUENCE_MODELS = ("residual_lstm", "cnn1d")  # these read sequences of features, the others clips
 
 
 # --- data ---------------------------------------------------------------------------------------
@@ -149,7 +192,122 @@ class FolderData(VideoData):
     seed: int = 0
 
 
-DataConfig = Annotated[SyntheticData | JesterData | FolderData, Field(discriminator="name")]
+class InertialAugmentation(Section):
+    """Random changes of training windows, in physical units; none by default.
+
+    See `gesture3d.data.inertial_transforms`.
+    """
+
+    rotation_degrees: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0  # largest, about any axis
+    scale: tuple[float, float] = (1.0, 1.0)  # one factor per window, drawn from this range
+    noise: Annotated[float, Field(ge=0.0)] = 0.0  # relative to each channel's deviation
+    time_warp: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # largest relative change of speed
+    shift: Fraction = 0.0  # largest shift in time, as a share of the window
+
+    @model_validator(mode="after")
+    def _range_ascends(self) -> "InertialAugmentation":
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"scale must be [low, high] with 0 < low <= high, not {self.scale}")
+        return self
+
+
+class InertialData(Section):
+    """What every set of inertial recordings has: filters, windows, augmentation and splits.
+
+    Filters act on whole recordings, in this order (0 or None: left out); see
+    `gesture3d.data.inertial_signal.prepare`.
+    """
+
+    rate_hz: Annotated[float, Field(gt=0.0)] = 50.0
+    median_steps: Annotated[int, Field(ge=0)] = 0  # median filter over so many samples, odd
+    lowpass_hz: Annotated[float, Field(gt=0.0)] | None = None  # 3rd-order Butterworth
+    # Split the first three channels (total acceleration) below this into gravity and body: the
+    # channels become body acceleration, the others, total acceleration.
+    gravity_hz: Annotated[float, Field(gt=0.0)] | None = None
+    # Gaps (NaN) are interpolated up to this; longer ones are errors. None: any length.
+    max_gap_seconds: Annotated[float, Field(gt=0.0)] | None = 0.5
+    window: Annotated[int, Field(ge=2)] = 128  # samples
+    step: PositiveInt = 64  # samples from one window's start to the next one's
+    # Stretch whole recordings to `window` samples instead of cutting windows out of them.
+    resample: bool = False
+    augmentation: InertialAugmentation = InertialAugmentation()
+    # Subjects of the training part that choose the best epoch. Empty: train on all.
+    validation_subjects: tuple[str, ...] = ()
+    # The original's habit: choose the best epoch on the test set. For comparisons only.
+    validate_on_test: bool = False
+    num_workers: Annotated[int, Field(ge=0, le=256)] = 0  # processes that load batches
+
+    @model_validator(mode="after")
+    def _filters_are_possible(self) -> "InertialData":
+        if self.median_steps and self.median_steps % 2 == 0:
+            raise ValueError(f"median_steps must be odd or 0, not {self.median_steps}")
+        for name in ("lowpass_hz", "gravity_hz"):
+            value = getattr(self, name)
+            if value is not None and value >= self.rate_hz / 2:
+                raise ValueError(f"{name} {value} must be below rate_hz / 2 = {self.rate_hz / 2}")
+        return self
+
+
+class HAPTData(InertialData):
+    """HAPT (UCI): ``HAPT Data Set.zip``, or the folder unpacked from it. Subjects 1 to 30."""
+
+    name: Literal["hapt"]
+    root: Path = Path("data/uci_hapt")
+    postural_transitions: bool = False  # all 12 classes instead of the 6 basic activities
+
+
+class UCIHARData(InertialData):
+    """UCI HAR v1: the official zip or folder with its nine ``Inertial Signals``; windows as given.
+
+    Subjects 1 to 30.
+    """
+
+    name: Literal["uci_har"]
+    root: Path = Path("data/uci_har")
+
+
+class OpportunityData(InertialData):
+    """Opportunity challenge: the official ``.dat`` files (or the zip), gestures and NULL.
+
+    Subjects are the recordings' names, S1-ADL1 and so on.
+    """
+
+    name: Literal["opportunity"]
+    root: Path = Path("data/opportunity")
+
+
+class UTDInertialData(InertialData):
+    """UTD-MHAD: ``Inertial.zip``, or the folder unpacked from it. Subjects 1 to 8."""
+
+    name: Literal["utd_mhad_inertial"]
+    root: Path = Path("data/utd_mhad")
+
+
+class InertialFolderData(InertialData):
+    """Anyone's recordings or windows as CSV files with a header; see `read_inertial_folder`."""
+
+    name: Literal["inertial_folder"]
+    root: Path = Path("data/recordings")  # a folder of .csv files, or one
+    label_column: str = "label"
+    subject_column: str = "subject"
+    split_column: str = "split"  # train, validation or test
+    time_column: str = "time"  # seconds
+    window_column: str = "window"  # rows of one number are a window that was cut already
+    ignore_columns: tuple[str, ...] = ()
+    test_subjects: tuple[str, ...] = ()
+
+
+DataConfig = Annotated[
+    SyntheticData
+    | JesterData
+    | FolderData
+    | HAPTData
+    | UCIHARData
+    | OpportunityData
+    | UTDInertialData
+    | InertialFolderData,
+    Field(discriminator="name"),
+]
 
 
 # --- training -----------------------------------------------------------------------------------
@@ -192,6 +350,8 @@ class TrainConfig(Section):
     eval_every: PositiveInt = 1  # epochs
     # Of training; auto: bf16 autocast where the processor has it. Evaluation is always in fp32.
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    # Which epoch's weights are kept to use: the best on validation, or the last.
+    keep: Literal["best", "last"] = "best"
     compile: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     num_threads: PositiveInt | None = None  # per process; None: the library's default
@@ -206,6 +366,35 @@ class Experiment(Section):
     data: DataConfig
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _model_reads_the_data(cls, tree: Any) -> Any:
+        """Before anything else: a model and a data set of different streams do not meet."""
+        if not isinstance(tree, dict):
+            return tree
+        model, data = tree.get("model"), tree.get("data")
+        if not (isinstance(model, dict) and isinstance(data, dict)):
+            return tree
+        name, data_name = model.get("name", "gesture_net"), data.get("name")
+        kinds = {kind: _name(kind) for kind in _members(DataConfig)}
+        models = [_name(kind) for kind in _members(ModelConfig)]
+        if name not in models or data_name not in kinds.values():
+            return tree  # the field itself says so
+        is_clips = any(kinds[k] == data_name and issubclass(k, VideoData) for k in kinds)
+        if is_clips == (name in SEQUENCE_MODELS):
+            fitting = [m for m in models if is_clips != (m in SEQUENCE_MODELS)]
+            wants, has = ("sequences", "clips") if is_clips else ("clips", "sequences")
+            raise ValueError(
+                f"model {name!r} reads {wants}, but data set {data_name!r} has {has}; models for "
+                f"{has}: {', '.join(fitting)}"
+            )
+        return tree
+
+
+def _name(kind: type[Section]) -> str:
+    """The name by which configurations choose this member of a union."""
+    return get_args(kind.model_fields["name"].annotation)[0]
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -239,6 +428,8 @@ def load_experiment(
 
 def validate_experiment(tree: dict[str, Any], sources: dict[str, Any] | str) -> Experiment:
     """A plain tree of settings as an `Experiment`; ``sources`` says where each key was read."""
+    if isinstance(tree.get("model"), dict):
+        tree = {**tree, "model": {"name": "gesture_net"} | tree["model"]}
     try:
         return Experiment.model_validate(tree)
     except ValidationError as error:
@@ -337,6 +528,8 @@ def _explain(error: dict[str, Any], tree: dict[str, Any], sources: dict[str, Any
         hint = did_you_mean(error["ctx"]["tag"], expected)
         return f"{source}: {key} = {error['ctx']['tag']!r}: must be one of {expected}.{hint}"
     if error["type"] == "value_error":
+        if not key:
+            return message
         return f"{source}: {key}: {message}"
     hint = ""
     if error["type"] == "literal_error":
@@ -363,11 +556,7 @@ def _locate(loc: tuple, tree: dict[str, Any]) -> tuple[list[str], type[BaseModel
     for part in loc:
         if isinstance(node, dict) and part not in node and node.get("name") == part:
             section = next(
-                (
-                    m
-                    for m in _members(section)
-                    if get_args(m.model_fields["name"].annotation)[0] == part
-                ),
+                (m for m in _members(section) if _name(m) == part),
                 section,
             )
             continue  # the tag of a discriminated union, not a key

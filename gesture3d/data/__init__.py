@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gesture3d.config import DataConfig, FolderData, JesterData, SyntheticData
+from gesture3d.config import DataConfig, FolderData, InertialData, JesterData, SyntheticData
 from gesture3d.data.cache import FrameCache, open_cache
 from gesture3d.data.folder import read_folder
 from gesture3d.data.index import ClipIndex, fingerprint
@@ -22,20 +22,24 @@ if TYPE_CHECKING:
 
     from gesture3d.data.batch import EpochSampler
     from gesture3d.data.clips import ClipDataset
+    from gesture3d.data.inertial import InertialDataset
 
 
 @dataclass(frozen=True)
 class Datasets:
-    """The splits of a data set; ``test`` is None where it has none.
+    """The splits of a data set; ``validation`` (sequences only) or ``test`` is None where it has
+    none.
 
-    ``fingerprint`` maps each split to a short hash of its keys and labels.
+    ``fingerprint`` maps each split to a short hash of its keys and labels. Of sequences,
+    ``num_features`` is the size of a frame.
     """
 
-    train: ClipDataset
-    validation: ClipDataset
-    test: ClipDataset | None
+    train: ClipDataset | InertialDataset
+    validation: ClipDataset | InertialDataset | None
+    test: ClipDataset | InertialDataset | None
     class_names: tuple[str, ...]
     fingerprint: dict[str, str]
+    num_features: int | None = None
 
 
 def build_datasets(config: DataConfig, seed: int, progress: bool = True) -> Datasets:
@@ -48,6 +52,8 @@ def build_datasets(config: DataConfig, seed: int, progress: bool = True) -> Data
     Raises:
         Gesture3dError: missing or wrong data, in one line.
     """
+    if isinstance(config, InertialData):
+        return _inertial_datasets(config, seed)
     from gesture3d.data.clips import ClipDataset
 
     index = _READERS[config.name](config, progress)
@@ -75,8 +81,29 @@ def build_datasets(config: DataConfig, seed: int, progress: bool = True) -> Data
     )
 
 
+def _inertial_datasets(config: InertialData, seed: int) -> Datasets:
+    from gesture3d.data.inertial import InertialDataset, read_windows, split_windows
+
+    splits = split_windows(read_windows(config), config)
+    sets = {s: InertialDataset(w, config, s == "train", seed) for s, w in splits.items()}
+    names = sets["train"].class_names
+    return Datasets(
+        sets["train"],
+        sets.get("validation"),
+        sets.get("test"),
+        names,
+        {
+            split: fingerprint(
+                (key, names[label]) for key, label in zip(w.keys, w.labels, strict=True)
+            )
+            for split, w in splits.items()
+        },
+        num_features=sets["train"].inputs.shape[2],
+    )
+
+
 def make_loader(
-    dataset: ClipDataset,
+    dataset: ClipDataset | InertialDataset,
     batch_sampler: EpochSampler,
     num_workers: int = 0,
     pin_memory: bool = False,

@@ -7,6 +7,7 @@ order of the frames; one that looks at single frames would not.
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from gesture3d.data.batch import Batch
@@ -21,12 +22,14 @@ def reordered(batches: Iterable[Batch], order: str) -> Iterator[Batch]:
         if order == "real order":
             yield batch
             continue
-        num_frames = batch.inputs.shape[1]
+        total = batch.inputs.shape[1]
         rows = []
-        for key, clip in zip(batch.keys, batch.inputs, strict=True):
+        for row, (key, clip) in enumerate(zip(batch.keys, batch.inputs, strict=True)):
             choice = generator("order", key)
-            frames = choice.permutation(num_frames)
+            num_frames = total if batch.lengths is None else int(batch.lengths[row])
+            frames = np.arange(total)  # padding stays where it is
+            frames[:num_frames] = choice.permutation(num_frames)
             if order == "one frame repeated":
-                frames[:] = frames[0]
+                frames[:num_frames] = frames[0]
             rows.append(clip[torch.from_numpy(frames)])
         yield replace(batch, inputs=torch.stack(rows))

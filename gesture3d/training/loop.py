@@ -77,7 +77,7 @@ class Trainer:
         self.progress = Progress()
         self.train_sampler = self._sampler(datasets.train, config.batch_size, training=True)
         self.train_loader = self._loader(datasets.train, self.train_sampler)
-        self.validation_loader = self._loader(
+        self.validation_loader = datasets.validation and self._loader(
             datasets.validation,
             self._sampler(datasets.validation, config.eval_batch_size, training=False),
         )
@@ -169,11 +169,13 @@ class Trainer:
         final = progress.epoch == config.epochs - 1
         row = self._training_row()
         metrics = None
-        if final or (progress.epoch + 1) % config.eval_every == 0:
+        due = final or (progress.epoch + 1) % config.eval_every == 0
+        if due and self.validation_loader:
             _, metrics = self.evaluate()
             row |= {f"validation_{name}": value for name, value in metrics.scalars().items()}
         progress.history.append(row)
-        if metrics and self._is_best(row):
+        keep = final if config.keep == "last" else metrics and self._is_best(row)
+        if keep:
             progress.best_epoch = progress.epoch
             self.save_best(metrics)
         progress.epoch, progress.step = progress.epoch + 1, 0
@@ -227,11 +229,12 @@ class Trainer:
 
     # --- checkpoints ----------------------------------------------------------------------------
 
-    def save_best(self, metrics: Metrics) -> None:
+    def save_best(self, metrics: Metrics | None) -> None:
         """Weights and what is needed to use them."""
         if self.processes.is_main:
             model = self.average.model if self.average else self.model
-            scores = {"validation": metrics.scalars(), "epoch": self.progress.epoch}
+            scores = {"validation": metrics.scalars()} if metrics else {}
+            scores["epoch"] = self.progress.epoch
             checkpoint.save(self.log.best_path, model.state_dict(), self._describe(metrics=scores))
 
     def save_last(self) -> None:
@@ -280,6 +283,7 @@ class Trainer:
             experiment=self.experiment.model_dump(mode="json"),
             class_names=list(self.datasets.class_names),
             data_fingerprint=self.datasets.fingerprint,
+            num_features=self.datasets.num_features,
             **fields,
         )
 

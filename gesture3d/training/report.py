@@ -17,43 +17,35 @@ def write_report(
     class_names: tuple[str, ...],
     history: list[dict[str, Any]],
     best_epoch: int,
-    metrics: Metrics,
+    metrics: Metrics | None,
     order_top1: dict[str, float],
 ) -> Path:
     """Write ``report.md`` with its pictures into the run's folder.
 
     Args:
-        metrics: of the best epoch on the validation split.
+        metrics: of the kept epoch on the validation split; None where there is none.
         order_top1: top-1 (0..1) by order of the frames, see `gesture3d.evaluation.order`.
     """
     folder = log.folder
-    confusion = plot_confusion(metrics.confusion_matrix, class_names)
-    for name, figure in (("curves.png", plot_curves(history)), ("confusion.png", confusion)):
+    figures = {"curves.png": plot_curves(history)}
+    if metrics:
+        figures["confusion.png"] = plot_confusion(metrics.confusion_matrix, class_names)
+        log.writer.add_figure("confusion", figures["confusion.png"], best_epoch + 1)
+    for name, figure in figures.items():
         with atomic_path(folder / name) as temporary:
             figure.savefig(temporary, dpi=120)
-    log.writer.add_figure("confusion", confusion, best_epoch + 1)
-    matrix = metrics.confusion_matrix
-    per_class = sorted(
-        (matrix[i, i] / max(matrix[i].sum(), 1), name, int(matrix[i].sum()))
-        for i, name in enumerate(class_names)
-    )
     seconds = sum(row["seconds"] for row in history)
     lines = [
         f"# {folder.name}",
         "",
-        f"Best of {len(history)} epochs on validation: epoch {best_epoch + 1}, "
-        f"top-1 **{metrics.top1:.1%}**, top-5 {metrics.top5:.1%}, loss {metrics.loss:.3f}, "
-        f"{int(matrix.sum())} samples. Training steps took {seconds:.0f} s.",
+        f"{_summary(len(history), best_epoch, experiment.train.keep, metrics)} "
+        f"Training steps took {seconds:.0f} s.",
         "",
         "![loss, top-1 and learning rate over the epochs](curves.png)",
         "",
         *(["## Does time matter?", ""] if order_top1 else []),
         *_table(["frames", "top-1"], [[k, f"{v:.1%}"] for k, v in order_top1.items()]),
-        "## Validation, class by class",
-        "",
-        "![confusion matrix](confusion.png)",
-        "",
-        *_table(["class", "samples", "correct"], [[n, c, f"{a:.0%}"] for a, n, c in per_class]),
+        *(_per_class(metrics, class_names) if metrics else []),
         "## Epochs",
         "",
         *_table(list(history[-1]), [[_short(row.get(k)) for k in history[-1]] for row in history]),
@@ -67,6 +59,32 @@ def write_report(
     ]
     write_text(folder / "report.md", "\n".join(lines) + "\n")
     return folder / "report.md"
+
+
+def _summary(epochs: int, kept: int, keep: str, metrics: Metrics | None) -> str:
+    if metrics is None:
+        return f"Last of {epochs} epochs; no validation split."
+    which = "Best of" if keep == "best" else "Last of"
+    return (
+        f"{which} {epochs} epochs on validation: epoch {kept + 1}, top-1 **{metrics.top1:.1%}**, "
+        f"top-5 {metrics.top5:.1%}, loss {metrics.loss:.3f}, "
+        f"{int(metrics.confusion_matrix.sum())} samples."
+    )
+
+
+def _per_class(metrics: Metrics, class_names: tuple[str, ...]) -> list[str]:
+    matrix = metrics.confusion_matrix
+    rows = sorted(
+        (matrix[i, i] / max(matrix[i].sum(), 1), name, int(matrix[i].sum()))
+        for i, name in enumerate(class_names)
+    )
+    return [
+        "## Validation, class by class",
+        "",
+        "![confusion matrix](confusion.png)",
+        "",
+        *_table(["class", "samples", "correct"], [[n, c, f"{a:.0%}"] for a, n, c in rows]),
+    ]
 
 
 def _table(header: list[str], rows: list[list[Any]]) -> list[str]:

@@ -47,7 +47,9 @@ def train(
     with processes(config.device) as here:
         datasets = _datasets(experiment, here, progress)
         torch.manual_seed(config.seed)
-        model = build_model(experiment.model, len(datasets.class_names))
+        model = build_model(experiment.model, len(datasets.class_names), datasets.num_features)
+        if hasattr(model, "fit_inputs"):  # statistics that the network standardises with
+            model.fit_inputs(datasets.train.inputs)
         started = checkpoint.initialise_from(model, experiment, init) if init else "from scratch"
         log = RunLog(folder, is_main=here.is_main, num_epochs=config.epochs, progress=progress)
         trainer = Trainer(experiment, model, datasets, here, log)
@@ -58,9 +60,9 @@ def train(
             write_text(folder / "experiment.yaml", dump_experiment(experiment))
         parameters = sum(p.numel() for p in model.parameters())
         log.say(
-            f"{folder}: {len(datasets.train)} training and {len(datasets.validation)} validation "
-            f"samples, {len(datasets.class_names)} classes, {parameters / 1e6:.2f} M parameters, "
-            f"{here.device.type}; {started}"
+            f"{folder}: {len(datasets.train)} training and "
+            f"{len(datasets.validation or ())} validation samples, {len(datasets.class_names)} "
+            f"classes, {parameters / 1e6:.2f} M parameters, {here.device.type}; {started}"
         )
         try:
             _log_inputs(log, datasets)
@@ -96,12 +98,17 @@ def resumable(folder: Path) -> Experiment:
 
 def _datasets(experiment: Experiment, here: Processes, progress: bool) -> Datasets:
     """The main process prepares the data (renders, caches), then the others open it."""
-    built = None
+    built: Datasets | None = None
     for turn in range(2):
         if here.is_main == (turn == 0):
             show = here.is_main and progress
             built = build_datasets(experiment.data, experiment.train.seed, progress=show)
         here.gather(None)
+    if built.validation is None and experiment.train.keep == "best":
+        raise Gesture3dError(
+            "there is no validation split to choose the best epoch on: name groups in "
+            "data.validation_groups, or set train.keep=last"
+        )
     return built
 
 
@@ -120,11 +127,11 @@ def _close(trainer: Trainer) -> None:
     model, _ = checkpoint.load_model(log.best_path)
     model.to(trainer.processes.device)
     results = {}
-    for order in ORDERS:
+    for order in ORDERS if trainer.datasets.validation else ():
         batches = reordered(trainer.whole_validation(), order)
         predictions = predict(model, batches, trainer.processes.device)
         results[order] = compute_metrics(predictions)
-    metrics = results[ORDERS[0]]
+    metrics = results.get(ORDERS[0])
     order_top1 = {order: m.top1 for order, m in results.items()}
     report = write_report(
         log,
@@ -136,6 +143,7 @@ def _close(trainer: Trainer) -> None:
         order_top1,
     )
     shown = ", ".join(f"{order} {top1:.1%}" for order, top1 in order_top1.items())
-    log.say(f"best epoch {progress.best_epoch + 1}; validation top-1: {shown}")
+    kept = trainer.experiment.train.keep
+    log.say(f"{kept} epoch {progress.best_epoch + 1}; validation top-1: {shown or 'no split'}")
     log.say(f"report: {report}")
     log.say(f"use it: python tools/classify.py CLIP --weights {log.best_path}")

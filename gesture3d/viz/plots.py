@@ -21,6 +21,8 @@ def plot_curves(history: list[dict[str, Any]]) -> Figure:
     ):
         for name in names:
             rows = [(row["epoch"] + 1, row[name]) for row in history if name in row]
+            if not rows:
+                continue  # no validation split
             label = name.split("_")[0] if len(names) > 1 else None
             axes.plot(*zip(*rows, strict=True), marker=".", label=label)
         axes.set(title=title, xlabel="epoch")
