@@ -417,13 +417,23 @@ def load_experiment(
     data_path = find_config(data, resource("configs") / "data")
     model, recipe = _read_yaml(cfg_path), _read_yaml(data_path)
     _check_known(recipe, Experiment, "", data_path)
-    tree = _merge(recipe, {"model": model})
+    tree = _merge(_fitting(recipe, model.get("name", "gesture_net")), {"model": model})
     sources = _sources(recipe, data_path) | _sources({"model": model}, cfg_path)
     for override in overrides or []:
         keys, value = _parse_override(override)
         tree = _merge(tree, _nest(keys, value))
         sources[".".join(keys)] = f"--set {override}"
     return validate_experiment(tree, sources)
+
+
+def _fitting(recipe: dict[str, Any], model_name: str) -> dict[str, Any]:
+    """A recipe without those model settings that other models have and this one has not."""
+    kinds = {_name(kind): kind.model_fields for kind in _members(ModelConfig)}
+    others = {field for fields in kinds.values() for field in fields}
+    others -= set(kinds.get(model_name, others))
+    if not isinstance(recipe.get("model"), dict):
+        return recipe
+    return {**recipe, "model": {k: v for k, v in recipe["model"].items() if k not in others}}
 
 
 def validate_experiment(tree: dict[str, Any], sources: dict[str, Any] | str) -> Experiment:

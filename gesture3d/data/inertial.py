@@ -119,7 +119,16 @@ class InertialDataset(Dataset):
 def read_windows(config: InertialData) -> Windows:
     """All windows of a data set, filtered and cut as its config says."""
     from gesture3d.data.hapt import read_hapt
+    from gesture3d.data.inertial_folder import read_inertial_folder
+    from gesture3d.data.opportunity import read_opportunity
+    from gesture3d.data.ucihar import read_uci_har
     from gesture3d.data.utd_inertial import read_utd_inertial
 
-    readers = {"hapt": read_hapt, "utd_mhad_inertial": read_utd_inertial}
+    readers = {
+        "hapt": read_hapt,
+        "uci_har": read_uci_har,
+        "opportunity": read_opportunity,
+        "utd_mhad_inertial": read_utd_inertial,
+        "inertial_folder": read_inertial_folder,
+    }
     return readers[config.name](config)

@@ -280,7 +280,7 @@ def test_inputs_are_standardised_with_the_training_windows():
 @pytest.mark.parametrize("model", [ResidualLSTM, Cnn1d])
 def test_wrong_input_is_refused_in_one_line(model):
     net = model(num_features=6, num_classes=3)
-    with pytest.raises(Gesture3dError, match="made for .* 6 channels"):
+    with pytest.raises(Gesture3dError, match=r"made for .* 6 channels"):
         net(torch.zeros(2, 8, 5))
     with pytest.raises(Gesture3dError, match="7 to 8 steps"):
         net(torch.zeros(2, 8, 6), torch.tensor([8, 7]))
