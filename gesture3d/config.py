@@ -346,6 +346,7 @@ class TrainConfig(Section):
     epochs: PositiveInt = 30
     batch_size: PositiveInt = 16
     accumulate: PositiveInt = 1  # batches per optimiser step
+    replay_worst: Annotated[int, Field(ge=0)] = 0  # batches of an epoch to train on once more
     eval_batch_size: PositiveInt = 32
     eval_every: PositiveInt = 1  # epochs
     # Of training; auto: bf16 autocast where the processor has it. Evaluation is always in fp32.
@@ -444,6 +445,16 @@ def validate_experiment(tree: dict[str, Any], sources: dict[str, Any] | str) -> 
         return Experiment.model_validate(tree)
     except ValidationError as error:
         raise Gesture3dError(_explain(error.errors()[0], tree, sources)) from None
+
+
+def with_overrides(experiment: Experiment, overrides: list[str]) -> Experiment:
+    """The experiment with changed settings, ``section.key=value`` each."""
+    tree, sources = experiment.model_dump(mode="json"), {}
+    for override in overrides:
+        keys, value = _parse_override(override)
+        tree = _merge(tree, _nest(keys, value))
+        sources[".".join(keys)] = f"--set {override}"
+    return validate_experiment(tree, sources)
 
 
 def dump_experiment(experiment: Experiment) -> str:

@@ -8,8 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-# Up to this many sequences one block-diagonal LSTM beats the cells in turn on a CPU.
-BLOCK_DIAGONAL_UP_TO = 8
+# On a CPU one block-diagonal LSTM is the fastest up to this many sequences, and the own backward
+# pass from this many on (6 cells of 14 units, one thread of a Zen 5; tools/benchmark.py).
+BLOCK_UP_TO = 16
+SCAN_FROM = 64
 
 
 class ParallelLSTM(nn.Module):
@@ -46,9 +48,9 @@ class ParallelLSTM(nn.Module):
         return {"turn": self._turn, "block": self._block, "scan": self._scan}[method](x)
 
     def _choose(self, x: Tensor) -> str:
-        if x.is_cuda or x.shape[3] <= BLOCK_DIAGONAL_UP_TO:
+        if x.is_cuda or x.shape[3] <= BLOCK_UP_TO:
             return "block"
-        return "scan" if torch.is_grad_enabled() else "turn"
+        return "scan" if torch.is_grad_enabled() and x.shape[3] >= SCAN_FROM else "turn"
 
     def _turn(self, x: Tensor) -> Tensor:
         bias = self.bias.view(self.num_cells, -1)
