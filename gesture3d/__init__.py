@@ -13,6 +13,7 @@ _PUBLIC = {
     "Classifier": "gesture3d.inference.classifier",
     "ConvLSTM": "gesture3d.models.convlstm",
     "GestureNet": "gesture3d.models.gesture_net",
+    "ResidualLSTM": "gesture3d.models.residual_lstm",
     "Gesture3dError": "gesture3d.errors",
     "load_experiment": "gesture3d.config",
     "load_model": "gesture3d.checkpoint",

@@ -82,11 +82,51 @@ class GRUConfig(Section):
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
 
 
+class InertialInputsConfig(Section):
+    """What networks for inertial windows do with their input; see `InertialInputs`."""
+
+    magnitudes: bool = False
+    log_scales: tuple[Annotated[float, Field(gt=0.0)], ...] = ()
+    input_std: Annotated[float, Field(gt=0.0)] = 1.0
+
+
+class ResidualLSTMConfig(InertialInputsConfig):
+    """Stacked residual bidirectional LSTM; the arguments of `ResidualLSTM`, documented there."""
+
+    name: Literal["residual_lstm"]
+    num_stacked: PositiveInt = 3
+    num_residual: PositiveInt = 3
+    hidden: PositiveInt = 28
+    bidirectional: bool = True
+    residual: Literal["sum", "residual"] = "sum"
+    norm: Literal["running", "batch", "original", "none"] = "running"
+    readout: Literal["mean", "last"] = "mean"
+    relu_scores: bool = False
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
+    forget_bias: float = 1.0
+
+    @model_validator(mode="after")
+    def _two_halves(self) -> "ResidualLSTMConfig":
+        if self.bidirectional and self.hidden % 2:
+            raise ValueError(f"hidden must be even when bidirectional, not {self.hidden}")
+        return self
+
+
+class Cnn1dConfig(InertialInputsConfig):
+    """A small 1-D convolutional network; the arguments of `Cnn1d`, documented there."""
+
+    name: Literal["cnn1d"]
+    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (64, 128, 128)
+    kernel_size: Literal[1, 3, 5, 7, 9, 11] = 7
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
+
+
 ModelConfig = Annotated[
-    GestureNetConfig | DeepGRUConfig | GRUConfig,
+    GestureNetConfig | DeepGRUConfig | GRUConfig | ResidualLSTMConfig | Cnn1dConfig,
     Field(discriminator="name"),
 ]
-SEQUENCE_MODELS = ("deepgru", "gru")  # these read sequences of features, the others clips
+# These read sequences of features, the others clips.
+SEQUENCE_MODELS = ("deepgru", "gru", "residual_lstm", "cnn1d")
 
 
 # --- data ---------------------------------------------------------------------------------------
@@ -379,6 +419,111 @@ class SyntheticJointsData(SkeletonData):
     hard: bool = False
 
 
+class InertialAugmentation(Section):
+    """Random changes of training windows, in physical units; none by default.
+
+    See `gesture3d.data.inertial_transforms`.
+    """
+
+    rotation_degrees: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0  # largest, about any axis
+    scale: tuple[float, float] = (1.0, 1.0)  # one factor per window, drawn from this range
+    noise: Annotated[float, Field(ge=0.0)] = 0.0  # relative to each channel's deviation
+    time_warp: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # largest relative change of speed
+    shift: Fraction = 0.0  # largest shift in time, as a share of the window
+
+    @model_validator(mode="after")
+    def _range_ascends(self) -> "InertialAugmentation":
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"scale must be [low, high] with 0 < low <= high, not {self.scale}")
+        return self
+
+
+class InertialData(Section):
+    """What every set of inertial recordings has: filters, windows, augmentation and splits.
+
+    Filters act on whole recordings, in this order (0 or None: left out); see
+    `gesture3d.data.inertial_signal.prepare`.
+    """
+
+    rate_hz: Annotated[float, Field(gt=0.0)] = 50.0
+    median_steps: Annotated[int, Field(ge=0)] = 0  # median filter over so many samples, odd
+    lowpass_hz: Annotated[float, Field(gt=0.0)] | None = None  # 3rd-order Butterworth
+    # Split the first three channels (total acceleration) below this into gravity and body: the
+    # channels become body acceleration, the others, total acceleration.
+    gravity_hz: Annotated[float, Field(gt=0.0)] | None = None
+    # Gaps (NaN) are interpolated up to this; longer ones are errors. None: any length.
+    max_gap_seconds: Annotated[float, Field(gt=0.0)] | None = 0.5
+    window: Annotated[int, Field(ge=2)] = 128  # samples
+    step: PositiveInt = 64  # samples from one window's start to the next one's
+    # Stretch whole recordings to `window` samples instead of cutting windows out of them.
+    resample: bool = False
+    augmentation: InertialAugmentation = InertialAugmentation()
+    # Subjects of the training part that choose the best epoch. Empty: train on all.
+    validation_subjects: tuple[str, ...] = ()
+    # The original's habit: choose the best epoch on the test set. For comparisons only.
+    validate_on_test: bool = False
+    num_workers: Annotated[int, Field(ge=0, le=256)] = 0  # processes that load batches
+
+    @model_validator(mode="after")
+    def _filters_are_possible(self) -> "InertialData":
+        if self.median_steps and self.median_steps % 2 == 0:
+            raise ValueError(f"median_steps must be odd or 0, not {self.median_steps}")
+        for name in ("lowpass_hz", "gravity_hz"):
+            value = getattr(self, name)
+            if value is not None and value >= self.rate_hz / 2:
+                raise ValueError(f"{name} {value} must be below rate_hz / 2 = {self.rate_hz / 2}")
+        return self
+
+
+class HAPTData(InertialData):
+    """HAPT (UCI): ``HAPT Data Set.zip``, or the folder unpacked from it. Subjects 1 to 30."""
+
+    name: Literal["hapt"]
+    root: Path = Path("data/uci_hapt")
+    postural_transitions: bool = False  # all 12 classes instead of the 6 basic activities
+
+
+class UCIHARData(InertialData):
+    """UCI HAR v1: the official zip or folder with its nine ``Inertial Signals``; windows as given.
+
+    Subjects 1 to 30.
+    """
+
+    name: Literal["uci_har"]
+    root: Path = Path("data/uci_har")
+
+
+class OpportunityData(InertialData):
+    """Opportunity challenge: the official ``.dat`` files (or the zip), gestures and NULL.
+
+    Subjects are the recordings' names, S1-ADL1 and so on.
+    """
+
+    name: Literal["opportunity"]
+    root: Path = Path("data/opportunity")
+
+
+class UTDInertialData(InertialData):
+    """UTD-MHAD: ``Inertial.zip``, or the folder unpacked from it. Subjects 1 to 8."""
+
+    name: Literal["utd_mhad_inertial"]
+    root: Path = Path("data/utd_mhad")
+
+
+class InertialFolderData(InertialData):
+    """Anyone's recordings or windows as CSV files with a header; see `read_inertial_folder`."""
+
+    name: Literal["inertial_folder"]
+    root: Path = Path("data/recordings")  # a folder of .csv files, or one
+    label_column: str = "label"
+    subject_column: str = "subject"
+    split_column: str = "split"  # train, validation or test
+    time_column: str = "time"  # seconds
+    window_column: str = "window"  # rows of one number are a window that was cut already
+    ignore_columns: tuple[str, ...] = ()
+    test_subjects: tuple[str, ...] = ()
+
+
 DataConfig = Annotated[
     SyntheticData
     | JesterData
@@ -390,7 +535,12 @@ DataConfig = Annotated[
     | SHREC17Data
     | SBUKinectData
     | SkeletonFolderData
-    | SyntheticJointsData,
+    | SyntheticJointsData
+    | HAPTData
+    | UCIHARData
+    | OpportunityData
+    | UTDInertialData
+    | InertialFolderData,
     Field(discriminator="name"),
 ]
 
@@ -431,6 +581,7 @@ class TrainConfig(Section):
     epochs: PositiveInt = 30
     batch_size: PositiveInt = 16
     accumulate: PositiveInt = 1  # batches per optimiser step
+    replay_worst: Annotated[int, Field(ge=0)] = 0  # batches of an epoch to train on once more
     eval_batch_size: PositiveInt = 32
     eval_every: PositiveInt = 1  # epochs
     # Of training; auto: bf16 autocast where the processor has it. Evaluation is always in fp32.
@@ -520,7 +671,7 @@ def load_experiment(
     data_path = find_config(data, resource("configs") / "data")
     model, recipe = _read_yaml(cfg_path), _read_yaml(data_path)
     _check_known(recipe, Experiment, "", data_path)
-    tree = _merge(recipe, {"model": model})
+    tree = _merge(_fitting(recipe, model.get("name", "gesture_net")), {"model": model})
     sources = _sources(recipe, data_path) | _sources({"model": model}, cfg_path)
     for override in overrides or []:
         keys, value = _parse_override(override)
@@ -548,6 +699,16 @@ def load_data(data: str, overrides: list[str] | None = None) -> DataConfig:
         return _DataAlone.model_validate(tree).data
     except ValidationError as error:
         raise Gesture3dError(_explain(error.errors()[0], tree, sources)) from None
+
+
+def _fitting(recipe: dict[str, Any], model_name: str) -> dict[str, Any]:
+    """A recipe without those model settings that other models have and this one has not."""
+    kinds = {_name(kind): kind.model_fields for kind in _members(ModelConfig)}
+    others = {field for fields in kinds.values() for field in fields}
+    others -= set(kinds.get(model_name, others))
+    if not isinstance(recipe.get("model"), dict):
+        return recipe
+    return {**recipe, "model": {k: v for k, v in recipe["model"].items() if k not in others}}
 
 
 def validate_experiment(tree: dict[str, Any], sources: dict[str, Any] | str) -> Experiment:

@@ -1,4 +1,4 @@
-"""Measure speed against a reference: tools/benchmark.py data | deepgru."""
+"""Measure speed against a reference: tools/benchmark.py data | deepgru | residual_lstm."""
 
 import argparse
 from pathlib import Path
@@ -19,12 +19,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     deepgru = commands.add_parser("deepgru", help="DeepGRU against the official form")
     deepgru.add_argument("--batches", type=int, default=4, help="of 64 sequences, a pass (4)")
+    residual_lstm = commands.add_parser("residual_lstm", help="its cells against nn.LSTMs in turn")
+    residual_lstm.add_argument("--repetitions", type=int, default=20, help="of every pair (20)")
     return parser.parse_args(argv)
 
 
 def main() -> int:
     args = parse_args()
-    return {"data": data, "deepgru": deepgru}[args.command](args)
+    return COMMANDS[args.command](args)
 
 
 def data(args: argparse.Namespace) -> int:
@@ -57,6 +59,15 @@ def deepgru(args: argparse.Namespace) -> int:
     run(args.batches)
     return 0
 
+
+def residual_lstm(args: argparse.Namespace) -> int:
+    from gesture3d.benchmarks.residual_lstm import run
+
+    run(args.repetitions)
+    return 0
+
+
+COMMANDS = {"data": data, "deepgru": deepgru, "residual_lstm": residual_lstm}
 
 if __name__ == "__main__":
     run_command_line(main)

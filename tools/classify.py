@@ -1,4 +1,4 @@
-"""Classify clips: tools/classify.py PATH… [--weights W] [--top 5] [--out predictions.csv]."""
+"""Classify clips, or recordings with weights for such: tools/classify.py PATH… [--weights W]."""
 
 import argparse
 import csv
@@ -39,10 +39,13 @@ def main() -> int:
     args = parse_args()
     from tqdm import tqdm
 
+    from gesture3d.config import InertialData
     from gesture3d.data.video import VIDEO_SUFFIXES
     from gesture3d.inference.classifier import Classifier, find_clips
 
     classifier = Classifier(args.weights, args.device)
+    if isinstance(classifier.experiment.data, InertialData):
+        return classify_recordings(args, classifier)
     if args.picture and not classifier.suffixes >= VIDEO_SUFFIXES:
         raise Gesture3dError(f"--picture draws videos; {classifier.weights} reads joints")
     clips, problems = [], []
@@ -76,6 +79,74 @@ def main() -> int:
     if problems:
         print(f"{len(problems)} failed, {len(clips)} clips found", file=sys.stderr)
     return 1 if problems else 0
+
+
+def classify_recordings(args: argparse.Namespace, classifier) -> int:
+    """Print, write and draw the timeline of every recording."""
+    from gesture3d.inference.timeline import classify_recording, find_recordings
+
+    timelines, problems, paths = [], [], []
+    for path in args.paths:
+        try:
+            paths += find_recordings(path)
+        except Gesture3dError as error:
+            problems.append(str(error))
+    for path in paths:
+        try:
+            timelines.append(classify_recording(classifier, path))
+        except Gesture3dError as error:
+            problems.append(str(error))
+            continue
+        for s in timelines[-1].stretches:
+            print(f"{path}  {clock(s.start)} – {clock(s.stop)}  {s.name} {s.probability:.1%}")
+    if args.out:
+        write_timelines(args.out, timelines)
+    if args.picture and timelines:
+        draw_timelines(args.picture, timelines)
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, e.g. 02:05.1."""
+    minutes, rest = divmod(round(seconds, 1), 60)
+    return f"{int(minutes):02d}:{rest:04.1f}"
+
+
+def write_timelines(path: Path, timelines: list) -> None:
+    """One row (CSV) or object (JSON) a stretch: path, start, stop (seconds), class, probability."""
+    from gesture3d.files import write_text
+
+    names = ("path", "start", "stop", "class", "probability")
+    rows = [
+        (str(t.path), s.start, s.stop, s.name, s.probability)
+        for t in timelines
+        for s in t.stretches
+    ]
+    if path.suffix.lower() == ".json":
+        objects = [dict(zip(names, row, strict=True)) for row in rows]
+        write_text(path, json.dumps(objects, indent=1) + "\n")
+        return
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([names, *rows])
+    write_text(path, text.getvalue())
+
+
+def draw_timelines(path: Path, timelines: list, limit: int = 12) -> None:
+    """The first recordings' channels on a ground coloured by activity."""
+    from gesture3d.files import atomic_path
+    from gesture3d.viz.timeline import plot_timelines
+
+    shown = timelines[:limit]
+    figure = plot_timelines(
+        [t.path.name for t in shown],
+        [t.channels for t in shown],
+        [t.rate_hz for t in shown],
+        [[(s.start, s.stop, s.name, s.probability) for s in t.stretches] for t in shown],
+    )
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=100)
 
 
 def write_predictions(path: Path, results: list, top: int) -> None:

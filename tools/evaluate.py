@@ -24,11 +24,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     from gesture3d.evaluation.evaluate import evaluate_checkpoint
+    from gesture3d.evaluation.f1 import f1_scores
 
     predictions, metrics = evaluate_checkpoint(args.weights, args.split, args.set)
+    weighted, macro = f1_scores(metrics.confusion_matrix)
     print(
         f"{args.weights}, {args.split}: {len(predictions.keys)} samples, "
-        f"top-1 {metrics.top1:.2%}, top-5 {metrics.top5:.2%}, loss {metrics.loss:.4f}"
+        f"top-1 {metrics.top1:.2%}, top-5 {metrics.top5:.2%}, loss {metrics.loss:.4f}, "
+        f"F1 weighted {weighted:.2%}, macro {macro:.2%}"
     )
     return 0
 

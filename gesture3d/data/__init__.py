@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gesture3d.config import (
     DataConfig,
     FolderData,
+    InertialData,
     IsoGDData,
     JesterData,
     SkeletonData,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from gesture3d.data.batch import EpochSampler
     from gesture3d.data.clips import ClipDataset
+    from gesture3d.data.inertial import InertialDataset
     from gesture3d.data.skeleton import SkeletonDataset
 
 
@@ -47,9 +49,9 @@ class Datasets:
     each feature in training, each (num_features,), or None where they are not wanted.
     """
 
-    train: ClipDataset | SkeletonDataset
-    validation: ClipDataset | SkeletonDataset | None
-    test: ClipDataset | SkeletonDataset | None
+    train: ClipDataset | SkeletonDataset | InertialDataset
+    validation: ClipDataset | SkeletonDataset | InertialDataset | None
+    test: ClipDataset | SkeletonDataset | InertialDataset | None
     class_names: tuple[str, ...]
     fingerprint: dict[str, str]
     num_features: int | None = None
@@ -68,6 +70,8 @@ def build_datasets(config: DataConfig, seed: int, progress: bool = True) -> Data
     """
     if isinstance(config, SkeletonData):
         return _skeleton_datasets(config, seed, progress)
+    if isinstance(config, InertialData):
+        return _inertial_datasets(config, seed)
     from gesture3d.data.clips import ClipDataset
 
     index = read_index(config, progress)
@@ -177,6 +181,27 @@ def _skeleton_datasets(config: SkeletonData, seed: int, progress: bool) -> Datas
     )
 
 
+def _inertial_datasets(config: InertialData, seed: int) -> Datasets:
+    from gesture3d.data.inertial import InertialDataset, read_windows, split_windows
+
+    splits = split_windows(read_windows(config), config)
+    sets = {s: InertialDataset(w, config, s == "train", seed) for s, w in splits.items()}
+    names = sets["train"].class_names
+    return Datasets(
+        sets["train"],
+        sets.get("validation"),
+        sets.get("test"),
+        names,
+        {
+            split: fingerprint(
+                (key, names[label]) for key, label in zip(w.keys, w.labels, strict=True)
+            )
+            for split, w in splits.items()
+        },
+        num_features=sets["train"].inputs.shape[2],
+    )
+
+
 def count_folds(config: DataConfig) -> int:
     """How many folds the data set has, as ``config.folds`` asks.
 
@@ -192,7 +217,7 @@ def count_folds(config: DataConfig) -> int:
 
 
 def make_loader(
-    dataset: ClipDataset | SkeletonDataset,
+    dataset: ClipDataset | SkeletonDataset | InertialDataset,
     batch_sampler: EpochSampler,
     num_workers: int = 0,
     pin_memory: bool = False,

@@ -45,6 +45,7 @@ class Progress:
     # Sums over the steps of this epoch so far: loss, top-1 and top-5 hits, samples; seconds.
     sums: list[float] = field(default_factory=lambda: [0.0] * 4)
     seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)  # of the epoch's steps, to replay the worst
     best_epoch: int = -1
     history: list[dict[str, Any]] = field(default_factory=list)  # one row a finished epoch
 
@@ -99,6 +100,7 @@ class Trainer:
         with self._stop_on_signals():
             while self.progress.epoch < self.experiment.train.epochs:
                 self._train_epoch()
+                self._replay_worst()
                 self._finish_epoch()
         return self.progress
 
@@ -113,7 +115,10 @@ class Trainer:
         with self.log.bar(progress.epoch, progress.step, self.steps_per_epoch) as bar:
             for _ in range(remaining):
                 step_batches = [b for _, b in zip(range(accumulate), batches, strict=False)]
+                before = sums[0].item() if self.experiment.train.replay_worst else None
                 self._step(step_batches, sums)
+                if before is not None:
+                    progress.losses.append(sums[0].item() - before)
                 progress.step += 1
                 if bar.update():  # about once a second: the only time the loop waits for a device
                     self._check_finite(sums)
@@ -123,11 +128,29 @@ class Trainer:
         progress.sums = self.processes.sum(sums).tolist()
         self._check_finite(sums)
 
-    def _step(self, batches: list[Batch], sums: Tensor) -> None:
+    def _replay_worst(self) -> None:
+        """Train once more on the batches that had the highest losses in this epoch, worst first.
+
+        A run that stops in here has its last checkpoint before it, and does all of it again.
+        """
+        count, progress = self.experiment.train.replay_worst, self.progress
+        if not count:
+            return
+        accumulate = self.experiment.train.accumulate
+        losses = self.processes.sum(
+            torch.tensor(progress.losses, dtype=torch.float64, device=self.processes.device)
+        )
+        for step in losses.argsort(descending=True, stable=True)[:count].tolist():
+            self.train_sampler.set_position(progress.epoch, step * accumulate)
+            batches = [b for _, b in zip(range(accumulate), self.train_loader, strict=False)]
+            self._step(batches, losses.new_zeros(4), kind=f"replay {step}")
+
+    def _step(self, batches: list[Batch], sums: Tensor, kind: str = "step") -> None:
         """One optimiser step on one or more (accumulated) batches; adds to the epoch's sums."""
         progress, optim = self.progress, self.experiment.optim
         step = progress.epoch * self.steps_per_epoch + progress.step
-        address = generator(self.experiment.train.seed, "step", step, self.processes.rank)
+        step = min(step, self.total_steps - 1)  # replays come after the last one
+        address = generator(self.experiment.train.seed, kind, step, self.processes.rank)
         torch.manual_seed(int(address.integers(2**62)))  # dropout
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(optim, step, self.total_steps)
@@ -180,7 +203,7 @@ class Trainer:
             progress.best_epoch = progress.epoch
             self.save_best(metrics)
         progress.epoch, progress.step = progress.epoch + 1, 0
-        progress.sums, progress.seconds = [0.0] * 4, 0.0
+        progress.sums, progress.seconds, progress.losses = [0.0] * 4, 0.0, []
         self.log.epoch(progress.history, metrics)
         self.save_last()
 

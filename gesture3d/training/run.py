@@ -50,6 +50,8 @@ def train(
         model = build_model(experiment.model, len(datasets.class_names), datasets.num_features)
         if datasets.statistics:
             model.set_statistics(*datasets.statistics)
+        if hasattr(model, "fit_inputs"):  # statistics that the network standardises with
+            model.fit_inputs(datasets.train.inputs)
         started = checkpoint.initialise_from(model, experiment, init) if init else "from scratch"
         log = RunLog(folder, is_main=here.is_main, num_epochs=config.epochs, progress=progress)
         trainer = Trainer(experiment, model, datasets, here, log)

@@ -1,0 +1,152 @@
+"""Anyone's inertial recordings or windows as CSV files with a header."""
+
+import csv
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gesture3d.config import InertialFolderData
+from gesture3d.data.inertial import Windows
+from gesture3d.data.inertial_signal import check_rate, cut_windows, prepare
+from gesture3d.errors import Gesture3dError
+
+
+@dataclass(frozen=True)
+class Table:
+    """One CSV file: ``channels`` (T, D) by ``names``, and the text of the other columns."""
+
+    path: Path
+    names: tuple[str, ...]
+    channels: np.ndarray
+    texts: dict[str, list[str]]
+
+
+def read_inertial_folder(config: InertialFolderData) -> Windows:
+    """Windows of all ``.csv`` files below ``root`` (or of that one file).
+
+    A file is one recording, a row a sample. Its columns: ``label``; perhaps ``subject`` (default:
+    the file's name), ``split`` and ``time`` (seconds, checked against ``rate_hz``); all others are
+    channels. Each stretch of rows with one label, subject and split is cut into windows; rows
+    with an empty label are left out. With a column ``window``, each stretch of rows with the same
+    value in it is a window as it stands, and nothing is filtered.
+
+    Raises:
+        Gesture3dError: anything wrong with a file, with its line; stretches without any window.
+    """
+    root = config.root
+    paths = [root] if root.is_file() else sorted(root.rglob("*.csv"))
+    if not paths:
+        raise Gesture3dError(f"{root}: no .csv files there; point data.root at your recordings")
+    parts, keys, labels, subjects, splits = [], [], [], [], []
+    names: tuple[str, ...] | None = None
+    for path in paths:
+        table = read_table(path, config)
+        names = names or table.names
+        if table.names != names:
+            raise Gesture3dError(
+                f"{path}: channels {', '.join(table.names)}, but {paths[0]} has {', '.join(names)}"
+            )
+        if config.label_column not in table.texts:
+            raise Gesture3dError(f"{path}, line 1: no column {config.label_column!r}")
+        for windows, starts, (label, subject, split) in _cut(table, config):
+            key = path.stem if path == root else path.relative_to(root).with_suffix("").as_posix()
+            parts.append(windows)
+            keys += [f"{key}:{start + 2}" for start in starts]  # the line of its first row
+            labels += [label] * len(starts)
+            subjects += [subject] * len(starts)
+            splits += [split] * len(starts)
+    if not parts:
+        raise Gesture3dError(
+            f"{root}: no stretch of one label holds {config.window} samples; choose a smaller "
+            "data.window, or data.resample=true"
+        )
+    class_names = tuple(sorted(set(labels)))
+    numbers = np.array([class_names.index(label) for label in labels])
+    return Windows(np.concatenate(parts), keys, numbers, subjects, splits, class_names)
+
+
+def read_table(path: Path, config: InertialFolderData) -> Table:
+    """A file's channels, not yet filtered; empty cells are NaN.
+
+    Raises:
+        Gesture3dError: no header, a row of another length, something that is no number, no
+            channels, or times that are not those of ``rate_hz``.
+    """
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise Gesture3dError(f"{path}: not a readable CSV file ({error})") from None
+    if len(rows) < 2:
+        raise Gesture3dError(f"{path}: a line with column names and at least one row are needed")
+    header = [name.strip() for name in rows[0]]
+    for line, row in enumerate(rows, 1):
+        if len(row) != len(header):
+            raise Gesture3dError(f"{path}, line {line}: {len(row)} cells, {len(header)} columns")
+    roles = ("label", "subject", "split", "time", "window")
+    special = {getattr(config, f"{role}_column"): role for role in roles}
+    texts = {
+        name: [row[column].strip() for row in rows[1:]]
+        for column, name in enumerate(header)
+        if name in special
+    }
+    names = tuple(n for n in header if n not in special and n not in config.ignore_columns)
+    if not names:
+        raise Gesture3dError(f"{path}, line 1: no columns with channels")
+    columns = [header.index(name) for name in names]
+    channels = np.array(
+        [
+            [_number(row[column], path, line, header[column]) for column in columns]
+            for line, row in enumerate(rows[1:], 2)
+        ]
+    )
+    if config.time_column in texts and config.window_column not in texts:
+        times = [
+            _number(t, path, line, config.time_column)
+            for line, t in enumerate(texts[config.time_column], 2)
+        ]
+        check_rate(np.array(times), config.rate_hz, str(path), first_line=2)
+    return Table(path, names, channels, texts)
+
+
+def _number(text: str, path: Path, line: int, column: str) -> float:
+    try:
+        return float(text) if text.strip() else float("nan")
+    except ValueError:
+        raise Gesture3dError(f"{path}, line {line}: {column} {text!r} is no number") from None
+
+
+def _cut(table: Table, config: InertialFolderData):
+    """(windows, their first rows, (label, subject, split)) for every labelled stretch."""
+    path, count = table.path, len(table.channels)
+    stem = [path.stem] * count
+    labels = table.texts[config.label_column]
+    subjects = table.texts.get(config.subject_column, stem)
+    splits = table.texts.get(config.split_column, [""] * count)
+    given = config.window_column in table.texts
+    numbers = table.texts.get(config.window_column, [""] * count)
+    signal = table.channels if given else prepare(table.channels, config, str(path))
+    if given and not np.isfinite(signal).all():
+        row = int(np.argwhere(~np.isfinite(signal))[0][0])
+        raise Gesture3dError(f"{path}, line {row + 2}: a window with an empty or infinite value")
+    rows = zip(labels, subjects, splits, numbers, strict=True)
+    for (label, subject, split, _), stretch in itertools.groupby(
+        range(count), key=list(rows).__getitem__
+    ):
+        stretch = list(stretch)
+        start, stop = stretch[0], stretch[-1] + 1
+        where = f"{path}, line {start + 2}"
+        if split not in ("", "train", "validation", "test"):
+            raise Gesture3dError(f"{where}: split {split!r}; must be train, validation or test")
+        if not label:
+            continue
+        if given and stop - start != config.window and not config.resample:
+            raise Gesture3dError(
+                f"{where}: a window of {stop - start} rows, but data.window is {config.window}"
+            )
+        if stop - start < config.window and not config.resample:
+            continue
+        windows, starts = cut_windows(signal, config, where, start, stop)
+        split = split or ("test" if subject in config.test_subjects else "train")
+        yield windows.astype(np.float32), starts, (label, subject, split)

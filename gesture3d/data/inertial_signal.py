@@ -1,0 +1,145 @@
+"""Recordings as arrays (T, D): gaps, filters, windows. Pure functions, used wherever a recording
+becomes the network's input: in training, evaluation and classification."""
+
+import numpy as np
+from scipy import ndimage, signal
+
+from gesture3d.config import InertialData
+from gesture3d.errors import Gesture3dError
+
+FILTER_ORDER = 3  # of every Butterworth filter (Anguita et al., ESANN 2013)
+
+
+def prepare(recording: np.ndarray, config: InertialData, where: str = "recording") -> np.ndarray:
+    """A recording as it was measured → the channels that windows are cut from.
+
+    Gaps are interpolated, then a median filter and a low-pass filter take the noise away, then a
+    low-pass filter splits the acceleration into gravity and body. All filters are without delay
+    (Butterworth filters run forwards and backwards).
+
+    Args:
+        recording: (T, D); with ``gravity_hz`` the first three channels are the acceleration.
+
+    Returns:
+        float32 (T, D), or (T, D + 3) with ``gravity_hz``: body acceleration, the other channels,
+        total acceleration, as in UCI HAR.
+
+    Raises:
+        Gesture3dError: a gap that is too long, a value that is infinite.
+    """
+    limit = None if config.max_gap_seconds is None else config.max_gap_seconds * config.rate_hz
+    x = interpolate_gaps(np.asarray(recording, dtype=np.float64), limit, where)
+    if config.median_steps > 1:
+        x = ndimage.median_filter(x, size=(config.median_steps, 1), mode="nearest")
+    if config.lowpass_hz is not None:
+        x = lowpass(x, config.lowpass_hz, config.rate_hz)
+    if config.gravity_hz is not None:
+        if x.shape[1] < 3:
+            raise Gesture3dError(f"{where}: data.gravity_hz needs three channels of acceleration")
+        total = x[:, :3]
+        gravity = lowpass(total, config.gravity_hz, config.rate_hz)
+        x = np.concatenate([total - gravity, x[:, 3:], total], axis=1)
+    return x.astype(np.float32)
+
+
+def lowpass(x: np.ndarray, cutoff_hz: float, rate_hz: float) -> np.ndarray:
+    """Butterworth filter along the first axis, without delay; -6 dB at ``cutoff_hz``."""
+    sections = signal.butter(FILTER_ORDER, cutoff_hz, fs=rate_hz, output="sos")
+    padding = min(int(3 * rate_hz / cutoff_hz), len(x) - 1)
+    return signal.sosfiltfilt(sections, x, axis=0, padlen=padding)
+
+
+def interpolate_gaps(x: np.ndarray, limit: float | None, where: str) -> np.ndarray:
+    """NaNs replaced by straight lines between their neighbours, at the ends by the nearest value.
+
+    A channel without a single value becomes 0 (where ``limit`` is None).
+
+    Args:
+        limit: samples that a gap may have at most; None: any number.
+
+    Raises:
+        Gesture3dError: a longer gap, or an infinite value, with its line (counted from 1).
+    """
+    if np.isinf(x).any():
+        row, channel = np.argwhere(np.isinf(x))[0]
+        raise Gesture3dError(f"{where}, line {row + 1}: channel {channel + 1} is infinite")
+    missing = np.isnan(x)
+    if not missing.any():
+        return x
+    x = x.copy()
+    steps = np.arange(len(x))
+    for channel in np.flatnonzero(missing.any(axis=0)):
+        gap = missing[:, channel]
+        if limit is not None:
+            edges = np.flatnonzero(np.diff(np.concatenate([[0], gap, [0]]).astype(int)))
+            starts, lengths = edges[::2], edges[1::2] - edges[::2]
+            if lengths.max() > limit:
+                first = starts[lengths.argmax()]
+                raise Gesture3dError(
+                    f"{where}, line {first + 1}: channel {channel + 1} has no values for "
+                    f"{lengths.max()} samples; at most {limit:g} are interpolated "
+                    "(data.max_gap_seconds)"
+                )
+        known = steps[~gap]
+        x[gap, channel] = np.interp(steps[gap], known, x[known, channel]) if len(known) else 0.0
+    return x
+
+
+def window_starts(start: int, stop: int, window: int, step: int) -> range:
+    """Where windows that lie wholly in ``start … stop - 1`` begin."""
+    return range(start, stop - window + 1, step)
+
+
+def cut_windows(
+    x: np.ndarray, config: InertialData, where: str, start: int = 0, stop: int | None = None
+) -> tuple[np.ndarray, list[int]]:
+    """Windows (N, window, D) of a stretch of a recording, and where each begins.
+
+    With ``resample`` the whole stretch becomes one window.
+
+    Raises:
+        Gesture3dError: the stretch is shorter than a window.
+    """
+    stop = len(x) if stop is None else stop
+    if config.resample:
+        if stop - start < 2:
+            raise Gesture3dError(f"{where}: {stop - start} samples; at least 2 are needed")
+        positions = np.linspace(start, stop - 1, config.window)
+        return sample_at(x, positions)[None], [start]
+    starts = list(window_starts(start, stop, config.window, config.step))
+    if not starts:
+        raise Gesture3dError(
+            f"{where}: {stop - start} samples, but a window takes {config.window}; choose a "
+            "smaller data.window, or data.resample=true"
+        )
+    return np.stack([x[s : s + config.window] for s in starts]), starts
+
+
+def sample_at(x: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """(T, D) at fractional steps, linearly interpolated; beyond the ends, the end's value."""
+    positions = np.clip(positions, 0, len(x) - 1)
+    below = np.minimum(positions.astype(int), max(len(x) - 2, 0))
+    share = (positions - below)[:, None].astype(x.dtype)
+    above = np.minimum(below + 1, len(x) - 1)
+    return x[below] * (1 - share) + x[above] * share
+
+
+def check_rate(times: np.ndarray, rate_hz: float, where: str, first_line: int = 1) -> None:
+    """Raise Gesture3dError unless these times (seconds) are those of ``rate_hz``, within 5 %, and
+    ascend without a jump of more than a second."""
+    steps = np.diff(times)
+    if len(steps) == 0:
+        return
+    wrong = np.flatnonzero(~(steps > 0) | (steps > 1.0 + 1.05 / rate_hz))
+    if len(wrong):
+        row = wrong[0]
+        raise Gesture3dError(
+            f"{where}, line {first_line + row + 1}: the time goes from {times[row]:g} to "
+            f"{times[row + 1]:g} s; split the recording there"
+        )
+    found = 1 / np.median(steps)
+    if abs(found / rate_hz - 1) > 0.05:
+        raise Gesture3dError(
+            f"{where}: sampled at {found:.1f} Hz, but data.rate_hz is {rate_hz:g}; resample the "
+            "recording, or train at its own rate"
+        )

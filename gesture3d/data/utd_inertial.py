@@ -1,0 +1,73 @@
+"""The inertial half of UTD-MHAD: 27 actions, 8 subjects, one sensor on wrist or thigh, 50 Hz.
+
+Chen, Jafari & Kehtarnavaz, "UTD-MHAD", ICIP 2015. Official protocol: train on subjects 1, 3, 5, 7,
+test on 2, 4, 6, 8.
+"""
+
+import io
+import re
+
+import numpy as np
+from scipy.io import loadmat
+
+from gesture3d.config import UTDInertialData
+from gesture3d.data.archive import Archive
+from gesture3d.data.inertial import Windows
+from gesture3d.data.inertial_signal import cut_windows, prepare
+from gesture3d.errors import Gesture3dError
+
+CLASS_NAMES = (
+    "swipe left", "swipe right", "wave", "clap", "throw", "arm cross", "basketball shoot",
+    "draw x", "draw circle clockwise", "draw circle counter-clockwise", "draw triangle", "bowling",
+    "boxing", "baseball swing", "tennis swing", "arm curl", "tennis serve", "push", "knock",
+    "catch", "pick up and throw", "jog", "walk", "sit to stand", "stand to sit", "lunge", "squat",
+)  # fmt: skip
+FILE = re.compile(r"(?:.*/)?(a(\d+)_s(\d+)_t(\d+))_inertial\.mat")
+
+
+def read_utd_inertial(config: UTDInertialData) -> Windows:
+    """One window a recording with ``resample``, else as many as fit; official split.
+
+    Raises:
+        Gesture3dError: missing or damaged files.
+    """
+    archive = Archive(config.root, "a1_s1_t1_inertial.mat", "UTD-MHAD's inertial recordings")
+    parts, keys, labels, subjects = [], [], [], []
+    found = sorted((m for m in map(FILE.fullmatch, archive.names) if m), key=_numbers)
+    for match in found:
+        action, subject, _ = _numbers(match)
+        where = archive.where(match.string)
+        if not 1 <= action <= len(CLASS_NAMES):
+            raise Gesture3dError(f"{where}: action {action} of {len(CLASS_NAMES)}")
+        recording = prepare(parse_mat(archive.read(match.string), where), config, where)
+        windows, starts = cut_windows(recording, config, where)
+        parts.append(windows)
+        keys += [match[1] if config.resample else f"{match[1]}_{start:03d}" for start in starts]
+        labels += [action - 1] * len(starts)
+        subjects += [subject] * len(starts)
+    splits = ["train" if subject % 2 else "test" for subject in subjects]
+    return Windows(
+        np.concatenate(parts), keys, np.array(labels), list(map(str, subjects)), splits, CLASS_NAMES
+    )
+
+
+def parse_mat(content: bytes, where: str) -> np.ndarray:
+    """``d_iner`` of a .mat file (T, 6): acceleration in g; angular velocity, deg/s made rad/s.
+
+    Raises:
+        Gesture3dError: not such a file.
+    """
+    try:
+        recording = loadmat(io.BytesIO(content))["d_iner"]
+    except Exception as error:  # scipy raises whatever its parser stumbles over
+        raise Gesture3dError(f"{where}: no 'd_iner' can be read ({error})") from None
+    if recording.ndim != 2 or recording.shape[1] != 6 or recording.dtype.kind not in "fiu":
+        raise Gesture3dError(f"{where}: 'd_iner' has shape {recording.shape}, expected (T, 6)")
+    recording = recording.astype(np.float64)
+    recording[:, 3:] = np.deg2rad(recording[:, 3:])
+    return recording
+
+
+def _numbers(match: re.Match) -> tuple[int, int, int]:
+    """Action, subject, trial."""
+    return int(match[2]), int(match[3]), int(match[4])

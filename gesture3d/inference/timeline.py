@@ -1,0 +1,146 @@
+"""Recordings in, timelines out: which activity from when to when."""
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gesture3d.config import InertialData, InertialFolderData
+from gesture3d.data.archive import Archive
+from gesture3d.data.hapt import read_pair
+from gesture3d.data.inertial_folder import read_table
+from gesture3d.data.inertial_signal import cut_windows, prepare
+from gesture3d.data.utd_inertial import parse_mat
+from gesture3d.errors import Gesture3dError
+from gesture3d.inference.classifier import Classifier
+
+RECORDING_SUFFIXES = (".csv", ".mat", ".txt")
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """An activity from ``start`` to ``stop`` (seconds) with its mean probability (0..1)."""
+
+    start: float
+    stop: float
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Attributes: channels (T, D) as the windows were cut from them, rate_hz, stretches."""
+
+    path: Path
+    channels: np.ndarray
+    rate_hz: float
+    stretches: list[Stretch]
+
+
+def classify_recording(classifier: Classifier, path: Path | str) -> Timeline:
+    """The activities of one recording, equal neighbours merged.
+
+    The recording is filtered and cut by the code and settings that the network was trained and
+    evaluated with. Where windows overlap, their probabilities are averaged; one more window ends
+    with the recording, so that all of it is covered.
+
+    Raises:
+        Gesture3dError: the recording cannot be read or does not fit the network.
+    """
+    path, config = Path(path), classifier.experiment.data
+    if not isinstance(config, InertialData):
+        raise Gesture3dError(f"{classifier.weights}: made for clips, not for recordings")
+    channels = prepare(read_recording(path, config), config, str(path))
+    expected = classifier.description.num_features
+    if channels.shape[1] != expected:
+        added = 3 * (config.gravity_hz is not None)
+        raise Gesture3dError(
+            f"{path}: {channels.shape[1] - added} channels; the network was trained on "
+            f"{expected - added}"
+        )
+    windows, starts = cut_windows(channels, config, str(path))
+    length = len(channels) if config.resample else config.window
+    if starts[-1] + length < len(channels):
+        starts.append(len(channels) - length)
+        windows = np.concatenate([windows, channels[None, -length:]])
+    scores = [classifier.scores(part) for part in torch.from_numpy(windows).split(500)]
+    probabilities = torch.cat(scores).softmax(1).numpy()
+    stretches = merge(probabilities, starts, length, config.rate_hz, classifier.class_names)
+    return Timeline(path, channels, config.rate_hz, stretches)
+
+
+def merge(
+    probabilities: np.ndarray,
+    starts: list[int],
+    length: int,
+    rate_hz: float,
+    class_names: list[str],
+) -> list[Stretch]:
+    """Windows of ``length`` samples as a timeline.
+
+    Args:
+        probabilities: (N, classes), of the windows that begin at ``starts`` (ascending).
+    """
+    edges = sorted({*starts, *(start + length for start in starts)})
+    pieces = []  # between two edges the same windows count
+    for start, stop in itertools.pairwise(edges):
+        covering = [n for n, s in enumerate(starts) if s <= start and stop <= s + length]
+        if covering:
+            mean = probabilities[covering].mean(axis=0)
+            pieces.append((start, stop, int(mean.argmax()), float(mean.max())))
+    stretches = []
+    for label, group in itertools.groupby(pieces, key=lambda piece: piece[2]):
+        group = list(group)
+        lengths = np.array([stop - start for start, stop, _, _ in group])
+        mean = float((lengths * [p for *_, p in group]).sum() / lengths.sum())
+        first, last = group[0][0], group[-1][1]
+        stretches.append(Stretch(first / rate_hz, last / rate_hz, class_names[label], mean))
+    return stretches
+
+
+def read_recording(path: Path, config: InertialData) -> np.ndarray:
+    """A recording as it was measured: (T, D), in the units of the training data.
+
+    A ``.csv`` with a header (columns named label, time and so on are no channels; a time column is
+    checked against the sampling rate), UTD-MHAD's ``.mat``, or HAPT's ``acc_….txt`` with its
+    ``gyro_….txt`` beside it.
+
+    Raises:
+        Gesture3dError: none of these, or damaged.
+    """
+    if not path.is_file():
+        raise Gesture3dError(f"{path}: no such recording")
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        if not isinstance(config, InertialFolderData):
+            config = InertialFolderData(name="inertial_folder", rate_hz=config.rate_hz)
+        return read_table(path, config).channels
+    if suffix == ".mat":
+        return parse_mat(path.read_bytes(), str(path))
+    if suffix == ".txt" and path.name.startswith("acc_"):
+        return read_pair(Archive(path.parent, path.name, "HAPT"), path.name)
+    raise Gesture3dError(f"{path}: not a recording: expected .csv, .mat, or acc_….txt of HAPT")
+
+
+def find_recordings(path: Path | str) -> list[Path]:
+    """The recording at a path, or those in a folder and below.
+
+    Raises:
+        Gesture3dError: the path does not exist, or has none in it.
+    """
+    path = Path(path)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise Gesture3dError(f"{path}: no such file or directory")
+    found = [
+        p
+        for p in sorted(path.rglob("*"))
+        if p.suffix.lower() in RECORDING_SUFFIXES
+        and (p.suffix.lower() != ".txt" or p.name.startswith("acc_"))
+    ]
+    if not found:
+        raise Gesture3dError(f"{path}: no recordings ({', '.join(RECORDING_SUFFIXES)}) in it")
+    return found

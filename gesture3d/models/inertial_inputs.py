@@ -1,0 +1,83 @@
+"""What the networks for inertial windows do with their input: extra channels, standardisation."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gesture3d.errors import Gesture3dError
+
+
+class InertialInputs(nn.Module):
+    """Channels in physical units (B, T, D) → standardised channels (B, T, D').
+
+    D' = D, plus D / 3 with ``magnitudes``: the length of each vector of three successive channels
+    (needs D = 3 · vectors), plus D with ``log_scales``: sign(x) · log1p(|x| / s). That shows detail
+    of the size s which a linear scale drowns: the milli-g of a phone's tilt in which standing and
+    sitting differ. s is in the channel's own unit, one value for each of D / len(log_scales)
+    successive channels.
+
+    Every channel is then brought to mean 0 and standard deviation ``std`` over the training
+    windows (see `fit`), as buffers that travel with the weights.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        magnitudes: bool = False,
+        log_scales: Sequence[float] = (),
+        std: float = 1.0,
+    ):
+        super().__init__()
+        if magnitudes and num_features % 3:
+            raise Gesture3dError(
+                f"model.magnitudes needs vectors of three channels; the data has {num_features}"
+            )
+        if log_scales and num_features % len(log_scales):
+            raise Gesture3dError(
+                f"model.log_scales has {len(log_scales)} values, which do not share "
+                f"{num_features} channels evenly; give one for each vector or channel"
+            )
+        self.num_features, self.magnitudes, self.target_std = num_features, magnitudes, std
+        repeats = num_features // max(len(log_scales), 1)
+        scales = torch.tensor(log_scales, dtype=torch.float32).repeat_interleave(repeats)
+        self.register_buffer("log_scales", scales, persistent=False)
+        extra = num_features // 3 * magnitudes + num_features * bool(log_scales)
+        self.num_channels = num_features + extra
+        self.register_buffer("mean", torch.zeros(self.num_channels))
+        self.register_buffer("std", torch.ones(self.num_channels))
+
+    def channels(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T C"]:
+        """All channels before standardisation."""
+        parts = [x]
+        if self.magnitudes:
+            parts.append(x.unflatten(2, (-1, 3)).norm(dim=3))
+        if len(self.log_scales):
+            parts.append(x.sign() * (x.abs() / self.log_scales).log1p())
+        return torch.cat(parts, 2)
+
+    @torch.no_grad()
+    def fit(self, windows: Float[Tensor, "N T D"]) -> None:
+        """Take mean and standard deviation from these; a channel that never changes is centred."""
+        channels = self.channels(windows)
+        std, mean = torch.std_mean(channels.flatten(0, 1).double(), 0, correction=0)
+        self.mean.copy_(mean)
+        self.std.copy_(torch.where(std > 1e-6 * mean.abs().clamp(min=1e-6), std, 1.0))
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], lengths: Tensor | None = None
+    ) -> Float[Tensor, "B T C"]:
+        """Raises Gesture3dError: other channels than the network was made for, or windows of
+        different lengths in one batch."""
+        if x.ndim != 3 or x.shape[2] != self.num_features:
+            raise Gesture3dError(
+                f"windows of shape {tuple(x.shape)}; the network was made for (batch, steps, "
+                f"{self.num_features} channels)"
+            )
+        if lengths is not None and int(lengths.min()) != x.shape[1]:
+            raise Gesture3dError(
+                f"windows of {int(lengths.min())} to {x.shape[1]} steps in one batch; this network "
+                "takes windows of one length"
+            )
+        return (self.channels(x) - self.mean) * (self.target_std / self.std)

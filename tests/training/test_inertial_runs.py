@@ -1,0 +1,213 @@
+"""Inertial runs through the one loop: what they leave behind, and classification of recordings."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from gesture3d import checkpoint
+from gesture3d.config import load_experiment
+from gesture3d.data import build_datasets
+from gesture3d.errors import Gesture3dError
+from gesture3d.evaluation.evaluate import evaluate_checkpoint
+from gesture3d.files import PACKAGE
+from gesture3d.inference.classifier import Classifier
+from gesture3d.inference.timeline import classify_recording, merge
+from gesture3d.training.loop import Interrupted, Trainer
+from gesture3d.training.run import train
+
+RATE = 50.0
+CLASSES = {"slow": 1.0, "fast": 4.0}
+
+
+def motion(hz: float, seconds: float, rng: np.random.Generator) -> np.ndarray:
+    """A swinging sensor: gravity, a swing of this frequency, noise. (T, 6) in g and rad/s."""
+    t = np.arange(0, seconds, 1 / RATE)[:, None]
+    swing = np.sin(2 * np.pi * (hz * t + rng.uniform(size=(1, 6))))
+    return swing * 0.5 + [[0, 0, 1, 0, 0, 0]] + rng.normal(scale=0.05, size=(len(t), 6))
+
+
+def write_recording(path, parts: list[tuple[str, np.ndarray]]) -> None:
+    lines = ["time,ax,ay,az,gx,gy,gz,label"]
+    number = 0
+    for label, signal in parts:
+        for row in signal:
+            values = ",".join(f"{value:.5f}" for value in row)
+            lines.append(f"{number / RATE:.3f},{values},{label}")
+            number += 1
+    path.write_text("\n".join(lines))
+
+
+SETTINGS = (
+    "data.window=32",
+    "data.step=16",
+    "data.median_steps=3",
+    "data.lowpass_hz=20",
+    "data.gravity_hz=0.3",
+    "train.num_threads=1",
+    "train.epochs=8",
+    "train.batch_size=16",
+)
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    """Four people who move slowly and fast for 8 s each; dora is the test subject."""
+    folder = tmp_path_factory.mktemp("recordings")
+    rng = np.random.default_rng(0)
+    for person in ("anna", "ben", "carl", "dora"):
+        parts = [(label, motion(hz, 8, rng)) for label, hz in CLASSES.items()]
+        write_recording(folder / f"{person}.csv", parts)
+    return folder
+
+
+def settings_for(folder, *more):
+    held_out = ("data.validation_subjects=[carl]", "data.test_subjects=[dora]")
+    return [f"data.root={folder}", *SETTINGS, *held_out, *more]
+
+
+@pytest.fixture(scope="module", params=["cnn1d", "residual_bilstm_2x2"])
+def trained(request, recordings, tmp_path_factory):
+    more = ["model.log_scales=[0.01]", "model.magnitudes=true"]
+    experiment = load_experiment(request.param, "inertial_folder", settings_for(recordings, *more))
+    return train(experiment, tmp_path_factory.mktemp("runs") / "run", progress=False)
+
+
+def test_a_run_describes_itself_and_is_evaluated_as_it_was_trained(trained, recordings):
+    model, description = checkpoint.load_model(trained)
+    assert description.num_features == 9  # body acceleration, angular velocity, total acceleration
+    assert description.class_names == ["fast", "slow"]
+    experiment = description.validated_experiment(trained)
+    inputs = build_datasets(experiment.data, 0).train.inputs
+    torch.testing.assert_close(
+        model.inputs(inputs).mean((0, 1)), torch.zeros(21), atol=1e-3, rtol=0
+    )
+    predictions, metrics = evaluate_checkpoint(trained, "validation")
+    assert metrics.top1 == pytest.approx(description.metrics["validation"]["top1"])
+    assert metrics.top1 >= 0.9
+    assert all(key.startswith("carl:") for key in predictions.keys)
+
+
+def test_a_recording_becomes_a_timeline(trained, tmp_path):
+    rng = np.random.default_rng(7)
+    parts = [("", motion(CLASSES[name], 6, rng)) for name in ("fast", "slow", "fast")]
+    write_recording(tmp_path / "new.csv", parts)
+    timeline = classify_recording(Classifier(trained, "cpu"), tmp_path / "new.csv")
+    assert [s.name for s in timeline.stretches] == ["fast", "slow", "fast"]
+    edges = [s.start for s in timeline.stretches] + [timeline.stretches[-1].stop]
+    assert edges == pytest.approx([0, 6, 12, 18], abs=0.5)
+    assert edges[-1] == 18
+
+
+def test_classification_gives_the_scores_of_evaluation(trained, recordings, tmp_path):
+    """A test recording's first stretch: the very numbers that evaluation has for its windows."""
+    predictions, _ = evaluate_checkpoint(trained, "test")
+    classifier = Classifier(trained, "cpu")
+    timeline = classify_recording(classifier, recordings / "dora.csv")
+    window = torch.from_numpy(timeline.channels[None, 16:48])
+    row = predictions.keys.index("dora:18")  # the line of the window's first row
+    np.testing.assert_allclose(classifier.scores(window)[0], predictions.scores[row], atol=1e-5)
+
+
+def test_the_command_line_prints_writes_and_draws(trained, recordings, tmp_path):
+    (tmp_path / "short.csv").write_text("x\n1\n2\n")
+    command = [sys.executable, str(PACKAGE.parent / "tools" / "classify.py"), "--weights", trained]
+    command += [recordings / "dora.csv", tmp_path / "short.csv", tmp_path / "none.csv"]
+    command += ["--out", tmp_path / "out.json", "--picture", tmp_path / "out.png"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "00:00.0 – 00:0" in done.stdout
+    assert "short.csv" in done.stderr
+    assert "none.csv: no such file" in done.stderr
+    assert "Traceback" not in done.stderr
+    rows = json.loads((tmp_path / "out.json").read_text())
+    assert {"path", "start", "stop", "class", "probability"} == rows[0].keys()
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_recordings_that_do_not_fit_are_refused(trained, tmp_path):
+    classifier = Classifier(trained, "cpu")
+    path = tmp_path / "r.csv"
+
+    def message(text: str) -> str:
+        path.write_text(text)
+        with pytest.raises(Gesture3dError) as caught:
+            classify_recording(classifier, path)
+        return str(caught.value)
+
+    def rows(count: int, columns: int = 6, rate: float = RATE) -> str:
+        header = ",".join(["time", *(f"c{n}" for n in range(columns))])
+        values = ",".join(["0.5"] * columns)
+        return "\n".join([header, *(f"{n / rate:.4f},{values}" for n in range(count))])
+
+    assert "4 channels; the network was trained on 6" in message(rows(50, columns=4))
+    assert "20 samples, but a window takes 32" in message(rows(20))
+    assert "sampled at 100.0 Hz, but data.rate_hz is 50" in message(rows(50, rate=100))
+
+
+def test_overlapping_windows_are_averaged_and_equal_neighbours_merged():
+    probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.1, 0.9]])
+    found = merge(probabilities, [0, 2, 4], 4, 2.0, ["a", "b"])
+    # 0–2 a 0.9, 2–4 a 0.75, 4–6 b (0.4 + 0.9) / 2, 6–8 b 0.9; two samples are one second
+    expected = [(0.0, 2.0, "a", 0.825), (2.0, 4.0, "b", 0.775)]
+    for stretch, (start, stop, name, probability) in zip(found, expected, strict=True):
+        assert (stretch.start, stretch.stop, stretch.name) == (start, stop, name)
+        assert stretch.probability == pytest.approx(probability)
+
+
+def test_without_validation_subjects_the_last_epoch_must_be_asked_for(recordings, tmp_path):
+    alone = [f"data.root={recordings}", *SETTINGS, "train.epochs=1"]
+    experiment = load_experiment("cnn1d", "inertial_folder", alone)
+    with pytest.raises(Gesture3dError, match="no validation split"):
+        train(experiment, tmp_path / "run", progress=False)
+    experiment = load_experiment("cnn1d", "inertial_folder", [*alone, "train.keep=last"])
+    path = train(experiment, tmp_path / "run2", progress=False)
+    assert checkpoint.load(path)[1].metrics == {"epoch": 0}
+
+
+# ------------------------------------------------------------------------- replaying the worst
+
+
+REPLAY = ("train.replay_worst=2", "train.epochs=2", "train.keep=last")
+
+
+def test_the_batches_with_the_highest_losses_are_trained_on_again(
+    recordings, tmp_path, monkeypatch
+):
+    steps = []  # (kind, keys, loss) in order
+    original = Trainer._step
+
+    def spy(self, batches, sums, kind="step"):
+        before = sums[0].item()
+        original(self, batches, sums, kind)
+        steps.append((kind, batches[0].keys, sums[0].item() - before))
+
+    monkeypatch.setattr(Trainer, "_step", spy)
+    experiment = load_experiment("cnn1d", "inertial_folder", settings_for(recordings, *REPLAY))
+    train(experiment, tmp_path / "run", progress=False)
+    epoch = steps[: len(steps) // 2]
+    base = [s for s in epoch if s[0] == "step"]
+    assert len(epoch) == len(base) + 2
+    worst = sorted(base, key=lambda s: -s[2])[:2]
+    assert [keys for _, keys, _ in epoch[len(base) :]] == [keys for _, keys, _ in worst]
+
+
+def test_a_run_with_replays_resumes_exactly(recordings, tmp_path, monkeypatch):
+    experiment = load_experiment("cnn1d", "inertial_folder", settings_for(recordings, *REPLAY))
+    whole = train(experiment, tmp_path / "whole", progress=False)
+    original = Trainer._after_step
+
+    def stop_in_the_second_epoch(self, sums, seconds):
+        self._stop = self.progress.epoch == 1 and self.progress.step == 2
+        original(self, sums, seconds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_after_step", stop_in_the_second_epoch)
+        with pytest.raises(Interrupted):
+            train(experiment, tmp_path / "part", progress=False)
+    part = train(experiment, tmp_path / "part", resume=True, progress=False)
+    one, other = checkpoint.load(whole)[0], checkpoint.load(part)[0]
+    assert all(torch.equal(one[name], other[name]) for name in one)
