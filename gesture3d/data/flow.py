@@ -65,8 +65,15 @@ def write_flow(source: Path, target: Path, short_side: int = SHORT_SIDE) -> None
         for frame in frames:
             writer.write(cv2.merge([frame] * 3))  # its grey mode (isColor 0) writes other levels
         writer.release()
-        if open_video(temporary).num_frames != len(frames):
+        if not _has_frames(temporary, len(frames)):  # OpenCV does not say when the disk is full
             raise OSError(f"{target} could not be written whole: is the disk full?")
+
+
+def _has_frames(path: Path, count: int) -> bool:
+    try:
+        return open_video(path).num_frames == count
+    except VideoError:
+        return False
 
 
 def prepare_flow(

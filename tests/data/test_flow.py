@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,21 @@ def test_processes_and_broken_clips(index, tmp_path):
     assert str(bad) in broken["7"]
     assert len(list((tmp_path / "flow").glob("*.avi"))) == 24
     assert list((tmp_path / "flow").glob(".*.avi")) == []
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(index, tmp_path):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    (tmp_path / "flow.json").write_text('{"format": 1, "method": "DIS medium", "short_side": 120}')
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]))
+    try:
+        with pytest.raises(Gesture3dError, match="cannot write optical flow to"):
+            prepare_flow(index, tmp_path, num_workers=1, progress=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.rglob("*.avi")) == []
 
 
 def test_a_mirror_and_playing_backwards_turn_vectors_round():
