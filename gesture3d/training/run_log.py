@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from einops import rearrange
 from tqdm import tqdm
 
 from gesture3d.evaluation.metrics import Metrics
@@ -83,9 +84,8 @@ class RunLog:
         """
         if not self.is_main:
             return
-        count, _, channels = clips.shape[:3]
-        grid = clips.transpose(0, 3, 1, 4, 2).reshape(count * clips.shape[3], -1, channels)
-        grid = grid[..., :3] if channels >= 3 else grid[..., :1]
+        grid = rearrange(clips, "n t c h w -> (n h) (t w) c")
+        grid = grid[..., :3] if grid.shape[-1] >= 3 else grid[..., :1]
         self.writer.add_image("inputs", grid, dataformats="HWC")
         self.writer.add_text("inputs", "\n\n".join(titles))
 

@@ -45,7 +45,7 @@ def test_a_built_network_standardises_its_input() -> None:
 
 def test_the_sine_wave_exercise(tmp_path) -> None:
     """Predicts the next value of a sine wave, after the training part, to an MSE below 1e-3."""
-    script = PACKAGE.parent / "examples" / "sine_wave.py"
+    script = PACKAGE.parent / "tools" / "sine_wave.py"
     picture = tmp_path / "sine.png"
     done = subprocess.run(
         [sys.executable, str(script), "--picture", str(picture)],

@@ -1,4 +1,4 @@
-"""Predict the next value of a sine wave with `GRUNet`: python examples/sine_wave.py."""
+"""Predict the next value of a sine wave with `GRUNet`: python tools/sine_wave.py."""
 
 import argparse
 from pathlib import Path
