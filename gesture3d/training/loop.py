@@ -178,7 +178,7 @@ class Trainer:
         alone = self.processes.world_size == 1
         # With several processes all must agree, which costs a message: ask every 16th step.
         if not alone:
-            if self.progress.step % 16:
+            if (self.progress.epoch * self.steps_per_epoch + self.progress.step) % 16:
                 return
             due, self._stop = self.processes.any(due), self.processes.any(self._stop)
         if due or self._stop:
