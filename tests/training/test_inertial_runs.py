@@ -87,7 +87,7 @@ def test_a_run_describes_itself_and_is_evaluated_as_it_was_trained(trained, reco
     )
     predictions, metrics = evaluate_checkpoint(trained, "validation")
     assert metrics.top1 == pytest.approx(description.metrics["validation"]["top1"])
-    assert metrics.top1 >= 0.9
+    assert metrics.top1 >= 0.75  # chance: 0.5
     assert all(key.startswith("carl:") for key in predictions.keys)
 
 
