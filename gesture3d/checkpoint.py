@@ -44,11 +44,18 @@ class Description:
 
 
 def save(path: Path, tensors: dict[str, Tensor], description: Description) -> None:
-    """Write named tensors and their description, atomically."""
+    """Write named tensors and their description, atomically.
+
+    Raises:
+        Gesture3dError: the file cannot be written (a full disk); an older one is still there.
+    """
     tensors = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
     metadata = {"format": FORMAT, "description": json.dumps(asdict(description))}
     with atomic_path(Path(path)) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+        try:
+            save_file(tensors, temporary, metadata=metadata)
+        except SafetensorError as error:
+            raise Gesture3dError(f"{path}: cannot be written ({error})") from None
 
 
 def load(path: Path | str) -> tuple[dict[str, Tensor], Description]:

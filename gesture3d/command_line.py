@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 from gesture3d.errors import Gesture3dError
+from gesture3d.machine import is_main_process
 
 
 def run_command_line(main: Callable[[], int | None]) -> None:
@@ -19,7 +20,8 @@ def run_command_line(main: Callable[[], int | None]) -> None:
     try:
         code = main() or 0
     except Gesture3dError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if is_main_process():
+            print(f"error: {error}", file=sys.stderr)
         code = 2
     except OSError as error:  # a full disk, a missing permission, ...
         where = f": {error.filename}" if error.filename else ""

@@ -354,7 +354,9 @@ class TrainConfig(Section):
     keep: Literal["best", "last"] = "best"
     compile: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    num_threads: PositiveInt | None = None  # per process; None: the library's default
+    # Processes that train together on this machine; null: one a core on a CPU, one on a GPU.
+    processes: PositiveInt | None = None
+    num_threads: PositiveInt | None = None  # in each process; null: the cores, shared out
     seed: int = 0
     checkpoint_minutes: Annotated[float, Field(gt=0.0)] = 5.0
 

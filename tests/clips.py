@@ -53,6 +53,7 @@ def tiny_settings(root: Path) -> list[str]:
         "model.width=0.03125",
         "train.epochs=3",
         "train.batch_size=4",
+        "train.processes=1",
         "train.num_threads=1",
         "train.device=cpu",
     ]

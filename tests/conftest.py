@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+# One thread in every process of the tests: networks are tiny here, and threads that wait for each
+# other on busy cores cost far more than they bring. Set before torch is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

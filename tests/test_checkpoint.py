@@ -1,5 +1,6 @@
 import json
 import pickle
+import resource
 
 import pytest
 import torch
@@ -40,17 +41,18 @@ def test_round_trip(saved) -> None:
     assert torch.equal(loaded(clips), model.eval()(clips))
 
 
-def test_failed_save_leaves_the_old_file(saved, monkeypatch) -> None:
+def test_failed_save_leaves_the_old_file(saved) -> None:
+    """A file that cannot grow, as on a full disk: one line, and the old checkpoint stays."""
     model, path = saved
     before = path.read_bytes()
-
-    def full_disk(*args, **kwargs):
-        args[1].write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoint, "save_file", full_disk)
-    with pytest.raises(OSError, match="No space left"):
-        checkpoint.save(path, model.state_dict(), checkpoint.Description({}, [], {}))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(Gesture3dError, match="cannot be written") as caught:
+            checkpoint.save(path, model.state_dict(), checkpoint.Description({}, [], {}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(path) in str(caught.value)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gesture3d.command_line import run_command_line
 from gesture3d.errors import Gesture3dError
+from gesture3d.machine import is_main_process
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -48,6 +49,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     from gesture3d.config import load_experiment
+    from gesture3d.training.distributed import choose_num_processes, companions
     from gesture3d.training.loop import Interrupted
     from gesture3d.training.run import free_folder, resumable, train
 
@@ -63,10 +65,14 @@ def main() -> int:
             raise Gesture3dError(
                 f"{args.runs / args.name} exists; choose another --name, or --resume it"
             )
+    config = experiment.train
+    count = choose_num_processes(config.device, config.batch_size, config.processes)
     try:
-        train(experiment, folder, init=args.init, resume=bool(args.resume))
+        with companions(count):
+            train(experiment, folder, init=args.init, resume=bool(args.resume))
     except Interrupted:
-        print(f"stopped and saved; continue: python tools/train.py --resume {folder}")
+        if is_main_process():
+            print(f"stopped and saved; continue: python tools/train.py --resume {folder}")
         return 130
     return 0
 

@@ -12,7 +12,7 @@ from gesture3d.data.decode import decode_clips
 from gesture3d.data.index import Clip, fingerprint
 from gesture3d.data.video import VideoError, open_video
 from gesture3d.errors import Gesture3dError
-from gesture3d.files import atomic_path, write_text
+from gesture3d.files import atomic_path, locked, write_text
 
 FORMAT = 1
 
@@ -80,19 +80,6 @@ def open_cache(
             leftover.unlink()
         _build(clips, frames, index, state, short_side, num_workers, progress)
         return _open_fresh(frames, index, state)
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Let one process at a time into the block; the others wait (not on Windows)."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _state_of(clips: list[Clip], short_side: int) -> str:

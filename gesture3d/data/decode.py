@@ -24,6 +24,7 @@ from gesture3d.data.index import Clip
 from gesture3d.data.video import VideoError, read_frames
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import PACKAGE
+from gesture3d.machine import num_cores
 
 # Where a clip lies in the file: its first byte, then N, H, W of its frames (N, H, W, 3).
 Place = tuple[int, int, int, int]
@@ -55,7 +56,9 @@ def decode_clips(
     places: dict[str, Place] = {}
     errors: list[VideoError] = []
     results = _in_processes if workers > 1 else _right_here
-    bar = tqdm(total=len(clips), unit="clip", desc="decoding clips", disable=not progress)
+    bar = tqdm(
+        total=len(clips), unit="clip", desc="decoding clips", disable=None if progress else True
+    )
     with bar:
         for clip, result in zip(clips, results(clips, frames, short_side, workers), strict=True):
             if isinstance(result, VideoError):
@@ -64,13 +67,6 @@ def decode_clips(
                 places[clip.key] = result
             bar.update()
     return places, errors
-
-
-def num_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _right_here(

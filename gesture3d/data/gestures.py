@@ -90,9 +90,9 @@ def _roll(take: Take, forward: bool) -> Plan:
 
     Forward: over the top towards the camera, back underneath.
     """
-    turns = take.between(1.7, 2.3) * (1 if forward else -1)
+    turns = take.between(1.2, 1.8) * (1 if forward else -1)
     start = take.between(0, 360)
-    height, depth, tumble = 0.055 * take.size, 0.11 * take.size, take.between(45, 65)
+    height, depth, tumble = 0.065 * take.size, 0.12 * take.size, take.between(45, 65)
     rotation = take.across([0, 0, 1], take.between(5, 30))
 
     def cycle(track: Track, time: np.ndarray, fade: np.ndarray) -> None:

@@ -50,13 +50,9 @@ from gesture3d.data.performer import draw_performer
 from gesture3d.data.render import render
 from gesture3d.data.scene import HEIGHT, WIDTH, draw_scene
 from gesture3d.errors import Gesture3dError, did_you_mean
-from gesture3d.files import atomic_path, write_text
+from gesture3d.files import atomic_path, locked, write_text
+from gesture3d.machine import num_cores
 from gesture3d.rng import generator
-
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None
 
 GENERATOR_VERSION = 1
 """Raised whenever the same settings begin to give other clips."""
@@ -113,7 +109,7 @@ def generate(
     if _is_finished(root, settings):
         return
     root.mkdir(parents=True, exist_ok=True)
-    with _only_one_at_a_time(root):
+    with locked(root / ".lock"):
         if _is_finished(root, settings):  # another process was faster
             return
         _begin_or_continue(root, settings)
@@ -164,15 +160,6 @@ def _is_finished(root: Path, settings: dict) -> bool:
     return False
 
 
-@contextlib.contextmanager
-def _only_one_at_a_time(root: Path) -> Iterator[None]:
-    """Other processes wait here until the set is finished; the lock dies with its holder."""
-    with (root / ".lock").open("w") as file:
-        if fcntl:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _begin_or_continue(root: Path, settings: dict) -> None:
     """Note the settings before the first clip, so that an unfinished set can be told apart."""
     note = root / "generation.json"
@@ -217,8 +204,12 @@ def _make_clips(root: Path, clips: list[_Clip], num_workers: int | None, progres
     """Make what is missing: here, or in worker processes where that pays."""
     missing = [clip for clip in clips if not _is_made(root, clip)]
     done = len(clips) - len(missing)
-    bar = tqdm(total=len(clips), initial=done, desc="generating clips", disable=not progress)
-    workers = min(num_workers or _num_cores(), -(-len(missing) // 20))
+    if missing and progress:
+        print(f"{root}: generating {len(missing)} clips, once")
+    # None: a bar on terminals only
+    hide = None if progress else True
+    bar = tqdm(total=len(clips), initial=done, desc="generating clips", disable=hide)
+    workers = min(num_workers or num_cores(), -(-len(missing) // 20))
     with bar:
         if workers <= 1:
             for clip in missing:
@@ -245,12 +236,6 @@ def _hidden_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
-
-
-def _num_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _start_worker() -> None:
@@ -303,6 +288,10 @@ def _write_video(path: Path, frames: np.ndarray) -> None:
         for frame in frames:
             writer.write(frame)
         writer.release()
+        # OpenCV does not say when the disk is full.
+        written = int(cv2.VideoCapture(str(temporary)).get(cv2.CAP_PROP_FRAME_COUNT))
+        if written != len(frames):
+            raise Gesture3dError(f"{path}: could not be written whole; is the disk full?")
 
 
 def _write_lists(root: Path, clips: list[_Clip], seed: int) -> None:

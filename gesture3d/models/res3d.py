@@ -13,6 +13,7 @@ section 2.1 of Zhang et al., "Attention in Convolutional LSTM for Gesture Recogn
 
 import math
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -29,6 +30,21 @@ def init_he_normal(module: nn.Module) -> None:
             nn.init.kaiming_normal_(child.weight, nonlinearity="relu")
 
 
+class Conv3x3x3(nn.Conv3d):
+    """A 3×3×3 convolution. On maps of two frames it stays in fp32 under autocast on a CPU: there
+    oneDNN's bf16 gradient of the kernel reads memory that nobody wrote (seen with torch 2.15).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
+        super().__init__(in_channels, out_channels, 3, stride, padding=1, bias=False)
+
+    def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T2 H2 W2"]:
+        if x.is_cpu and x.shape[2] == 2:
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(x.to(self.weight.dtype))
+        return super().forward(x)
+
+
 class ResidualBlock(nn.Module):
     """conv 3×3×3 - BN - ReLU - conv 3×3×3 - BN, plus the shortcut, then ReLU.
 
@@ -38,9 +54,9 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1, projection=False):
         super().__init__()
-        self.conv1 = nn.Conv3d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+        self.conv1 = Conv3x3x3(in_channels, out_channels, stride)
         self.bn1 = nn.BatchNorm3d(out_channels)
-        self.conv2 = nn.Conv3d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.conv2 = Conv3x3x3(out_channels, out_channels)
         self.bn2 = nn.BatchNorm3d(out_channels)
         self.relu = nn.ReLU(inplace=True)
         self.shortcut = nn.Identity()

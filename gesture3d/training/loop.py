@@ -8,6 +8,7 @@ with the very weights of an uninterrupted one.
 import contextlib
 import signal
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -323,7 +324,13 @@ class Trainer:
     def _parallel(self, model: nn.Module) -> nn.Module:
         if self.processes.world_size == 1:
             return model
-        return DistributedDataParallel(model)
+        # Depthwise kernels' gradients have other strides for the same order in memory.
+        warnings.filterwarnings("ignore", message="Grad strides do not match")
+        with warnings.catch_warnings():
+            # `broadcast_buffers` has another name from torch 2.15 on.
+            warnings.simplefilter("ignore", FutureWarning)
+            # Running statistics are shared before each evaluation, not at every step.
+            return DistributedDataParallel(model, broadcast_buffers=False)
 
     def _no_sync(self) -> contextlib.AbstractContextManager:
         no_sync = getattr(self.network, "no_sync", None)

@@ -13,6 +13,7 @@ from gesture3d.evaluation.metrics import compute_metrics
 from gesture3d.evaluation.order import ORDERS, reordered
 from gesture3d.evaluation.predict import predict
 from gesture3d.files import write_text
+from gesture3d.machine import num_cores
 from gesture3d.models import build_model
 from gesture3d.training.distributed import Processes, processes
 from gesture3d.training.loop import Trainer
@@ -42,9 +43,8 @@ def train(
         Interrupted: stopped by a signal, saved.
     """
     config = experiment.train
-    if config.num_threads is not None:
-        torch.set_num_threads(config.num_threads)
     with processes(config.device) as here:
+        torch.set_num_threads(config.num_threads or max(1, num_cores() // here.world_size))
         datasets = _datasets(experiment, here, progress)
         torch.manual_seed(config.seed)
         model = build_model(experiment.model, len(datasets.class_names), datasets.num_features)

@@ -17,14 +17,14 @@ from gesture3d.files import write_text
 class Bar:
     """Progress over the steps of an epoch; its text changes about once a second."""
 
-    def __init__(self, bar: tqdm) -> None:
-        self._bar = bar
+    def __init__(self, bar: tqdm, is_main: bool) -> None:
+        self._bar, self._is_main = bar, is_main
         self._shown_at = time.monotonic()
 
     def update(self) -> bool:
-        """Count one step; True when it is time to show new values."""
+        """Count one step; True when it is time to show new values (in the main process)."""
         self._bar.update(1)
-        return time.monotonic() - self._shown_at >= 1.0
+        return self._is_main and time.monotonic() - self._shown_at >= 1.0
 
     def show(self, sums: list[float]) -> None:
         loss, top1, _, count = sums
@@ -69,7 +69,7 @@ class RunLog:
             disable=None if self.show_progress else True,  # None: only on a terminal
         )
         with bar:
-            yield Bar(bar)
+            yield Bar(bar, self.is_main)
 
     def say(self, text: str) -> None:
         if self.is_main:

@@ -9,7 +9,7 @@ import torch
 from gesture3d.models import MODELS, build_model
 from gesture3d.models.gesture_net import GestureNet
 from gesture3d.models.mobilenet import MobileNetTop
-from gesture3d.models.res3d import Res3D, scaled_channels
+from gesture3d.models.res3d import Conv3x3x3, Res3D, scaled_channels
 
 
 def make_net(seed=0, **options):
@@ -198,6 +198,25 @@ def test_low_precision_features_are_close():
             net(clips)
     expected, found = features
     assert 0 < (found - expected).norm() < 0.06 * expected.norm()
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 4])
+def test_low_precision_kernel_gradients_are_right_for_few_frames(frames):
+    """On two frames a bf16 gradient of oneDNN's holds whatever lay in freed memory: here NaN."""
+    torch.manual_seed(0)
+    for _ in range(4):
+        conv = Conv3x3x3(8, 8)
+        x = torch.randn(4, 8, frames, 4, 4).to(memory_format=torch.channels_last_3d)
+        conv(x).square().sum().backward()
+        exact, conv.weight.grad = conv.weight.grad, None
+        for size in (100, 1000, 10_000, 100_000) * 6:
+            _ = torch.full((size,), torch.nan)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y = conv(x)
+        y.float().square().sum().backward()
+        torch.testing.assert_close(
+            conv.weight.grad, exact, rtol=0.05, atol=0.02 * exact.abs().max()
+        )
 
 
 def test_state_dict_round_trip():

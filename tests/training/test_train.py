@@ -119,13 +119,20 @@ def _without_times(path: Path) -> list[dict]:
     return [{k: v for k, v in r.items() if k not in ("seconds", "clips_per_second")} for r in rows]
 
 
-def test_ctrl_c_saves_and_says_how_to_resume(folder, tmp_path) -> None:
-    arguments = command(folder, tmp_path, "train.epochs=2000")
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@pytest.mark.parametrize(
+    ("number", "processes"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2)]
+)
+def test_a_signal_saves_and_says_how_to_resume(folder, tmp_path, number, processes) -> None:
+    arguments = command(folder, tmp_path, "train.epochs=2000", f"train.processes={processes}")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(arguments, start_new_session=True, **pipes)
     last = tmp_path / "run" / "last.ckpt"
     while process.poll() is None and not last.exists():
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # Ctrl-C reaches every process of the terminal
+    else:
+        process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert f"--resume {tmp_path / 'run'}" in out
@@ -133,22 +140,58 @@ def test_ctrl_c_saves_and_says_how_to_resume(folder, tmp_path) -> None:
     assert checkpoint.load(last)[1].progress["epoch"] >= 1
 
 
-def test_two_processes_report_the_metrics_of_one(folder, tmp_path) -> None:
-    """Under torchrun, validation covers every sample once and equals a single process's."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    arguments = command(folder, tmp_path, "train.epochs=1", "train.eval_batch_size=3")[1:]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = run([*torchrun, "--nproc-per-node=2", *arguments], env=environment)
-    assert done.returncode == 0, done.stderr[-2000:]
+def test_no_process_outlives_a_killed_run(folder, tmp_path) -> None:
+    arguments = command(folder, tmp_path, "train.epochs=2000", "train.processes=2")
+    process = subprocess.Popen(arguments, start_new_session=True, stdout=subprocess.DEVNULL)
+    while process.poll() is None and not (tmp_path / "run" / "last.ckpt").exists():
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while _session_lives(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _session_lives(process.pid)
+
+
+def _session_lives(session: int) -> bool:
+    try:
+        os.killpg(session, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def in_two_processes(folder, tmp_path_factory) -> Path:
+    """One epoch in two processes, which the tool starts itself."""
+    runs = tmp_path_factory.mktemp("two")
+    settings = ["train.epochs=1", "train.eval_batch_size=3", "train.processes=2"]
+    done = run(command(folder, runs, *settings))
+    assert done.returncode == 0, done.stderr
     assert done.stdout.count("epoch   1/1") == 1  # the main process alone speaks
-    row = json.loads((tmp_path / "run" / "metrics.jsonl").read_text())
+    return runs / "run"
+
+
+def test_torchrun_gives_the_same_weights(folder, in_two_processes, tmp_path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    settings = ["train.epochs=1", "train.eval_batch_size=3"]
+    arguments = command(folder, tmp_path, *settings)[1:]
+    done = run([*torchrun, "--nproc-per-node=2", *arguments])
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("epoch   1/1") == 1
+    assert_same_tensors(tmp_path / "run" / "last.ckpt", in_two_processes / "last.ckpt")
+
+
+def test_two_processes_report_the_metrics_of_one(in_two_processes) -> None:
+    """Validation covers every sample once and equals a single process's."""
+    row = json.loads((in_two_processes / "metrics.jsonl").read_text())
 
     from gesture3d.data import build_datasets, make_loader
     from gesture3d.data.batch import EpochSampler
     from gesture3d.evaluation.metrics import compute_metrics
     from gesture3d.evaluation.predict import predict
 
-    model, description = checkpoint.load_model(tmp_path / "run" / "best.safetensors")
+    model, description = checkpoint.load_model(in_two_processes / "best.safetensors")
     experiment = description.validated_experiment("best")
     validation = build_datasets(experiment.data, experiment.train.seed, progress=False).validation
     sampler = EpochSampler(num_samples=len(validation), batch_size=8, seed=0, shuffle=False)
