@@ -69,14 +69,25 @@ def settings_for(folder, *more):
     return [f"data.root={folder}", *SETTINGS, *held_out, *more]
 
 
-@pytest.fixture(scope="module", params=["cnn1d", "residual_bilstm_2x2"])
-def trained(request, recordings, tmp_path_factory):
+def train_on(recordings, cfg, runs):
     more = ["model.log_scales=[0.01]", "model.magnitudes=true"]
-    experiment = load_experiment(request.param, "inertial_folder", settings_for(recordings, *more))
-    return train(experiment, tmp_path_factory.mktemp("runs") / "run", progress=False)
+    experiment = load_experiment(cfg, "inertial_folder", settings_for(recordings, *more))
+    return train(experiment, runs / "run", progress=False)
 
 
-def test_a_run_describes_itself_and_is_evaluated_as_it_was_trained(trained, recordings):
+@pytest.fixture(scope="module")
+def trained(recordings, tmp_path_factory):
+    return train_on(recordings, "cnn1d", tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def trained_lstm(recordings, tmp_path_factory):
+    return train_on(recordings, "residual_bilstm_2x2", tmp_path_factory.mktemp("runs"))
+
+
+@pytest.mark.parametrize("network", ["trained", "trained_lstm"])
+def test_a_run_describes_itself_and_is_evaluated_as_it_was_trained(network, recordings, request):
+    trained = request.getfixturevalue(network)
     model, description = checkpoint.load_model(trained)
     assert description.num_features == 9  # body acceleration, angular velocity, total acceleration
     assert description.class_names == ["fast", "slow"]
