@@ -226,9 +226,14 @@ def make_loader(
 
     Workers live as long as the loader and use one thread each.
     """
+    import cv2
+
     from gesture3d.data.batch import collate
     from gesture3d.data.loader import ClipLoader
 
+    # Here, not in the workers: a forked process waits for ever for the threads that OpenCV had
+    # before the fork.
+    cv2.setNumThreads(1)
     return ClipLoader(
         dataset,
         batch_sampler=batch_sampler,
@@ -242,10 +247,8 @@ def make_loader(
 
 
 def _start_worker(_: int) -> None:
-    import cv2
     import torch
 
-    cv2.setNumThreads(1)
     torch.set_num_threads(1)
 
 
