@@ -1,0 +1,136 @@
+"""An experiment: a network, a data set, and how the one is trained on the other."""
+
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import Field, model_validator
+
+from gesture3d.config import inertial, skeleton, video
+from gesture3d.config.models import SEQUENCE_MODELS, GestureNetConfig, ModelConfig
+from gesture3d.config.section import Fraction, PositiveInt, Section
+from gesture3d.config.video import VideoData
+
+DataConfig = Annotated[
+    video.SyntheticData
+    | video.JesterData
+    | video.IsoGDData
+    | video.UTDMHADDepthData
+    | video.FolderData
+    | skeleton.UTDSkeletonData
+    | skeleton.SFINGE3DData
+    | skeleton.SHREC17Data
+    | skeleton.SBUKinectData
+    | skeleton.SkeletonFolderData
+    | skeleton.SyntheticJointsData
+    | inertial.HAPTData
+    | inertial.UCIHARData
+    | inertial.OpportunityData
+    | inertial.UTDInertialData
+    | inertial.InertialFolderData,
+    Field(discriminator="name"),
+]
+
+
+class OptimConfig(Section):
+    """Optimiser, schedule and loss."""
+
+    name: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: Annotated[float, Field(gt=0.0)] = 1e-3
+    # polynomial: lr → final_lr with `power`; cosine: linear warm-up, then lr → final_lr;
+    # onecycle: cosine warm-up from lr / 25, cosine to final_lr.
+    schedule: Literal["constant", "polynomial", "cosine", "onecycle"] = "polynomial"
+    final_lr: Annotated[float, Field(ge=0.0)] = 1e-6
+    power: Annotated[float, Field(gt=0.0)] = 0.9
+    warmup: Fraction = 0.0  # share of all steps
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    nesterov: bool = False
+    weight_decay: Annotated[float, Field(ge=0.0)] = 5e-5
+    # Weight decay on matrices and kernels only, not on biases and norms.
+    decay_matrices_only: bool = False
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    clip_norm: Annotated[float, Field(gt=0.0)] | None = None
+    ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+
+    @model_validator(mode="after")
+    def _final_below_peak(self) -> "OptimConfig":
+        if self.schedule != "constant" and self.final_lr > self.lr:
+            raise ValueError(f"final_lr {self.final_lr} is above lr {self.lr}")
+        return self
+
+
+class TrainConfig(Section):
+    """The loop."""
+
+    epochs: PositiveInt = 30
+    batch_size: PositiveInt = 16
+    accumulate: PositiveInt = 1  # batches per optimiser step
+    replay_worst: Annotated[int, Field(ge=0)] = 0  # batches of an epoch to train on once more
+    eval_batch_size: PositiveInt = 32
+    eval_every: PositiveInt = 1  # epochs
+    # Of training; auto: bf16 autocast where the processor has it. Evaluation is always in fp32.
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    # Which epoch's weights are kept to use: the best on validation, or the last.
+    keep: Literal["best", "last"] = "best"
+    compile: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    # Processes that train together on this machine; null: one a core on a CPU, one on a GPU.
+    processes: PositiveInt | None = None
+    num_threads: PositiveInt | None = None  # in each process; null: the cores, shared out
+    seed: int = 0
+    checkpoint_minutes: Annotated[float, Field(gt=0.0)] = 5.0
+
+
+class Experiment(Section):
+    """Everything that determines a run's result."""
+
+    model: ModelConfig = GestureNetConfig()
+    data: DataConfig
+    optim: OptimConfig = OptimConfig()
+    train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _channels_agree(self) -> "Experiment":
+        if not (isinstance(self.data, VideoData) and isinstance(self.model, GestureNetConfig)):
+            return self
+        given, taken = self.data.num_channels, self.model.in_channels
+        if given != taken:
+            raise ValueError(
+                f"model.in_channels is {taken}, but {self.data.modality} clips have {given} "
+                f"channel(s): set model.in_channels={given}, or data.channels"
+            )
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _model_reads_the_data(cls, tree: Any) -> Any:
+        """Before anything else: a model and a data set of different streams do not meet."""
+        if not isinstance(tree, dict):
+            return tree
+        model, data = tree.get("model"), tree.get("data")
+        if not (isinstance(model, dict) and isinstance(data, dict)):
+            return tree
+        name, data_name = model.get("name", "gesture_net"), data.get("name")
+        kinds = {kind: kind_name(kind) for kind in union_members(DataConfig)}
+        models = [kind_name(kind) for kind in union_members(ModelConfig)]
+        if name not in models or data_name not in kinds.values():
+            return tree  # the field itself says so
+        is_clips = any(kinds[k] == data_name and issubclass(k, VideoData) for k in kinds)
+        if is_clips == (name in SEQUENCE_MODELS):
+            fitting = [m for m in models if is_clips != (m in SEQUENCE_MODELS)]
+            wants, has = ("sequences", "clips") if is_clips else ("clips", "sequences")
+            raise ValueError(
+                f"model {name!r} reads {wants}, but data set {data_name!r} has {has}; models for "
+                f"{has}: {', '.join(fitting)}"
+            )
+        return tree
+
+
+def kind_name(kind: type[Section]) -> str:
+    """The name by which configurations choose this member of a union."""
+    return get_args(kind.model_fields["name"].annotation)[0]
+
+
+def union_members(annotation: Any) -> tuple:
+    """The kinds that a union's annotation allows."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return get_args(annotation) if get_origin(annotation) is not None else (annotation,)

@@ -1,0 +1,108 @@
+"""Settings of the networks; what they mean is said where the networks are."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from gesture3d.config.section import PositiveInt, Section
+
+Variant = Literal["convlstm", "a", "b", "c", "d"]
+
+
+class GestureNetConfig(Section):
+    """Res3D → two ConvLSTM layers → MobileNet; the arguments of `GestureNet`, documented there."""
+
+    name: Literal["gesture_net"] = "gesture_net"
+    variants: Annotated[tuple[Variant, ...], Field(min_length=1)] = ("a", "a")
+    width: Annotated[float, Field(gt=0.0, le=4.0)] = 1.0
+    in_channels: PositiveInt = 3
+    kernel_size: Literal[1, 3, 5, 7] = 3
+    stem_stride: tuple[PositiveInt, PositiveInt, PositiveInt] = (1, 2, 2)
+    preprocessing: Literal["channel_mean", "clip_mean"] = "channel_mean"
+    channel_means: tuple[float, ...] = (114.0, 109.0, 104.0)
+    pixel_scale: Annotated[float, Field(gt=0.0)] = 1.0
+    forget_bias: float = 0.0
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+
+    @model_validator(mode="after")
+    def _one_mean_per_channel(self) -> "GestureNetConfig":
+        if self.preprocessing == "channel_mean" and len(self.channel_means) != self.in_channels:
+            raise ValueError(
+                f"channel_means has {len(self.channel_means)} values for "
+                f"in_channels={self.in_channels}; give one mean (0..255) per channel"
+            )
+        return self
+
+
+class DeepGRUDims(Section):
+    """Hidden sizes of the three GRUs, and the size of the classifier's hidden layer."""
+
+    gru1: PositiveInt = 512
+    gru2: PositiveInt = 256
+    gru3: PositiveInt = 128
+    fc: PositiveInt = 256
+
+
+class DeepGRUConfig(Section):
+    """DeepGRU for skeleton sequences; the arguments of `DeepGRU`, documented there."""
+
+    name: Literal["deepgru"]
+    dims: DeepGRUDims = DeepGRUDims()
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
+    mask_padding: bool = True  # False: the authors' attention, which looks at padding
+
+
+class GRUConfig(Section):
+    """A plain GRU for sequences; the arguments of `GRUNet`, documented there."""
+
+    name: Literal["gru"]
+    hidden_size: PositiveInt = 128
+    num_layers: PositiveInt = 2
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+
+
+class InertialInputsConfig(Section):
+    """What networks for inertial windows do with their input; see `InertialInputs`."""
+
+    magnitudes: bool = False
+    log_scales: tuple[Annotated[float, Field(gt=0.0)], ...] = ()
+    input_std: Annotated[float, Field(gt=0.0)] = 1.0
+
+
+class ResidualLSTMConfig(InertialInputsConfig):
+    """Stacked residual bidirectional LSTM; the arguments of `ResidualLSTM`, documented there."""
+
+    name: Literal["residual_lstm"]
+    num_stacked: PositiveInt = 3
+    num_residual: PositiveInt = 3
+    hidden: PositiveInt = 28
+    bidirectional: bool = True
+    residual: Literal["sum", "residual"] = "sum"
+    norm: Literal["running", "batch", "original", "none"] = "running"
+    readout: Literal["mean", "last"] = "mean"
+    relu_scores: bool = False
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
+    forget_bias: float = 1.0
+
+    @model_validator(mode="after")
+    def _two_halves(self) -> "ResidualLSTMConfig":
+        if self.bidirectional and self.hidden % 2:
+            raise ValueError(f"hidden must be even when bidirectional, not {self.hidden}")
+        return self
+
+
+class Cnn1dConfig(InertialInputsConfig):
+    """A small 1-D convolutional network; the arguments of `Cnn1d`, documented there."""
+
+    name: Literal["cnn1d"]
+    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (64, 128, 128)
+    kernel_size: Literal[1, 3, 5, 7, 9, 11] = 7
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
+
+
+ModelConfig = Annotated[
+    GestureNetConfig | DeepGRUConfig | GRUConfig | ResidualLSTMConfig | Cnn1dConfig,
+    Field(discriminator="name"),
+]
+# These read sequences of features, the others clips.
+SEQUENCE_MODELS = ("deepgru", "gru", "residual_lstm", "cnn1d")
