@@ -77,7 +77,7 @@ def cache(args: argparse.Namespace) -> int:
             "data.cache_size is null in this recipe: say how many pixels high cached frames are, "
             "for example --set data.cache_size=128"
         )
-    index = refuse_bad_clips(read_index(config, not args.quiet), config, not args.quiet)
+    index, _ = refuse_bad_clips(read_index(config, not args.quiet), config, not args.quiet)
     cached = build_cache(index, config, not args.quiet, args.workers)
     size = cached.path.stat().st_size
     print(f"{len(cached)} clips, {size / 1e6:.0f} MB: {cached.path}")

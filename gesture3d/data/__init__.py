@@ -6,7 +6,7 @@ Importing this package does not import torch; what needs it is imported where it
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gesture3d.config import (
@@ -47,6 +47,7 @@ class Datasets:
     ``fingerprint`` maps each split to a short hash of its keys and labels. Of sequences,
     ``num_features`` is the size of a frame, and ``statistics`` the mean and standard deviation of
     each feature in training, each (num_features,), or None where they are not wanted.
+    ``left_out`` are clips that cannot be decoded and may be left out: key → reason.
     """
 
     train: ClipDataset | SkeletonDataset | InertialDataset
@@ -56,6 +57,7 @@ class Datasets:
     fingerprint: dict[str, str]
     num_features: int | None = None
     statistics: tuple[torch.Tensor, torch.Tensor] | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def build_datasets(config: DataConfig, seed: int, progress: bool = True) -> Datasets:
@@ -75,10 +77,11 @@ def build_datasets(config: DataConfig, seed: int, progress: bool = True) -> Data
     from gesture3d.data.clips import ClipDataset
 
     index = read_index(config, progress)
-    index = refuse_bad_clips(index, config, progress)
+    index, left_out = refuse_bad_clips(index, config, progress)
     cache = build_cache(index, config, progress)
     if cache is not None and cache.broken:
         _say_left_out(cache.broken, progress)
+        left_out |= cache.broken
         index = without(index, set(cache.broken))
     for split in ("train", "validation"):
         if not index.splits.get(split):
@@ -100,7 +103,12 @@ def build_datasets(config: DataConfig, seed: int, progress: bool = True) -> Data
 
     prints = {split: index.fingerprint(split) for split, clips in index.splits.items() if clips}
     return Datasets(
-        dataset("train"), dataset("validation"), dataset("test"), index.class_names, prints
+        dataset("train"),
+        dataset("validation"),
+        dataset("test"),
+        index.class_names,
+        prints,
+        left_out=left_out,
     )
 
 
@@ -135,10 +143,15 @@ def build_cache(
     )
 
 
-def refuse_bad_clips(index: ClipIndex, config: DataConfig, progress: bool) -> ClipIndex:
+def refuse_bad_clips(
+    index: ClipIndex, config: DataConfig, progress: bool
+) -> tuple[ClipIndex, dict[str, str]]:
     """The index as it is, where the manifest of ``tools/prepare.py check`` has no bad clip in it.
 
     With ``data.on_bad_clip: exclude`` the bad clips are left out, and it is said how many.
+
+    Returns:
+        The index, and the reasons for the clips that were left out by key.
 
     Raises:
         Gesture3dError: there are bad clips, the first of which it names.
@@ -150,7 +163,7 @@ def refuse_bad_clips(index: ClipIndex, config: DataConfig, progress: bool) -> Cl
         raise Gesture3dError(explain_bad_clips(bad, manifest_path(config)))
     if bad:
         _say_left_out(bad, progress)
-    return without(index, set(bad))
+    return without(index, set(bad)), dict(bad)
 
 
 def _say_left_out(broken: Mapping[str, str], progress: bool) -> None:

@@ -251,6 +251,12 @@ class Trainer:
         sampler = EpochSampler(num_samples=len(dataset), batch_size=size, seed=0, shuffle=False)
         return self._loader(dataset, sampler)
 
+    def left_out(self) -> dict[str, str]:
+        """Clips that could not be decoded and were left out, with the reasons."""
+        loaders = filter(None, (self.train_loader, self.validation_loader))
+        met = [getattr(loader, "broken", {}) for loader in loaders]
+        return {key: why for part in (self.datasets.left_out, *met) for key, why in part.items()}
+
     # --- checkpoints ----------------------------------------------------------------------------
 
     def save_best(self, metrics: Metrics | None) -> None:

@@ -19,12 +19,14 @@ def write_report(
     best_epoch: int,
     metrics: Metrics | None,
     order_top1: dict[str, float],
+    left_out: dict[str, str],
 ) -> Path:
     """Write ``report.md`` with its pictures into the run's folder.
 
     Args:
         metrics: of the kept epoch on the validation split; None where there is none.
         order_top1: top-1 (0..1) by order of the frames, see `gesture3d.evaluation.order`.
+        left_out: clips that could not be decoded, with the reasons.
     """
     folder = log.folder
     figures = {"curves.png": plot_curves(history)}
@@ -46,6 +48,8 @@ def write_report(
         *(["## Does time matter?", ""] if order_top1 else []),
         *_table(["frames", "top-1"], [[k, f"{v:.1%}"] for k, v in order_top1.items()]),
         *(_per_class(metrics, class_names) if metrics else []),
+        *([f"## Left out: {len(left_out)} clips that cannot be decoded", ""] if left_out else []),
+        *_table(["clip", "reason"], [[key, why] for key, why in sorted(left_out.items())]),
         "## Epochs",
         "",
         *_table(list(history[-1]), [[_short(row.get(k)) for k in history[-1]] for row in history]),

@@ -144,6 +144,7 @@ def _close(trainer: Trainer) -> None:
         progress.best_epoch,
         metrics,
         order_top1,
+        trainer.left_out(),
     )
     shown = ", ".join(f"{order} {top1:.1%}" for order, top1 in order_top1.items())
     kept = trainer.experiment.train.keep

@@ -272,3 +272,18 @@ def test_the_manifest_is_lines_of_json(tmp_path):
     first = json.loads(manifest.read_text().splitlines()[0])
     assert first["key"] == "1"
     assert first["status"] == "ok"
+
+
+def test_prepare_cache_decodes_once_and_training_uses_it(tmp_path, capsys):
+    root = make_set(tmp_path)
+    settings = ["data.num_frames=4", "data.size=16", "data.cache_size=16", f"data.root={root}"]
+    command = ["cache", "--data", "jester", "--set", *settings]
+    first, second = tool(*command), tool(*command)
+    assert first.returncode == second.returncode == 0, first.stderr
+    assert "10 clips: decoding once" in first.stdout
+    assert "using 10 decoded clips" in second.stdout
+    build_datasets(recipe(root, "data.cache_size=16"), 0)
+    assert "using 10 decoded clips" in capsys.readouterr().out
+    refused = tool("cache", "--data", "jester", "--set", f"data.root={root}")
+    assert refused.returncode == 2
+    assert "data.cache_size=128" in refused.stderr

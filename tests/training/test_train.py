@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -255,3 +256,14 @@ def test_epoch_sums_count_loss_hits_and_samples() -> None:
     scores = torch.tensor([[2.0, 1, 0, -1, -2, -3], [0.0, 1, 2, 3, 4, 5]])
     _add_sums(sums, torch.tensor(0.5), scores, torch.tensor([0, 0]))
     np.testing.assert_allclose(sums, [1.0, 1, 1, 2])
+
+
+def test_the_report_names_the_clips_that_were_left_out(folder, tmp_path) -> None:
+    clips = tmp_path / "clips"
+    shutil.copytree(folder, clips)
+    (clips / "left" / "bad.mp4").write_bytes(b"no video")
+    settings = [*tiny_settings(clips), "train.epochs=1", "data.on_bad_clip=exclude"]
+    train(load_experiment("variant_a", "folder", settings), tmp_path / "run", progress=False)
+    report = (tmp_path / "run" / "report.md").read_text()
+    assert "Left out: 1 clips" in report
+    assert "left/bad" in report
