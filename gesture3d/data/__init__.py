@@ -41,8 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Datasets:
-    """The splits of a data set; ``validation`` (sequences only) or ``test`` is None where it has
-    none.
+    """The splits of a data set; ``validation`` or ``test`` is None where it has none.
 
     ``fingerprint`` maps each split to a short hash of its keys and labels. Of sequences,
     ``num_features`` is the size of a frame, and ``statistics`` the mean and standard deviation of
@@ -83,9 +82,8 @@ def build_datasets(config: DataConfig, seed: int, progress: bool = True) -> Data
         _say_left_out(cache.broken, progress)
         left_out |= cache.broken
         index = without(index, set(cache.broken))
-    for split in ("train", "validation"):
-        if not index.splits.get(split):
-            raise Gesture3dError(f"{config.root}: the {split} split has no clips")
+    if not index.splits.get("train"):
+        raise Gesture3dError(f"{config.root}: the train split has no clips")
 
     def dataset(split: str) -> ClipDataset | None:
         if not index.splits.get(split):

@@ -109,8 +109,8 @@ def _datasets(experiment: Experiment, here: Processes, progress: bool) -> Datase
         here.gather(None)
     if built.validation is None and experiment.train.keep == "best":
         raise Gesture3dError(
-            "there is no validation split to choose the best epoch on: name groups in "
-            "data.validation_groups, or set train.keep=last"
+            "there is no validation split to choose the best epoch on: hold some out (data."
+            "validation_groups, _subjects or _share, whichever the set has), or train.keep=last"
         )
     return built
 
