@@ -43,9 +43,8 @@ if TYPE_CHECKING:
 class Datasets:
     """The splits of a data set; ``validation`` or ``test`` is None where it has none.
 
-    ``fingerprint`` maps each split to a short hash of its keys and labels. Of sequences,
-    ``num_features`` is the size of a frame, and ``statistics`` the mean and standard deviation of
-    each feature in training, each (num_features,), or None where they are not wanted.
+    ``fingerprint`` maps each split to a short hash of its keys and labels.
+    ``num_features`` is the size of a sequence's frame, None for clips.
     ``left_out`` are clips that cannot be decoded and may be left out: key → reason.
     """
 
@@ -55,7 +54,6 @@ class Datasets:
     class_names: tuple[str, ...]
     fingerprint: dict[str, str]
     num_features: int | None = None
-    statistics: tuple[torch.Tensor, torch.Tensor] | None = None
     left_out: dict[str, str] = field(default_factory=dict)
 
 
@@ -171,7 +169,7 @@ def _say_left_out(broken: Mapping[str, str], progress: bool) -> None:
 
 
 def _skeleton_datasets(config: SkeletonData, seed: int, progress: bool) -> Datasets:
-    from gesture3d.data.skeleton import SkeletonDataset, feature_statistics, split_sequences
+    from gesture3d.data.skeleton import SkeletonDataset, split_sequences
     from gesture3d.data.skeleton_sets import read_skeletons
 
     index = read_skeletons(config, progress)
@@ -188,7 +186,6 @@ def _skeleton_datasets(config: SkeletonData, seed: int, progress: bool) -> Datas
         names,
         {split: fingerprint((s.key, names[s.label]) for s in splits[split]) for split in splits},
         num_features=sets["train"][0].inputs.shape[1],
-        statistics=feature_statistics(splits["train"], config) if config.standardise else None,
     )
 
 

@@ -1,5 +1,6 @@
 """Skeleton sequences as PyTorch data sets: files → joints (T, J, C) → features (T, D)."""
 
+from collections.abc import Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -175,6 +176,11 @@ class SkeletonDataset(Dataset):
         self.labels = np.array([s.label for s in self.sequences], dtype=np.int64)
         self.lengths = np.array([data.num_frames or len(s.joints) for s in self.sequences])
 
+    @property
+    def inputs(self) -> Iterator[Tensor]:
+        """Every sequence (T, D) without augmentation."""
+        return (torch.from_numpy(features(s.joints, self.data)) for s in self.sequences)
+
     def __len__(self) -> int:
         return len(self.sequences)
 
@@ -184,21 +190,6 @@ class SkeletonDataset(Dataset):
         rng = generator(self.seed, epoch, sequence.key) if self.training else None
         inputs = torch.from_numpy(features(sequence.joints, self.data, rng))
         return Sample(sequence.key, inputs, sequence.label)
-
-
-def feature_statistics(sequences: Seq[Sequence], data: SkeletonData) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (D,) of each feature over all frames, without augmentation."""
-    count, total, squares = 0, 0.0, 0.0
-    for sequence in sequences:
-        values = features(sequence.joints, data).astype(np.float64)
-        count, total, squares = (
-            count + len(values),
-            total + values.sum(0),
-            squares + (values**2).sum(0),
-        )
-    mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
-    return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
 
 
 def load_skeleton(path: Path, data: SkeletonData) -> Tensor:

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gesture3d.errors import Gesture3dError
+from gesture3d.models.sequence import mean_and_std
 
 
 class InertialInputs(nn.Module):
@@ -60,10 +61,9 @@ class InertialInputs(nn.Module):
     @torch.no_grad()
     def fit(self, windows: Float[Tensor, "N T D"]) -> None:
         """Take mean and standard deviation from these; a channel that never changes is centred."""
-        channels = self.channels(windows)
-        std, mean = torch.std_mean(channels.flatten(0, 1).double(), 0, correction=0)
+        mean, std = mean_and_std(self.channels(part).flatten(0, 1) for part in windows.split(256))
         self.mean.copy_(mean)
-        self.std.copy_(torch.where(std > 1e-6 * mean.abs().clamp(min=1e-6), std, 1.0))
+        self.std.copy_(std)
 
     def forward(
         self, x: Float[Tensor, "B T D"], lengths: Tensor | None = None

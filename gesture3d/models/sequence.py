@@ -1,5 +1,7 @@
 """What the networks for padded sequences (B, T, D) share."""
 
+from collections.abc import Iterable
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -44,12 +46,32 @@ def last_outputs(
     return outputs[rows, lengths.to(outputs.device) - 1]
 
 
+def mean_and_std(
+    sequences: Iterable[Float[Tensor, "T D"]],
+) -> tuple[Float[Tensor, " D"], Float[Tensor, " D"]]:
+    """Mean and standard deviation of each feature over all steps of all sequences.
+
+    A feature that never changes has the deviation 1: dividing by it only centres.
+    """
+    count, total, squares = 0, 0.0, 0.0
+    for sequence in sequences:
+        values = sequence.double()
+        count, total, squares = (
+            count + len(values),
+            total + values.sum(0),
+            squares + (values**2).sum(0),
+        )
+    mean = total / count
+    std = (squares / count - mean**2).clamp(min=0).sqrt()
+    return mean, torch.where(std > 1e-6 * mean.abs().clamp(min=1e-6), std, 1.0)
+
+
 class Standardised(nn.Module):
     """A sequence network behind the z-scores of its input features.
 
     ``model(inputs, lengths)`` is ``network((inputs - mean) / std, lengths)``. Mean and standard
     deviation of each feature, over all frames of the training sequences, are buffers: they travel
-    with the weights. They are 0 and 1 until `set_statistics`.
+    with the weights. They are 0 and 1 until `fit_inputs`.
     """
 
     def __init__(self, network: nn.Module, num_features: int) -> None:
@@ -63,10 +85,12 @@ class Standardised(nn.Module):
         """Where the layer is whose size is the number of classes."""
         return f"network.{self.network.head}"
 
-    def set_statistics(self, mean: Float[Tensor, " D"], std: Float[Tensor, " D"]) -> None:
-        """Use these; a feature that never changes (std 0) is only centred."""
+    @torch.no_grad()
+    def fit_inputs(self, sequences: Iterable[Float[Tensor, "T D"]]) -> None:
+        """Standardise with the statistics of these, the training sequences."""
+        mean, std = mean_and_std(sequences)
         self.mean.copy_(mean)
-        self.std.copy_(torch.where(std > 1e-6 * mean.abs().clamp(min=1e-6), std, 1.0))
+        self.std.copy_(std)
 
     def forward(
         self, inputs: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"] | None = None

@@ -48,9 +48,7 @@ def train(
         datasets = _datasets(experiment, here, progress)
         torch.manual_seed(config.seed)
         model = build_model(experiment.model, len(datasets.class_names), datasets.num_features)
-        if datasets.statistics:
-            model.set_statistics(*datasets.statistics)
-        if hasattr(model, "fit_inputs"):  # statistics that the network standardises with
+        if hasattr(model, "fit_inputs") and getattr(experiment.data, "standardise", True):
             model.fit_inputs(datasets.train.inputs)
         started = checkpoint.initialise_from(model, experiment, init) if init else "from scratch"
         log = RunLog(folder, is_main=here.is_main, num_epochs=config.epochs, progress=progress)
@@ -109,8 +107,8 @@ def _datasets(experiment: Experiment, here: Processes, progress: bool) -> Datase
         here.gather(None)
     if built.validation is None and experiment.train.keep == "best":
         raise Gesture3dError(
-            "there is no validation split to choose the best epoch on: hold some out (data."
-            "validation_groups, _subjects or _share, whichever the set has), or train.keep=last"
+            "there is no validation split to choose the best epoch on: hold some out, for example "
+            "with data.validation_groups, or set train.keep=last"
         )
     return built
 

@@ -23,6 +23,7 @@ from gesture3d.data.skeleton import (
 )
 from gesture3d.data.skeleton_sets import SBU_FOLDS, read_skeletons
 from gesture3d.errors import Gesture3dError
+from gesture3d.models.sequence import mean_and_std
 from gesture3d.rng import generator
 
 
@@ -242,14 +243,15 @@ def test_training_samples_belong_to_seed_and_epoch(tmp_path) -> None:
     assert torch.equal(load_skeleton(path, data), test[0].inputs)  # use = evaluation
 
 
-def test_statistics_are_those_of_the_training_frames(tmp_path) -> None:
-    datasets = build_datasets(folder_config(folder_set(tmp_path)), seed=0)
-    frames = torch.cat([datasets.train[i].inputs for i in range(len(datasets.train))])
-    mean, std = datasets.statistics
-    torch.testing.assert_close(mean, frames.mean(0), atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(std, frames.std(0, correction=0), atol=1e-5, rtol=1e-4)
-    plain = folder_config(tmp_path, standardise=False)
-    assert build_datasets(plain, seed=0).statistics is None
+def test_statistics_are_those_of_the_training_frames_without_augmentation(tmp_path) -> None:
+    root = folder_set(tmp_path)
+    plain = build_datasets(folder_config(root), seed=0).train
+    frames = torch.cat([plain[i].inputs for i in range(len(plain))]).double()
+    noisy = build_datasets(folder_config(root, augmentation={"noise": 5.0}), seed=0).train
+    assert not torch.equal(noisy[0].inputs, plain[0].inputs)
+    mean, std = mean_and_std(noisy.inputs)
+    torch.testing.assert_close(mean, frames.mean(0))
+    torch.testing.assert_close(std, frames.std(0, correction=0))
 
 
 @pytest.mark.parametrize("world", [1, 2])

@@ -35,10 +35,10 @@ def test_a_built_network_standardises_its_input() -> None:
     torch.manual_seed(0)
     model = build_model(GRUConfig(name="gru", hidden_size=4), num_classes=3, num_features=2).eval()
     x = torch.randn(2, 5, 2)
-    mean, std = torch.tensor([3.0, -1.0]), torch.tensor([2.0, 0.0])
     plain = model(x)
-    model.set_statistics(mean, std)
-    moved = x * torch.tensor([2.0, 1.0]) + mean  # a constant feature is only centred
+    # Mean 3 and deviation 2; a constant feature is only centred.
+    model.fit_inputs([torch.tensor([[1.0, -1.0], [5.0, -1.0]]), torch.tensor([[1.0, -1], [5, -1]])])
+    moved = x * torch.tensor([2.0, 1.0]) + torch.tensor([3.0, -1.0])
     torch.testing.assert_close(model(moved), plain)
     assert {"mean", "std"} <= model.state_dict().keys()
 
