@@ -135,6 +135,9 @@ def align(
     """
     if len(streams) < 2:
         raise Gesture3dError("fusion needs two files of predictions or more")
+    sources = [stream.source for stream in streams]
+    if twice := [source for source in sources if sources.count(source) > 1]:
+        raise Gesture3dError(f"{twice[0]}: given twice")
     first = streams[0]
     for other in streams[1:]:
         _check_same_kind(first, other)
@@ -182,8 +185,8 @@ def check_fitting(streams: Sequence[Stream], fitting: Sequence[Stream]) -> None:
         shared = set(ours.keys) & set(theirs.keys)
         if shared:
             raise Gesture3dError(
-                f"{fit.source}: {_counted(shared)} also in {stream.source}; weights must not be "
-                "fitted on samples that are fused"
+                f"{fit.source}: {_counted(shared)} also among those of {stream.source}; weights "
+                "must not be fitted on samples that are fused"
             )
 
 

@@ -219,6 +219,8 @@ def refusal(*members: SplitPredictions, common: bool = False) -> str:
 def test_files_that_do_not_belong_together_are_refused() -> None:
     a, b = predictions(0), predictions(1)
     assert "two files" in refusal(a)
+    with pytest.raises(Gesture3dError, match=r"a\.csv: given twice"):
+        align([Stream("a.csv", a)] * 2)
     message = refusal(a, replace(b, split="train"))
     assert "b.csv: predictions of the train split, a.csv is of the test" in message
     swapped = (NAMES[1], NAMES[0], *NAMES[2:])
