@@ -23,7 +23,7 @@ def run(repetitions: int) -> None:
     for batch, backward in ((100, True), (32, True), (1, True), (100, False), (1, False)):
         ours, theirs = _sides(batch, backward)
         _report(f"6 cells, batch {batch}", backward, *_interleaved(ours, theirs, repetitions))
-    for batch, backward in ((100, True), (1, False)):
+    for batch, backward in ((100, True), (100, False), (1, False)):
         ours, theirs = _networks(batch, backward)
         _report(f"3×3 network, batch {batch}", backward, *_interleaved(ours, theirs, repetitions))
 
