@@ -109,7 +109,7 @@ def benchmark_waiting(folder: Path, num_steps: int = 80) -> tuple[float, float]:
     cache = open_cache(clips, folder / "cache", experiment.data.cache_size, 1, progress=False)
     batch_size = experiment.train.batch_size
     repeats = -(-num_steps * batch_size // len(clips))
-    dataset = ClipDataset(clips * repeats, ("class",), experiment.data, True, 0, cache)
+    dataset = ClipDataset(clips * repeats, ("class",), experiment.data, True, 0, cache, mirror={})
     loader = make_loader(dataset, EpochSampler(len(dataset), batch_size, 0, shuffle=True), 1)
     model = build_model(experiment.model, 27).train()
     optimizer = torch.optim.SGD(model.parameters(), 1e-4)
