@@ -1,6 +1,6 @@
 """Clips as a PyTorch data set: the one way from a file to the network's input."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,12 @@ from gesture3d.data.batch import BrokenSample, Sample
 from gesture3d.data.index import Clip, ClipIndex
 from gesture3d.data.pixels import mirror_flow, prepare_frame, reverse_flow
 from gesture3d.data.sampling import evaluation_indices, random_dense_indices, uniform_indices
-from gesture3d.data.transforms import evaluation_crops, random_crop
+from gesture3d.data.transforms import Crop, evaluation_crops, random_crop
 from gesture3d.data.video import VideoError, VideoReader, open_video, read_opened
 from gesture3d.errors import Gesture3dError
 from gesture3d.rng import generator
+
+ChooseCrops = Callable[[int, int], list[Crop]]  # of a frame's height and width
 
 __all__ = ["Clip", "ClipDataset", "ClipIndex", "clip_from_frames", "load_clip"]
 
@@ -45,14 +47,34 @@ def clip_from_frames(frames: np.ndarray, data: VideoData) -> Tensor:
     if grey_wanted or (short is not None and min(frames.shape[1:3]) != short):
         pixels = "grey" if data.pixels == "grey" else "rgb"
         chosen = np.stack([prepare_frame(frame, short, pixels) for frame in chosen])
-    return _evaluation_input(chosen, rows.reshape(indices.shape), data)
+    crops = _evaluation_crops(data)(*chosen.shape[1:3])
+    clips = [crop.apply(chosen, data.size) for crop in crops]
+    return _stack_views(clips, rows.reshape(indices.shape))
 
 
 def _load_opened(path: Path, reader: VideoReader, data: VideoData) -> Tensor:
     indices = _evaluation_indices(reader.num_frames, data)
     wanted, rows = np.unique(indices, return_inverse=True)
-    frames = read_opened(path, reader, wanted, data.cache_size, data.pixels)
-    return _evaluation_input(frames, rows.reshape(indices.shape), data)
+    _, clips = _read_crops(path, reader, wanted, data, _evaluation_crops(data))
+    return _stack_views(clips, rows.reshape(indices.shape))
+
+
+def _read_crops(
+    path: Path, reader: VideoReader, indices: np.ndarray, data: VideoData, choose: ChooseCrops
+) -> tuple[list[Crop], list[np.ndarray]]:
+    """The crops that are chosen when the frames' size is known, and the clip (T, H, W, C) of each.
+
+    They are cut out of every frame as soon as it is decoded: large frames are never kept.
+    """
+    crops: list[Crop] = []
+
+    def view(frame: np.ndarray) -> np.ndarray:
+        if not crops:
+            crops.extend(choose(*frame.shape[:2]))
+        return np.stack([crop.cut(frame, data.size) for crop in crops])
+
+    frames = read_opened(path, reader, indices, data.cache_size, data.pixels, view)
+    return crops, [crop.finish(frames[:, k]) for k, crop in enumerate(crops)]
 
 
 def _evaluation_indices(length: int, data: VideoData) -> np.ndarray:
@@ -62,11 +84,13 @@ def _evaluation_indices(length: int, data: VideoData) -> np.ndarray:
     )
 
 
-def _evaluation_input(frames: np.ndarray, rows: np.ndarray, data: VideoData) -> Tensor:
-    """The views of a clip: frames (N, H, W, C), of which row k of ``rows`` makes view k."""
-    crops = evaluation_crops(*frames.shape[1:3], data.eval_crops)
-    cropped = [crop.apply(frames, data.size) for crop in crops]
-    views = [_to_tensor(clip[view]) for view in rows for clip in cropped]
+def _evaluation_crops(data: VideoData) -> ChooseCrops:
+    return lambda height, width: evaluation_crops(height, width, data.eval_crops)
+
+
+def _stack_views(clips: list[np.ndarray], rows: np.ndarray) -> Tensor:
+    """Each crop's clip (N, H, W, C) in each choice of frames, a row of ``rows``."""
+    views = [_to_tensor(clip[view]) for view in rows for clip in clips]
     return views[0] if len(views) == 1 else torch.stack(views)
 
 
@@ -151,9 +175,8 @@ class ClipDataset(Dataset):
 
     def _training_sample(self, clip: Clip, rng: np.random.Generator) -> Sample:
         data = self.data
-        frames = self._training_frames(clip, rng)
-        crop = random_crop(*frames.shape[1:3], data.augmentation, rng)
-        frames, label = crop.apply(frames, data.size), clip.label
+        crop, frames = self._training_crop(clip, rng)
+        label = clip.label
         if crop.flip:
             frames = mirror_flow(frames) if data.modality == "flow" else frames
             label = self._mirrored_label[label] if label >= 0 else label
@@ -163,14 +186,23 @@ class ClipDataset(Dataset):
             label = self._reversed_label[label] if label >= 0 else label
         return Sample(clip.key, _to_tensor(frames), label)
 
-    def _training_frames(self, clip: Clip, rng: np.random.Generator) -> np.ndarray:
+    def _training_crop(self, clip: Clip, rng: np.random.Generator) -> tuple[Crop, np.ndarray]:
         data = self.data
         if self.cache is not None:
-            cached = self.cache[clip.key]
-            return cached[_training_indices(len(cached), data, rng)]
+            frames = self.cache[clip.key]
+            frames = frames[_training_indices(len(frames), data, rng)]
+            crop = random_crop(*frames.shape[1:3], data.augmentation, rng)
+            return crop, crop.apply(frames, data.size)
         reader = _open(clip)
         indices = _training_indices(reader.num_frames, data, rng)
-        return read_opened(clip.path, reader, indices, data.cache_size, data.pixels)
+        crops, clips = _read_crops(
+            clip.path,
+            reader,
+            indices,
+            data,
+            lambda height, width: [random_crop(height, width, data.augmentation, rng)],
+        )
+        return crops[0], clips[0]
 
 
 def _training_indices(length: int, data: VideoData, rng: np.random.Generator) -> np.ndarray:

@@ -15,6 +15,7 @@ How a clip becomes grey, 8 bits:
 import functools
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -99,11 +100,16 @@ class DepthClip:
         self._grey = depth_to_grey(cut_to_foreground(depth))
 
     def read(
-        self, indices: np.ndarray, short_side: int | None, pixels: Pixels = "grey"
+        self,
+        indices: np.ndarray,
+        short_side: int | None,
+        pixels: Pixels = "grey",
+        view: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> np.ndarray:
         grey = np.moveaxis(self._grey[:, :, indices], 2, 0)
         frames = (np.ascontiguousarray(frame)[..., None] for frame in grey)
-        return np.stack([prepare_frame(frame, short_side, pixels) for frame in frames])
+        prepared = (prepare_frame(frame, short_side, pixels) for frame in frames)
+        return np.stack([view(frame) if view else frame for frame in prepared])
 
 
 @functools.lru_cache(maxsize=4)

@@ -38,7 +38,7 @@ def prepare_frame(
         return np.repeat(frame, 3, axis=2) if pixels == "rgb" else frame
     if pixels == "grey":
         return cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY if is_bgr else cv2.COLOR_RGB2GRAY)[..., None]
-    return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if is_bgr else frame
+    return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB, dst=frame) if is_bgr else frame
 
 
 def resize_short_side(frame: np.ndarray, short_side: int | None) -> np.ndarray:

@@ -29,20 +29,22 @@ class Crop:
 
     def apply(self, clip: np.ndarray, size: int) -> np.ndarray:
         """uint8 (T, H, W, C) → uint8 (T, size, size, C)."""
-        # Area averaging costs four times as much; up to this ratio two pixels a side are enough.
-        shrinks = max(self.height, self.width) > 1.5 * size
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        out = np.empty((len(clip), size, size, clip.shape[3]), np.uint8)
-        rows = slice(self.top, self.top + self.height)
-        columns = slice(self.left, self.left + self.width)
-        for frame, target in zip(clip, out, strict=True):
-            region = self._rotated(frame) if self.rotation_degrees else frame[rows, columns]
-            resized = cv2.resize(region, (size, size), dst=target, interpolation=how)
-            if resized.ndim == 2:  # OpenCV drops a single channel, and with it the target
-                target[..., 0] = resized
+        return self.finish(np.stack([self.cut(frame, size) for frame in clip]))
+
+    def cut(self, frame: np.ndarray, size: int) -> np.ndarray:
+        """The rectangle of one frame, uint8 (H, W, C) → (size, size, C); `finish` does the rest."""
+        if self.rotation_degrees:
+            region = self._rotated(frame)
+        else:
+            bottom, right = self.top + self.height, self.left + self.width
+            region = frame[self.top : bottom, self.left : right]
+        return resize_square(region, size)
+
+    def finish(self, clip: np.ndarray) -> np.ndarray:
+        """What is left to do when the rectangle is cut out: mirror and colours."""
         if self.flip:
-            out = out[:, :, ::-1]
-        return out if self.gains is None else scale_channels(out, self.gains)
+            clip = clip[:, :, ::-1]
+        return clip if self.gains is None else scale_channels(clip, self.gains)
 
     def _rotated(self, frame: np.ndarray) -> np.ndarray:
         centre = (self.left + (self.width - 1) / 2, self.top + (self.height - 1) / 2)
@@ -50,6 +52,25 @@ class Crop:
         matrix[:, 2] -= self.left, self.top
         size = (self.width, self.height)
         return cv2.warpAffine(frame, matrix, size, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def resize_square(region: np.ndarray, size: int) -> np.ndarray:
+    """A region (H, W, C) as (size, size, C), without aliasing.
+
+    Large ones are first averaged over whole blocks of pixels (a rest narrower than a block is cut
+    off at the lower and right edge), which is 6 times faster than averaging over fractions of
+    pixels; the remaining factor below 2 is interpolated.
+    """
+    height, width = region.shape[:2]
+    block = min(height, width) // size
+    if block > 1:
+        height, width = height // block, width // block
+        region = region[: height * block, : width * block]
+        region = cv2.resize(region, (width, height), interpolation=cv2.INTER_AREA)
+    shrinks = max(height, width) > 1.5 * size  # up to this ratio two pixels a side are enough
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized = cv2.resize(region, (size, size), interpolation=how)
+    return resized.reshape(size, size, -1)  # OpenCV drops a single channel
 
 
 def central_crop(height: int, width: int) -> Crop:

@@ -7,6 +7,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -42,6 +43,9 @@ class VideoError(Gesture3dError):
         return VideoError, (self.path, self.reason)
 
 
+View = Callable[[np.ndarray], np.ndarray]  # frame (H, W, C) → what is kept of it
+
+
 class VideoReader(Protocol):
     """An opened clip.
 
@@ -56,9 +60,14 @@ class VideoReader(Protocol):
     fps: float | None
 
     def read(
-        self, indices: np.ndarray, short_side: int | None, pixels: Pixels = "rgb"
+        self,
+        indices: np.ndarray,
+        short_side: int | None,
+        pixels: Pixels = "rgb",
+        view: View | None = None,
     ) -> np.ndarray:
-        """The frames at ``indices`` (ascending, no repeats): uint8 (T, H, W, C)."""
+        """The frames at ``indices`` (ascending, no repeats): uint8 (T, H, W, C), or (T, ...) of
+        what ``view`` makes of each as soon as it is decoded."""
 
 
 def frame_count(path: Path) -> int:
@@ -98,8 +107,9 @@ def read_opened(
     indices: np.ndarray | list[int] | None,
     short_side: int | None,
     pixels: Pixels = "rgb",
+    view: View | None = None,
 ) -> np.ndarray:
-    """`read_frames` for a clip that is open already."""
+    """`read_frames` for a clip that is open already; ``view`` as of `VideoReader.read`."""
     wanted = np.arange(reader.num_frames) if indices is None else np.asarray(indices, np.int64)
     if wanted.size == 0:
         raise ValueError("indices must name at least one frame")
@@ -107,7 +117,7 @@ def read_opened(
         raise VideoError(path, f"has {reader.num_frames} frames, asked for frame {wanted.max()}")
     unique, inverse = np.unique(wanted, return_inverse=True)
     try:
-        frames = reader.read(unique, short_side, pixels)
+        frames = reader.read(unique, short_side, pixels, view)
     except cv2.error as error:
         raise VideoError(path, f"OpenCV cannot read it: {_first_line(error)}") from None
     return frames if np.array_equal(unique, wanted) else frames[inverse]
@@ -169,27 +179,33 @@ class OpenCVVideo:
             raise VideoError(path, "has no video frames")
 
     def read(
-        self, indices: np.ndarray, short_side: int | None, pixels: Pixels = "rgb"
+        self,
+        indices: np.ndarray,
+        short_side: int | None,
+        pixels: Pixels = "rgb",
+        view: View | None = None,
     ) -> np.ndarray:
         capture = self._capture or self._open()
         self._capture = None  # a capture is read once, from its start
         # Short clips are decoded to their end, so that a cut-off file never passes.
         end = self.num_frames if self.num_frames <= LONG_CLIP else int(indices[-1]) + 1
-        frames, row = None, 0
+        frames, row, frame, full_size = None, 0, None, None
         for position in range(end):
             if not capture.grab():
                 raise self._too_few(self.num_frames, position)
             if row == len(indices) or position != indices[row]:
                 continue
-            retrieved, frame = capture.retrieve()
+            retrieved, frame = capture.retrieve(frame)  # into the memory of the last one
             if not retrieved:
                 raise VideoError(self.path, f"frame {position} cannot be decoded")
-            frame = prepare_frame(frame, short_side, pixels, is_bgr=True)
-            if frames is None:
-                frames = np.empty((len(indices), *frame.shape), np.uint8)
-            if frame.shape != frames.shape[1:]:
+            full_size = full_size or frame.shape
+            if frame.shape != full_size:
                 raise VideoError(self.path, f"changes its frame size at frame {position}")
-            frames[row] = frame
+            kept = prepare_frame(frame, short_side, pixels, is_bgr=True)
+            kept = view(kept) if view else kept
+            if frames is None:
+                frames = np.empty((len(indices), *kept.shape), np.uint8)
+            frames[row] = kept
             row += 1
         return frames
 
@@ -234,7 +250,11 @@ class DecordVideo:
             raise opened._too_few(opened.num_frames, self.num_frames)
 
     def read(
-        self, indices: np.ndarray, short_side: int | None, pixels: Pixels = "rgb"
+        self,
+        indices: np.ndarray,
+        short_side: int | None,
+        pixels: Pixels = "rgb",
+        view: View | None = None,
     ) -> np.ndarray:
         frames = None
         for row, position in enumerate(indices):
@@ -244,6 +264,7 @@ class DecordVideo:
                 reason = f"frame {position} cannot be decoded: {_first_line(error)}"
                 raise VideoError(self.path, reason) from None
             frame = prepare_frame(frame, short_side, pixels)
+            frame = view(frame) if view else frame
             if frames is None:
                 frames = np.empty((len(indices), *frame.shape), np.uint8)
             frames[row] = frame
@@ -272,13 +293,18 @@ class TorchcodecVideo:
             raise opened._too_few(opened.num_frames, self.num_frames)
 
     def read(
-        self, indices: np.ndarray, short_side: int | None, pixels: Pixels = "rgb"
+        self,
+        indices: np.ndarray,
+        short_side: int | None,
+        pixels: Pixels = "rgb",
+        view: View | None = None,
     ) -> np.ndarray:
         try:
             decoded = self._decoder.get_frames_at(indices.tolist()).data.numpy()
         except Exception as error:
             raise VideoError(self.path, f"cannot be decoded: {_first_line(error)}") from None
-        return np.stack([prepare_frame(frame, short_side, pixels) for frame in decoded])
+        prepared = (prepare_frame(frame, short_side, pixels) for frame in decoded)
+        return np.stack([view(frame) if view else frame for frame in prepared])
 
 
 class FrameFolder:
@@ -307,7 +333,11 @@ class FrameFolder:
         return self._read_image(self._names[0]).shape[:2]
 
     def read(
-        self, indices: np.ndarray, short_side: int | None, pixels: Pixels = "rgb"
+        self,
+        indices: np.ndarray,
+        short_side: int | None,
+        pixels: Pixels = "rgb",
+        view: View | None = None,
     ) -> np.ndarray:
         frames, full_size = None, None
         for row, position in enumerate(indices):
@@ -319,6 +349,7 @@ class FrameFolder:
                 )
             full_size = frame.shape
             frame = prepare_frame(frame, short_side, pixels, is_bgr=True)
+            frame = view(frame) if view else frame
             if frames is None:
                 frames = np.empty((len(indices), *frame.shape), np.uint8)
             frames[row] = frame
