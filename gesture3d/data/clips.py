@@ -71,7 +71,8 @@ def _read_crops(
     def view(frame: np.ndarray) -> np.ndarray:
         if not crops:
             crops.extend(choose(*frame.shape[:2]))
-        return np.stack([crop.cut(frame, data.size) for crop in crops])
+        cuts = [crop.cut(frame, data.size) for crop in crops]
+        return cuts[0][None] if len(cuts) == 1 else np.stack(cuts)
 
     frames = read_opened(path, reader, indices, data.cache_size, data.pixels, view)
     return crops, [crop.finish(frames[:, k]) for k, crop in enumerate(crops)]
