@@ -87,7 +87,7 @@ def draw(args: argparse.Namespace, classifier) -> None:
     }
     for name, figure in figures.items():
         with atomic_path(folder / name) as temporary:
-            figure.savefig(temporary, dpi=120)
+            figure.savefig(temporary, dpi=85)
     write_animation(folder / "animation.gif", explanation, clip, title)
     print(f"written: {', '.join(str(folder / n) for n in [*figures, 'animation.gif'])}")
 

@@ -64,9 +64,11 @@ class Explanation:
 
         At `step_frames` they are the maps of the steps, at other frames in between.
         """
-        small = {f"{layer}\nmost active map": most_active(m)[0] for layer, m in self.maps.items()}
-        for layer, attention in self.attention.items():
-            small[f"{layer}\nattention"] = attention.mean(1)
+        small = {}
+        for layer, maps in self.maps.items():
+            small[f"{layer}\nmost active map"] = most_active(maps)[0]
+            if layer in self.attention:
+                small[f"{layer}\nattention"] = self.attention[layer].mean(1)
         small[f"Grad-CAM\nof {FRONT_END}"] = self.grad_cam()
         fine = {title: spread(m, self.strides, self.clip_shape) for title, m in small.items()}
         return {**fine, "gradient × input": self.saliency}
@@ -120,9 +122,7 @@ def explain(model: GestureNet, clip: Tensor, label: int | None = None) -> Explan
         gradients={n: _array(g[0]) for n, g in zip(sequences, gradients, strict=True)},
         gates={name: mean_gates(steps) for name, (_, steps) in gates.items()},
         attention={
-            f"{name} ({variant})": _array(
-                torch.cat([getattr(step, ATTENTION[variant]) for step in steps])
-            )
+            name: _array(torch.cat([getattr(step, ATTENTION[variant]) for step in steps]))
             for name, (variant, steps) in gates.items()
             if variant in ATTENTION
         },

@@ -15,7 +15,7 @@ CELL = 1.25  # inches
 def plot_strip(explanation: Explanation, clip: np.ndarray, title: str) -> Figure:
     """One column a recurrent step: its frame, and below it each heat map over that frame.
 
-    Each picture's colours go from 0 to its own largest value: they say where, not how much.
+    Each picture's colours go from 0 to its own largest values: they say where, not how much.
 
     Args:
         clip: the network's input, uint8 ``(T, C, H, W)``.
@@ -24,7 +24,7 @@ def plot_strip(explanation: Explanation, clip: np.ndarray, title: str) -> Figure
     rows = {"input": _pictures(clip)[frames]}
     for name, heat in explanation.heat_maps().items():
         rows[name] = overlay(clip[frames], heat[frames])
-    size = (CELL * len(frames) + 1.35, CELL * len(rows) + 0.55)
+    size = (CELL * len(frames) + 1.25, CELL * len(rows) + 0.55)
     figure = Figure(figsize=size, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)
     figure.suptitle(title, fontsize=9)
@@ -49,10 +49,11 @@ def plot_gates(explanation: Explanation, title: str) -> Figure:
         for name, values in gates.items():
             axis.plot(steps, values, marker="o", markersize=3, label=f"{name} gate")
         axis.set_title(layer, fontsize=9)
-        axis.set_xticks(steps, [f"{s}\n{f + 1}" for s, f in zip(steps, frames, strict=True)])
-        axis.set(ylim=(0, 1), xlabel="recurrent step\nframe")
+        axis.tick_params(labelsize=8)
+        axis.set_xticks(steps, [f"{s}\nframe {f + 1}" for s, f in zip(steps, frames, strict=True)])
+        axis.set(ylim=(0, 1), xlabel="recurrent step")
         axis.grid(alpha=0.3)
-    grid[0].set_ylabel("mean over channels and positions")
+    grid[0].set_ylabel("mean activity")
     grid[-1].legend(fontsize=8)
     return figure
 
@@ -86,7 +87,8 @@ def write_animation(path: Path, explanation: Explanation, clip: np.ndarray, titl
 def overlay(clip: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """Heat (T, H, W) over the frames of a clip (T, C, H, W) in grey: RGB (T, H, W, 3), 0 … 1."""
     grey = _pictures(clip).mean(-1, keepdims=True)
-    level = heat / np.maximum(heat.max((1, 2), keepdims=True), 1e-12)
+    top = np.quantile(heat, 0.99, axis=(1, 2), keepdims=True)  # single pixels may be far above
+    level = np.minimum(heat / np.maximum(top, 1e-12), 1)
     colour = colormaps["inferno"](level)[..., :3]
     opacity = 0.8 * level[..., None] ** 0.7
     return (1 - opacity) * grey + opacity * colour
