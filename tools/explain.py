@@ -94,12 +94,13 @@ def draw(args: argparse.Namespace, classifier) -> None:
 
 def print_shares(args: argparse.Namespace, classifier) -> None:
     """Print how much of each heat map lies on the hand."""
+    import numpy as np
     from tqdm import tqdm
 
     from gesture3d.config import SyntheticData, load_data
     from gesture3d.data import read_index
     from gesture3d.viz.explain import central_view, explain
-    from gesture3d.viz.hand_share import measure
+    from gesture3d.viz.hand_share import kept_predictions, measure
 
     source, data = load_data(args.data), classifier.experiment.data
     if not isinstance(source, SyntheticData):
@@ -109,12 +110,13 @@ def print_shares(args: argparse.Namespace, classifier) -> None:
     source = source.model_copy(update={"modality": data.modality})
     clips = read_index(source).splits["validation"]
 
-    def explained():
-        for clip in tqdm(clips, unit="clip", leave=False, disable=None):
-            inputs = central_view(classifier.load(clip.path), data)
-            yield clip.key, inputs, explain(classifier.model, inputs)
-
-    shares = measure(explained(), source.root, data)
+    inputs = [
+        (clip.key, central_view(classifier.load(clip.path), data))
+        for clip in tqdm(clips, desc="decoding", unit="clip", leave=False, disable=None)
+    ]
+    bar = tqdm(inputs, desc="explaining", unit="clip", leave=False, disable=None)
+    explained = ((key, clip, explain(classifier.model, clip)) for key, clip in bar)
+    shares = measure(explained, source.root, data)
     print(f"{classifier.weights}, {len(clips)} validation clips of {source.root}")
     print(f"{'share of the heat':29}{'on the hand at that frame':36}on its path over the clip")
     heads = ("share", "chance", "ratio", "other*")
@@ -126,8 +128,16 @@ def print_shares(args: argparse.Namespace, classifier) -> None:
             for s in regions.values()
         ]
         print(f"{title.replace(chr(10), ', '):29}{''.join(cells)}")
-    counted = min(s.num_clips for regions in shares.values() for s in regions.values())
-    print(f"± standard error over the {counted} clips with a hand in sight; * heat of another clip")
+    number = min(s.num_clips for regions in shares.values() for s in regions.values())
+    print(f"± standard error over the {number} clips with a hand in sight; * heat of another clip")
+
+    def predict(batch) -> np.ndarray:
+        parts = [classifier.scores(batch[i : i + 32]) for i in range(0, len(batch), 32)]
+        return np.concatenate([part.argmax(1).numpy() for part in parts])
+
+    print("predicted class unchanged when hidden in every frame (as if nothing moved there):")
+    for hidden, share in kept_predictions(inputs, predict, source.root, data).items():
+        print(f"  {hidden:29}{share:6.1%}")
 
 
 if __name__ == "__main__":

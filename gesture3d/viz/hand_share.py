@@ -1,18 +1,22 @@
-"""Does the heat follow the hand? Measured on generated clips, whose joints are known.
+"""Does a network look at the hand? Measured on generated clips, whose joints are known.
+
+`measure`: how much of its heat maps lies on the hand. `kept_predictions`: what it still recognises
+when the hand is hidden, or all the rest; heat shows what is active or steep, this what is needed.
 
 The hand of a frame is the convex hull of its 21 joints as the camera sees them, wider all around by
-the 12 mm that a finger is thick. The clip's depth would outline it more closely, but joins hand and
-arm, and the question is the hand. Where the camera shakes (a tenth of the clips), the hull is off
-by up to 1.5 of the frame's 176 pixels.
+the 12 mm that a finger is thick; what shows between spread fingers counts as hand. The clip's depth
+would outline more closely, but hand and arm in one, and the question is the hand. Where the camera
+shakes (a tenth of the clips), the hull is off by up to 1.5 of the frame's 176 pixels.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from torch import Tensor
 
 from gesture3d.config import VideoData
@@ -75,6 +79,45 @@ def measure(
                 rows[title][region].append((*share_inside(heat, mask), other[0]))
             previous[title] = heat
     return {t: {region: _mean(r) for region, r in of.items()} for t, of in rows.items()}
+
+
+def kept_predictions(
+    clips: Sequence[tuple[str, Tensor]],
+    predict: Callable[[list[Tensor]], np.ndarray],
+    root: Path,
+    data: VideoData,
+) -> dict[str, float]:
+    """What is hidden → the share of clips whose predicted class stays what it was.
+
+    Hidden is, in each frame, that frame's hand; for comparison, the places of the hand in another
+    clip; or everything else; or everything off the hand's path.
+
+    Args:
+        clips: key and input of the network (T, C, H, W) of each clip, in an order that has nothing
+            to do with their classes.
+        predict: from clips to their predicted classes, (N,).
+    """
+    hands = [hand_masks(joints_of(root, key), data) for key, _ in clips]
+    inputs = [clip for _, clip in clips]
+    masks = {
+        "the hand": hands,
+        "where another clip has it": hands[-1:] + hands[:-1],
+        "all but the hand": [1 - mask for mask in hands],
+        "all off its path": [1 - mask.max(0)[None].repeat(len(mask), 0) for mask in hands],
+    }
+    whole = predict(inputs)
+    return {
+        name: float((predict(list(map(hide, inputs, chosen))) == whole).mean())
+        for name, chosen in masks.items()
+    }
+
+
+def hide(clip: Tensor, mask: np.ndarray) -> Tensor:
+    """A clip, uint8 (T, C, H, W), with each pixel's mean over time where the mask (T, H, W) is 1:
+    nothing moves there."""
+    cover = torch.from_numpy(mask).float()[:, None]
+    x = clip.float()
+    return ((1 - cover) * x + cover * x.mean(0)).round().to(torch.uint8)
 
 
 def share_inside(heat: np.ndarray, mask: np.ndarray) -> tuple[float, float]:

@@ -75,6 +75,9 @@ def write_animation(path: Path, explanation: Explanation, clip: np.ndarray, titl
     images = [_show(axis, panel[0]) for axis, panel in zip(axes, panels.values(), strict=True)]
     for axis, name in zip(axes, panels, strict=True):
         axis.set_title(name, fontsize=8)
+    axes[0].set_xlabel("frame", fontsize=8)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # it would lay out every frame anew
     writer = PillowWriter(fps=5)
     with atomic_path(path) as temporary, writer.saving(figure, str(temporary), dpi=80):
         for frame in range(len(clip)):
