@@ -3,10 +3,10 @@
 `measure`: how much of its heat maps lies on the hand. `kept_predictions`: what it still recognises
 when the hand is hidden, or all the rest; heat shows what is active or steep, this what is needed.
 
-The hand of a frame is the convex hull of its 21 joints as the camera sees them, wider all around by
-the 12 mm that a finger is thick; what shows between spread fingers counts as hand. The clip's depth
-would outline more closely, but hand and arm in one, and the question is the hand. Where the camera
-shakes (a tenth of the clips), the hull is off by up to 1.5 of the frame's 176 pixels.
+The hand of a frame is drawn from its 21 joints as the camera sees them: the convex hull of the palm
+and the bones of the fingers, as thick as fingers are. The clip's depth shows hand and arm in one,
+and the question is the hand. Where the camera shakes (a tenth of the clips), the hand is off by up
+to 1.5 of the frame's 176 pixels.
 """
 
 from collections import defaultdict
@@ -27,10 +27,12 @@ from gesture3d.data.synthetic import joint_pixels, joints_of
 from gesture3d.data.transforms import central_crop
 from gesture3d.viz.explain import Explanation
 
-FINGER_RADIUS = 0.012
+FINGER_RADIUS = 0.010
 """Metres."""
 
 MOTION = "motion, no network"
+_PALM = [0, 1, 2, 5, 9, 13, 17]
+_FINGERS = np.arange(1, 21).reshape(5, 4)
 _FINE = 4  # masks are drawn this much finer, then averaged
 
 
@@ -142,7 +144,7 @@ def hand_masks(joints: np.ndarray, data: VideoData) -> np.ndarray:
     points = to_input(joint_pixels(joints), data)
     scale = (to_input(np.array([1.0, 0.0]), data) - to_input(np.array([0.0, 0.0]), data))[0]
     radii = scale * FINGER_RADIUS * FOCAL_LENGTH / SUPERSAMPLING / np.median(joints[..., 2], axis=1)
-    return np.stack([_hull(p, r, data.size) for p, r in zip(points, radii, strict=True)])
+    return np.stack([_draw_hand(p, r, data.size) for p, r in zip(points, radii, strict=True)])
 
 
 def to_input(points: np.ndarray, data: VideoData) -> np.ndarray:
@@ -160,13 +162,15 @@ def motion(inputs: Tensor) -> np.ndarray:
     return (x - x.mean(0)).abs().sum(1).numpy()
 
 
-def _hull(points: np.ndarray, radius: float, size: int) -> np.ndarray:
-    """The convex hull of points (N, 2), widened by ``radius`` pixels, (size, size), 0 … 1."""
+def _draw_hand(points: np.ndarray, radius: float, size: int) -> np.ndarray:
+    """The hand with joints at pixels (21, 2), fingers ``radius`` pixels thick, (size, size)."""
     fine = np.rint((points + 0.5) * _FINE - 0.5).astype(np.int32)
-    hull = cv2.convexHull(fine)
+    palm = cv2.convexHull(fine[_PALM])
     mask = np.zeros((size * _FINE, size * _FINE), np.uint8)
-    cv2.fillConvexPoly(mask, hull, 255)
-    cv2.polylines(mask, [hull], True, 255, thickness=max(round(2 * radius * _FINE), 1))
+    thickness = max(round(2 * radius * _FINE), 1)
+    cv2.fillConvexPoly(mask, palm, 255)
+    cv2.polylines(mask, [palm], True, 255, thickness)
+    cv2.polylines(mask, list(fine[_FINGERS]), False, 255, thickness)
     return mask.reshape(size, _FINE, size, _FINE).mean((1, 3)) / 255
 
 

@@ -44,19 +44,18 @@ def performed() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_the_mask_is_the_hand_of_the_rendered_clip(performed) -> None:
-    """Where the mask is, the depth clip is near; both begin at the same fingertips."""
+    """The depth clip is near where the mask is, and less so three pixels off in any direction."""
     joints, _, depth = performed
     masks = hand_masks(joints, DATA)
-    near = clip_from_frames(depth.repeat(3, -1), DATA)[:, 0].numpy() > 127 * 0.4
+    near = clip_from_frames(depth.repeat(3, -1), DATA)[:, 0].numpy() > 50
     assert masks.shape == (8, 48, 48)
     visible = masks.mean((1, 2)) > 0.02
     assert visible.sum() >= 4
     for mask, hand_and_arm in zip(masks[visible], near[visible], strict=True):
-        assert hand_and_arm[mask > 0.99].mean() > 0.6  # the rest is between spread fingers
-        top = np.flatnonzero(mask.sum(1))[0]
-        assert abs(top - np.flatnonzero(hand_and_arm.sum(1))[0]) <= 1  # fingertips, to the pixel
-        shifted = np.roll(mask, 10, axis=1)
-        assert hand_and_arm[mask > 0.5].mean() > hand_and_arm[shifted > 0.5].mean() + 0.2
+        covered = hand_and_arm[mask > 0.5].mean()
+        assert covered > 0.9
+        for shift, axis in ((-3, 0), (3, 0), (-3, 1), (3, 1)):
+            assert hand_and_arm[np.roll(mask, shift, axis) > 0.5].mean() < covered - 0.03
 
 
 @pytest.mark.parametrize("cache_size", [60, None, 100])
@@ -131,7 +130,7 @@ def explanation_of(saliency: np.ndarray) -> Explanation:
 def test_measure_of_heat_on_the_hand_and_of_even_heat(root) -> None:
     hands = {key: hand_masks(wandering(x), DATA) for key, x in (("left", -0.2), ("right", 0.2))}
     explained = [
-        (key, moving_clip(mask), explanation_of((mask > 0.999).astype(float)))
+        (key, moving_clip(mask), explanation_of((mask > 0.99).astype(float)))
         for key, mask in hands.items()
     ]
     shares = measure(explained, root, DATA)
