@@ -26,7 +26,7 @@ def plot_strip(explanation: Explanation, clip: np.ndarray, title: str) -> Figure
         rows[name] = overlay(clip[frames], heat[frames])
     size = (CELL * len(frames) + 1.25, CELL * len(rows) + 0.55)
     figure = Figure(figsize=size, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.015, wspace=0, hspace=0)
     figure.suptitle(title, fontsize=9)
     grid = figure.subplots(len(rows), len(frames), squeeze=False)
     for axes, (name, pictures) in zip(grid, rows.items(), strict=True):
