@@ -48,7 +48,7 @@ from tqdm import tqdm
 from gesture3d.data.gestures import GESTURES, perform
 from gesture3d.data.performer import draw_performer
 from gesture3d.data.render import render
-from gesture3d.data.scene import HEIGHT, WIDTH, draw_scene
+from gesture3d.data.scene import CENTRE, FOCAL_LENGTH, HEIGHT, SUPERSAMPLING, WIDTH, draw_scene
 from gesture3d.errors import Gesture3dError, did_you_mean
 from gesture3d.files import atomic_path, locked, write_text
 from gesture3d.machine import num_cores
@@ -120,6 +120,16 @@ def generate(
             _remove_half_written(root)
         _write_lists(root, clips, seed)
         _write_index(root, clips, settings)
+
+
+def joints_of(root: Path, key: str) -> np.ndarray:
+    """The joints of the clip ``key`` in every frame, in metres: (T, 21, 3)."""
+    return np.load(Path(root) / _JOINTS / f"{key}.npy")
+
+
+def joint_pixels(joints: np.ndarray) -> np.ndarray:
+    """Where joints (…, 3) are in their frame, (…, 2): x and y in pixels, not rounded."""
+    return (CENTRE + FOCAL_LENGTH * joints[..., :2] / joints[..., 2:]) / SUPERSAMPLING
 
 
 def _checked(clips_per_class: Mapping[str, int]) -> dict[str, int]:

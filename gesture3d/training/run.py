@@ -7,7 +7,7 @@ import torch
 from gesture3d import checkpoint
 from gesture3d.config import Experiment, dump_experiment
 from gesture3d.data import Datasets, build_datasets
-from gesture3d.data.batch import collate
+from gesture3d.data.batch import Sample, collate
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.metrics import compute_metrics
 from gesture3d.evaluation.order import ORDERS, reordered
@@ -15,10 +15,13 @@ from gesture3d.evaluation.predict import predict
 from gesture3d.files import write_text
 from gesture3d.machine import num_cores
 from gesture3d.models import build_model
+from gesture3d.models.gesture_net import GestureNet
 from gesture3d.training.distributed import Processes, processes
 from gesture3d.training.loop import Trainer
 from gesture3d.training.report import write_report
 from gesture3d.training.run_log import RunLog
+from gesture3d.viz.explain import central_view, explain
+from gesture3d.viz.heat_maps import plot_strip
 
 
 def train(
@@ -120,6 +123,21 @@ def _log_inputs(log: RunLog, datasets: Datasets, count: int = 8) -> None:
         log.inputs(collate(samples).inputs.numpy(), titles)
 
 
+def _log_explanations(trainer: Trainer, model: torch.nn.Module, count: int = 3) -> None:
+    """Heat maps of a few validation clips, where the network reads video."""
+    validation = trainer.datasets.validation
+    if not isinstance(model, GestureNet) or validation is None:
+        return
+    for index in range(0, len(validation), max(len(validation) // count, 1))[:count]:
+        sample = validation[index]
+        if isinstance(sample, Sample):
+            clip = central_view(sample.inputs, trainer.experiment.data)
+            explanation = explain(model, clip)
+            name = trainer.datasets.class_names[explanation.label]
+            figure = plot_strip(explanation, clip.numpy(), f"{sample.key}: {name}")
+            trainer.log.writer.add_figure(f"explanation/{sample.key}", figure)
+
+
 def _close(trainer: Trainer) -> None:
     """Evaluate the best weights once more, test whether time matters, write the report."""
     log, progress = trainer.log, trainer.progress
@@ -130,6 +148,7 @@ def _close(trainer: Trainer) -> None:
         batches = reordered(trainer.whole_validation(), order)
         predictions = predict(model, batches, trainer.processes.device)
         results[order] = compute_metrics(predictions)
+    _log_explanations(trainer, model)
     metrics = results.get(ORDERS[0])
     order_top1 = {order: m.top1 for order, m in results.items()}
     report = write_report(

@@ -76,6 +76,16 @@ def test_a_run_leaves_everything_behind(whole: Path) -> None:
     assert description.metrics["validation"]["top1"] == pytest.approx(best)
 
 
+def test_tensorboard_shows_what_the_network_looks_at(whole: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(whole / "tensorboard"), size_guidance={"images": 0})
+    events.Reload()
+    shown = [tag for tag in events.Tags()["images"] if tag.startswith("explanation/")]
+    assert len(shown) == 3
+    assert all(events.Images(tag)[0].width > 100 for tag in shown)
+
+
 def test_it_learns(tmp_path) -> None:
     """Four directions of motion, 28 training clips: far above chance."""
     clips = square_folder(tmp_path / "clips", clips_per_class=10)

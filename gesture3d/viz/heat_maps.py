@@ -1,0 +1,110 @@
+"""Pictures of an `Explanation`: a strip, the gates over time, an animation."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+from gesture3d.files import atomic_path
+from gesture3d.viz.explain import Explanation
+
+CELL = 1.25  # inches
+
+
+def plot_strip(explanation: Explanation, clip: np.ndarray, title: str) -> Figure:
+    """One column a recurrent step: its frame, and below it each heat map over that frame.
+
+    Each picture's colours go from 0 to its own largest values: they say where, not how much.
+
+    Args:
+        clip: the network's input, uint8 ``(T, C, H, W)``.
+    """
+    frames = explanation.step_frames
+    rows = {"input": _pictures(clip)[frames]}
+    for name, heat in explanation.heat_maps().items():
+        rows[name] = overlay(clip[frames], heat[frames])
+    size = (CELL * len(frames) + 1.25, CELL * len(rows) + 0.55)
+    figure = Figure(figsize=size, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.015, wspace=0, hspace=0)
+    figure.suptitle(title, fontsize=9)
+    grid = figure.subplots(len(rows), len(frames), squeeze=False)
+    for axes, (name, pictures) in zip(grid, rows.items(), strict=True):
+        for axis, picture in zip(axes, pictures, strict=True):
+            _show(axis, picture)
+        axes[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+    for step, (axis, frame) in enumerate(zip(grid[0], frames, strict=True), start=1):
+        axis.set_title(f"step {step}: frame {frame + 1}", fontsize=8, pad=3)
+    return figure
+
+
+def plot_gates(explanation: Explanation, title: str) -> Figure:
+    """The mean activity of the input, forget and output gates of each layer over the steps."""
+    layers, frames = explanation.gates, explanation.step_frames
+    figure = Figure(figsize=(3.4 * len(layers) + 0.8, 3.0), layout="constrained")
+    figure.suptitle(title, fontsize=9)
+    grid = figure.subplots(1, len(layers), squeeze=False, sharey=True)[0]
+    steps = np.arange(1, len(frames) + 1)
+    for axis, (layer, gates) in zip(grid, layers.items(), strict=True):
+        for name, values in gates.items():
+            axis.plot(steps, values, marker="o", markersize=3, label=f"{name} gate")
+        axis.set_title(layer, fontsize=9)
+        axis.tick_params(labelsize=8)
+        axis.set_xticks(steps, [f"{s}\nframe {f + 1}" for s, f in zip(steps, frames, strict=True)])
+        axis.set(ylim=(0, 1), xlabel="recurrent step")
+        axis.grid(alpha=0.3)
+    grid[0].set_ylabel("mean activity")
+    grid[-1].legend(fontsize=8)
+    return figure
+
+
+def write_animation(path: Path, explanation: Explanation, clip: np.ndarray, title: str) -> None:
+    """A GIF of the clip's frames beside every heat map, which flow from step to step.
+
+    Args:
+        clip: the network's input, uint8 ``(T, C, H, W)``.
+    """
+    from matplotlib.animation import PillowWriter
+
+    panels = {"input": _pictures(clip)}
+    heats = explanation.heat_maps()
+    panels |= {name: overlay(clip, heat) for name, heat in heats.items()}
+    figure = Figure(figsize=(1.6 * len(panels), 2.3), layout="constrained")
+    figure.suptitle(title, fontsize=9)
+    axes = figure.subplots(1, len(panels))
+    images = [_show(axis, panel[0]) for axis, panel in zip(axes, panels.values(), strict=True)]
+    for axis, name in zip(axes, panels, strict=True):
+        axis.set_title(name, fontsize=8)
+    axes[0].set_xlabel("frame", fontsize=8)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # it would lay out every frame anew
+    writer = PillowWriter(fps=5)
+    with atomic_path(path) as temporary, writer.saving(figure, str(temporary), dpi=80):
+        for frame in range(len(clip)):
+            for image, panel in zip(images, panels.values(), strict=True):
+                image.set_data(panel[frame])
+            axes[0].set_xlabel(f"frame {frame + 1} of {len(clip)}", fontsize=8)
+            writer.grab_frame()
+
+
+def overlay(clip: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Heat (T, H, W) over the frames of a clip (T, C, H, W) in grey: RGB (T, H, W, 3), 0 … 1."""
+    grey = _pictures(clip).mean(-1, keepdims=True)
+    top = np.quantile(heat, 0.99, axis=(1, 2), keepdims=True)  # single pixels may be far above
+    level = np.minimum(heat / np.maximum(top, 1e-12), 1)
+    colour = colormaps["inferno"](level)[..., :3]
+    opacity = 0.8 * level[..., None] ** 0.7
+    return (1 - opacity) * grey + opacity * colour
+
+
+def _pictures(clip: np.ndarray) -> np.ndarray:
+    """A clip (T, C, H, W) as RGB (T, H, W, 3), 0 … 1; of optical flow, the horizontal part."""
+    channels = clip if clip.shape[1] == 3 else clip[:, :1].repeat(3, axis=1)
+    return channels.transpose(0, 2, 3, 1) / 255
+
+
+def _show(axis, picture: np.ndarray):
+    axis.set(xticks=[], yticks=[])
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    return axis.imshow(np.clip(picture, 0, 1), interpolation="bicubic")
