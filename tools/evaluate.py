@@ -1,15 +1,30 @@
-"""Evaluate a checkpoint: tools/evaluate.py --weights W [--split test] [--set data.root=…]."""
+"""Evaluate a checkpoint: tools/evaluate.py --weights W [--split test] [--data NAME].
+
+Writes the scores of every sample (predictions.csv, which tools/fuse.py fuses), metrics.json,
+report.md with a table of the classes, and the confusion matrix. Under torchrun the processes
+share the work.
+"""
 
 import argparse
 from pathlib import Path
 
 from gesture3d.command_line import run_command_line
+from gesture3d.machine import is_main_process
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--weights", type=Path, required=True, help="a checkpoint")
-    parser.add_argument("--split", choices=["train", "validation", "test"], default="test")
+    parser.add_argument(
+        "--split", choices=["train", "validation", "test"], default="test", help="(test)"
+    )
+    parser.add_argument(
+        "--data",
+        help="another data set with the same classes: a file, or a name in configs/data/ "
+        "(default: the training's)",
+    )
     parser.add_argument(
         "--set",
         nargs="+",
@@ -18,21 +33,38 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="KEY=VALUE",
         help="change a setting, e.g. data.root=… where the data has moved",
     )
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "--clips", type=int, help="average over so many choices of frames (data.eval_clips)"
+    )
+    parser.add_argument(
+        "--crops", type=int, help="average over 1 or 3 places of the crop (data.eval_crops)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="(evaluation-<split> in the run's folder, else evaluation-<weights>-<split> here)",
+    )
+    args = parser.parse_args(argv)
+    for name, value in (("eval_clips", args.clips), ("eval_crops", args.crops)):
+        args.set += [] if value is None else [f"data.{name}={value}"]
+    return args
 
 
 def main() -> int:
     args = parse_args()
-    from gesture3d.evaluation.evaluate import evaluate_checkpoint
-    from gesture3d.evaluation.f1 import f1_scores
+    from gesture3d.evaluation.evaluate import evaluate_checkpoint, evaluated_experiment
+    from gesture3d.evaluation.report import evaluation_folder, summary, write_evaluation
 
-    predictions, metrics = evaluate_checkpoint(args.weights, args.split, args.set)
-    weighted, macro = f1_scores(metrics.confusion_matrix)
-    print(
-        f"{args.weights}, {args.split}: {len(predictions.keys)} samples, "
-        f"top-1 {metrics.top1:.2%}, top-5 {metrics.top5:.2%}, loss {metrics.loss:.4f}, "
-        f"F1 weighted {weighted:.2%}, macro {macro:.2%}"
-    )
+    predictions, metrics = evaluate_checkpoint(args.weights, args.split, args.set, args.data)
+    if not is_main_process():
+        return 0
+    folder = args.out or evaluation_folder(args.weights, args.split, args.data)
+    experiment = evaluated_experiment(args.weights, args.set, args.data)
+    write_evaluation(folder, args.weights, experiment, predictions, metrics)
+    print(f"{args.weights}: {predictions.data}, {args.split}")
+    print(summary(predictions, metrics))
+    print(f"written: {folder}")
     return 0
 
 

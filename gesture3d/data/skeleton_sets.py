@@ -26,37 +26,9 @@ from gesture3d.data.skeleton_files import (
     utd_joints,
 )
 from gesture3d.data.split import SPLITS, split_by_shares
+from gesture3d.data.utd_mhad import ACTIONS as UTD_ACTIONS
 from gesture3d.errors import Gesture3dError
 
-UTD_ACTIONS = (
-    "swipe left",
-    "swipe right",
-    "wave",
-    "clap",
-    "throw",
-    "cross arms",
-    "basketball shoot",
-    "draw x",
-    "draw circle clockwise",
-    "draw circle counter-clockwise",
-    "draw triangle",
-    "bowling",
-    "boxing",
-    "baseball swing",
-    "tennis swing",
-    "arm curl",
-    "tennis serve",
-    "push",
-    "knock on door",
-    "catch",
-    "pick up and throw",
-    "jog in place",
-    "walk in place",
-    "sit to stand",
-    "stand to sit",
-    "lunge",
-    "squat",
-)
 SHREC_GESTURES = (
     "grab",
     "tap",

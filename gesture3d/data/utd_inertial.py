@@ -14,14 +14,9 @@ from gesture3d.config import UTDInertialData
 from gesture3d.data.archive import Archive
 from gesture3d.data.inertial import Windows
 from gesture3d.data.inertial_signal import cut_windows, prepare
+from gesture3d.data.utd_mhad import ACTIONS
 from gesture3d.errors import Gesture3dError
 
-CLASS_NAMES = (
-    "swipe left", "swipe right", "wave", "clap", "throw", "arm cross", "basketball shoot",
-    "draw x", "draw circle clockwise", "draw circle counter-clockwise", "draw triangle", "bowling",
-    "boxing", "baseball swing", "tennis swing", "arm curl", "tennis serve", "push", "knock",
-    "catch", "pick up and throw", "jog", "walk", "sit to stand", "stand to sit", "lunge", "squat",
-)  # fmt: skip
 FILE = re.compile(r"(?:.*/)?(a(\d+)_s(\d+)_t(\d+))_inertial\.mat")
 
 
@@ -37,8 +32,8 @@ def read_utd_inertial(config: UTDInertialData) -> Windows:
     for match in found:
         action, subject, _ = _numbers(match)
         where = archive.where(match.string)
-        if not 1 <= action <= len(CLASS_NAMES):
-            raise Gesture3dError(f"{where}: action {action} of {len(CLASS_NAMES)}")
+        if not 1 <= action <= len(ACTIONS):
+            raise Gesture3dError(f"{where}: action {action} of {len(ACTIONS)}")
         recording = prepare(parse_mat(archive.read(match.string), where), config, where)
         windows, starts = cut_windows(recording, config, where)
         parts.append(windows)
@@ -47,7 +42,7 @@ def read_utd_inertial(config: UTDInertialData) -> Windows:
         subjects += [subject] * len(starts)
     splits = ["train" if subject % 2 else "test" for subject in subjects]
     return Windows(
-        np.concatenate(parts), keys, np.array(labels), list(map(str, subjects)), splits, CLASS_NAMES
+        np.concatenate(parts), keys, np.array(labels), list(map(str, subjects)), splits, ACTIONS
     )
 
 

@@ -1,4 +1,4 @@
-"""The depth clips of UTD-MHAD: 27 actions, 8 people, up to four trials each.
+"""UTD-MHAD's 27 actions, and its depth clips: 8 people, up to four trials each.
 
     root/Depth.zip or Depth_half.zip       with members Depth/a1_s1_t1_depth.mat, ...; or
     root/Depth/a1_s1_t1_depth.mat ...      the same, unpacked
@@ -19,7 +19,7 @@ from gesture3d.config import UTDMHADDepthData
 from gesture3d.data.index import Clip, ClipIndex
 from gesture3d.errors import Gesture3dError
 
-ACTIONS = (
+ACTIONS = (  # of depth, skeletons and inertial recordings alike
     "swipe left",
     "swipe right",
     "wave",
@@ -38,11 +38,11 @@ ACTIONS = (
     "arm curl",
     "tennis serve",
     "push",
-    "knock",
+    "knock on door",
     "catch",
     "pick up and throw",
-    "jog",
-    "walk",
+    "jog in place",
+    "walk in place",
     "sit to stand",
     "stand to sit",
     "lunge",

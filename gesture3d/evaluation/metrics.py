@@ -1,6 +1,7 @@
 """Metrics of predictions, each over every labelled sample exactly once."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,19 +10,67 @@ import torch.nn.functional as F
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.predict import Predictions
 
+CALIBRATION_BINS = 15
+
 
 @dataclass(frozen=True)
 class Metrics:
-    """Attributes: loss (cross-entropy, nats), top1 and top5 (shares, 0..1), confusion_matrix
-    ``(num_classes, num_classes)`` counts, rows: true class, columns: predicted class."""
+    """Shares are 0..1; per class means an array ``(num_classes,)``.
+
+    Attributes:
+        loss: cross-entropy, nats.
+        top1, top5: shares of the samples.
+        mean_class_accuracy: mean of the recalls of the classes that have samples.
+        macro_f1, weighted_f1: mean of the F1 scores of the classes that have samples or
+            predictions; the same weighted by the classes' shares of the samples.
+        calibration_error: expected calibration error, L1, 15 bins of equal width.
+        precision, recall, f1: per class, 0 where undefined.
+        confusion_matrix: ``(num_classes, num_classes)`` counts, rows: true class, columns:
+            predicted class.
+    """
 
     loss: float
     top1: float
     top5: float
+    mean_class_accuracy: float
+    macro_f1: float
+    weighted_f1: float
+    calibration_error: float
+    precision: np.ndarray
+    recall: np.ndarray
+    f1: np.ndarray
     confusion_matrix: np.ndarray
 
+    @property
+    def samples(self) -> np.ndarray:
+        """Labelled samples per class."""
+        return self.confusion_matrix.sum(axis=1)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Correctly classified samples per class."""
+        return np.diag(self.confusion_matrix)
+
     def scalars(self) -> dict[str, float]:
+        """What is followed over the epochs of a run."""
         return {"loss": self.loss, "top1": self.top1, "top5": self.top5}
+
+    def all_scalars(self) -> dict[str, float]:
+        names = ("mean_class_accuracy", "macro_f1", "weighted_f1", "calibration_error")
+        return self.scalars() | {name: getattr(self, name) for name in names}
+
+    def per_class(self) -> list[dict[str, Any]]:
+        """A row a class, in the order of the classes."""
+        return [
+            {
+                "samples": int(self.samples[i]),
+                "correct": int(self.correct[i]),
+                "precision": float(self.precision[i]),
+                "recall": float(self.recall[i]),
+                "f1": float(self.f1[i]),
+            }
+            for i in range(len(self.f1))
+        ]
 
 
 def compute_metrics(predictions: Predictions) -> Metrics:
@@ -30,21 +79,32 @@ def compute_metrics(predictions: Predictions) -> Metrics:
     Raises:
         Gesture3dError: no sample has a label.
     """
-    from torchmetrics.functional.classification import (
-        multiclass_accuracy,
-        multiclass_confusion_matrix,
-    )
+    from torchmetrics.functional import classification as tm
 
-    known = torch.from_numpy(predictions.labels >= 0)
+    known = predictions.labels >= 0
     if not known.any():
         raise Gesture3dError("no labelled sample to evaluate: this split has no (known) labels")
-    scores = torch.from_numpy(predictions.scores)[known]
-    labels = torch.from_numpy(predictions.labels)[known]
-    num_classes = scores.shape[1]
-
-    def accuracy(k: int) -> float:
-        kwargs = {"average": "micro", "top_k": min(k, num_classes)}
-        return multiclass_accuracy(scores, labels, num_classes, **kwargs).item()
-
-    matrix = multiclass_confusion_matrix(scores, labels, num_classes).numpy()
-    return Metrics(F.cross_entropy(scores, labels).item(), accuracy(1), accuracy(5), matrix)
+    scores = torch.from_numpy(predictions.scores[known])
+    labels = torch.from_numpy(predictions.labels[known])
+    predicted = torch.from_numpy(predictions.classes[known])
+    count = scores.shape[1]
+    matrix = tm.multiclass_confusion_matrix(predicted, labels, count).numpy()
+    recall = tm.multiclass_recall(predicted, labels, count, average="none").numpy()
+    return Metrics(
+        loss=F.cross_entropy(scores, labels).item(),
+        top1=tm.multiclass_accuracy(predicted, labels, count, average="micro").item(),
+        top5=tm.multiclass_accuracy(
+            scores, labels, count, average="micro", top_k=min(5, count)
+        ).item(),
+        # torchmetrics' macro accuracy also counts classes that are predicted and have no samples.
+        mean_class_accuracy=float(recall[matrix.sum(axis=1) > 0].mean(dtype=np.float64)),
+        macro_f1=tm.multiclass_f1_score(predicted, labels, count, average="macro").item(),
+        weighted_f1=tm.multiclass_f1_score(predicted, labels, count, average="weighted").item(),
+        calibration_error=tm.multiclass_calibration_error(
+            scores.softmax(dim=1), labels, count, n_bins=CALIBRATION_BINS
+        ).item(),
+        precision=tm.multiclass_precision(predicted, labels, count, average="none").numpy(),
+        recall=recall,
+        f1=tm.multiclass_f1_score(predicted, labels, count, average="none").numpy(),
+        confusion_matrix=matrix,
+    )

@@ -27,6 +27,16 @@ class Predictions:
     labels: np.ndarray
 
     @property
+    def classes(self) -> np.ndarray:
+        """``(N,)`` int64: the class with the highest score."""
+        return self.scores.argmax(axis=1)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """``(N,)`` bool: whether that is the label."""
+        return self.classes == self.labels
+
+    @property
     def probabilities(self) -> np.ndarray:
         """``(N, num_classes)``, rows sum to 1."""
         return torch.from_numpy(self.scores).softmax(dim=1).numpy()

@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,14 @@ class Processes:
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
         return bool(self.sum(torch.tensor(int(flag), device=self.device)) > 0)
+
+    def main_first(self, make: Callable[[], Any]) -> Any:
+        """``make()`` in the main process, which prepares files, then in the others to use them."""
+        for turn in (True, False):
+            if self.is_main == turn:
+                made = make()
+            self.gather(None)
+        return made
 
     def share_buffers(self, module: nn.Module) -> None:
         """Give every process the main one's buffers (running statistics of the norms)."""

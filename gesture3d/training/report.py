@@ -6,6 +6,7 @@ from typing import Any
 from gesture3d.checkpoint import versions
 from gesture3d.config import Experiment, dump_experiment
 from gesture3d.evaluation.metrics import Metrics
+from gesture3d.evaluation.report import class_table, markdown_table
 from gesture3d.files import atomic_path, write_text
 from gesture3d.training.run_log import RunLog
 from gesture3d.viz.plots import plot_confusion, plot_curves
@@ -46,13 +47,15 @@ def write_report(
         "![loss, top-1 and learning rate over the epochs](curves.png)",
         "",
         *(["## Does time matter?", ""] if order_top1 else []),
-        *_table(["frames", "top-1"], [[k, f"{v:.1%}"] for k, v in order_top1.items()]),
-        *(_per_class(metrics, class_names) if metrics else []),
+        *markdown_table(["frames", "top-1"], [[k, f"{v:.1%}"] for k, v in order_top1.items()]),
+        *(_class_by_class(metrics, class_names) if metrics else []),
         *([f"## Left out: {len(left_out)} clips that cannot be decoded", ""] if left_out else []),
-        *_table(["clip", "reason"], [[key, why] for key, why in sorted(left_out.items())]),
+        *markdown_table(["clip", "reason"], [[key, why] for key, why in sorted(left_out.items())]),
         "## Epochs",
         "",
-        *_table(list(history[-1]), [[_short(row.get(k)) for k in history[-1]] for row in history]),
+        *markdown_table(
+            list(history[-1]), [[_short(row.get(k)) for k in history[-1]] for row in history]
+        ),
         "## Experiment",
         "",
         f"Versions: {', '.join(f'{k} {v}' for k, v in versions().items())}.",
@@ -71,31 +74,20 @@ def _summary(epochs: int, kept: int, keep: str, metrics: Metrics | None) -> str:
     which = "Best of" if keep == "best" else "Last of"
     return (
         f"{which} {epochs} epochs on validation: epoch {kept + 1}, top-1 **{metrics.top1:.1%}**, "
-        f"top-5 {metrics.top5:.1%}, loss {metrics.loss:.3f}, "
+        f"top-5 {metrics.top5:.1%}, mean class accuracy {metrics.mean_class_accuracy:.1%}, "
+        f"macro F1 {metrics.macro_f1:.1%}, loss {metrics.loss:.3f}, "
         f"{int(metrics.confusion_matrix.sum())} samples."
     )
 
 
-def _per_class(metrics: Metrics, class_names: tuple[str, ...]) -> list[str]:
-    matrix = metrics.confusion_matrix
-    rows = sorted(
-        (matrix[i, i] / max(matrix[i].sum(), 1), name, int(matrix[i].sum()))
-        for i, name in enumerate(class_names)
-    )
+def _class_by_class(metrics: Metrics, class_names: tuple[str, ...]) -> list[str]:
     return [
         "## Validation, class by class",
         "",
         "![confusion matrix](confusion.png)",
         "",
-        *_table(["class", "samples", "correct"], [[n, c, f"{a:.0%}"] for a, n, c in rows]),
+        *class_table(metrics, class_names),
     ]
-
-
-def _table(header: list[str], rows: list[list[Any]]) -> list[str]:
-    if not rows:
-        return []
-    cells = [header, ["---"] * len(header), *rows]
-    return [f"| {' | '.join(str(c) for c in row)} |" for row in cells] + [""]
 
 
 def _short(value: Any) -> str:

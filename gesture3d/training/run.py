@@ -101,12 +101,10 @@ def resumable(folder: Path) -> Experiment:
 
 def _datasets(experiment: Experiment, here: Processes, progress: bool) -> Datasets:
     """The main process prepares the data (renders, caches), then the others open it."""
-    built: Datasets | None = None
-    for turn in range(2):
-        if here.is_main == (turn == 0):
-            show = here.is_main and progress
-            built = build_datasets(experiment.data, experiment.train.seed, progress=show)
-        here.gather(None)
+    show = here.is_main and progress
+    built = here.main_first(
+        lambda: build_datasets(experiment.data, experiment.train.seed, progress=show)
+    )
     if built.validation is None and experiment.train.keep == "best":
         raise Gesture3dError(
             "there is no validation split to choose the best epoch on: hold some out (data."

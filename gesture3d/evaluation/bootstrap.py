@@ -1,0 +1,69 @@
+"""How sure an accuracy is, and a difference of two: resampling the evaluated samples.
+
+Drawing n of n samples with replacement and counting the correct ones is a binomial (of paired
+samples a multinomial) draw, so no sample is ever drawn one by one. Samples count as independent:
+where several come from one person, the true uncertainty is larger.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gesture3d.rng import generator
+
+RESAMPLES = 10_000
+
+
+class Difference(NamedTuple):
+    """Accuracy of a minus that of b (-1..1), its 95 % interval, and the two-sided p-value."""
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def top1_interval(
+    correct: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[float, float]:
+    """95 % percentile interval of the share of correct samples.
+
+    Args:
+        correct: (N,) bool, one a sample. Where all are right, or none, the interval is one point.
+    """
+    count = len(correct)
+    rng = generator(seed, "bootstrap")
+    shares = rng.binomial(count, np.mean(correct), size=resamples) / count
+    low, high = np.percentile(shares, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def paired_bootstrap(
+    correct_a: np.ndarray, correct_b: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0
+) -> Difference:
+    """Is a better than b on the same samples, or is it chance?
+
+    The interval comes from resampling the pairs. The p-value is how often resampled pairs, in
+    which a and b are swapped at random (so that neither is better), differ by as much as these.
+
+    Args:
+        correct_a, correct_b: (N,) bool in the same order of samples.
+
+    Raises:
+        ValueError: different numbers of samples, or none.
+    """
+    a, b = np.asarray(correct_a, bool), np.asarray(correct_b, bool)
+    count = len(a)
+    if a.shape != b.shape or count == 0:
+        raise ValueError(f"paired samples are needed, not {a.shape} and {b.shape}")
+    only_a, only_b = (a & ~b).mean(), (b & ~a).mean()
+    equal = max(1.0 - only_a - only_b, 0.0)
+    rng = generator(seed, "paired bootstrap")
+    drawn = rng.multinomial(count, (only_a, only_b, equal), size=resamples)
+    low, high = np.percentile((drawn[:, 0] - drawn[:, 1]) / count, (2.5, 97.5))
+    either = (only_a + only_b) / 2
+    swapped = rng.multinomial(count, (either, either, equal), size=resamples)
+    observed = abs(np.count_nonzero(a) - np.count_nonzero(b))
+    as_far = np.count_nonzero(abs(swapped[:, 0] - swapped[:, 1]) >= observed)
+    p_value = (as_far + 1) / (resamples + 1)  # never 0: the observed one is one of them
+    return Difference(float(only_a - only_b), float(low), float(high), p_value)
