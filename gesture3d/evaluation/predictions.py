@@ -118,7 +118,8 @@ def _scores(rows: list[list[str]], path: Path) -> np.ndarray:
     scores = np.empty((len(rows), len(rows[0]) - len(COLUMNS)), np.float32)
     for number, row in enumerate(rows):
         try:
-            scores[number] = [float(text) for text in row[len(COLUMNS) :]]
+            with np.errstate(over="ignore"):  # too large becomes infinite, which is refused
+                scores[number] = [float(text) for text in row[len(COLUMNS) :]]
         except ValueError as error:
             raise Gesture3dError(f"{path}: sample {row[0]!r}: {error}") from None
     return scores

@@ -244,15 +244,3 @@ def test_channels_of_network_and_clips_must_agree():
         load_experiment("variant_a", "synthetic", ["data.channels=2"])
     with pytest.raises(Gesture3dError, match="would falsify flow vectors"):
         load_experiment("variant_a", "synthetic_flow", ["data.augmentation.rotation_degrees=5"])
-
-
-def test_generated_depth_is_one_channel(tmp_path):
-    from gesture3d.config import load_data
-
-    counts = [f"data.clips_per_class.{split}=1" for split in ("train", "validation", "test")]
-    data = load_data("synthetic_depth", [f"data.root={tmp_path}", *counts, "data.cache_size=null"])
-    data = build_datasets(data, 0, progress=False)
-    inputs = data.validation[0].inputs
-    assert inputs.shape == (16, 1, 48, 48)
-    assert (inputs < 8).float().mean() > 0.5  # background is 0
-    assert inputs.max() > 50

@@ -1,0 +1,189 @@
+"""Evaluation of a checkpoint: what it writes, on which data, in how many processes."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gesture3d import checkpoint
+from gesture3d.config import load_experiment
+from gesture3d.data import build_datasets
+from gesture3d.errors import Gesture3dError
+from gesture3d.evaluation.evaluate import evaluate_checkpoint, evaluated_experiment
+from gesture3d.evaluation.predictions import read_predictions
+from gesture3d.evaluation.report import evaluation_folder, write_evaluation
+from gesture3d.files import PACKAGE
+from gesture3d.inference.classifier import Classifier
+from gesture3d.models import build_model
+from tests.clips import square_folder, tiny_settings
+
+TOOL = PACKAGE.parent / "tools" / "evaluate.py"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return square_folder(tmp_path_factory.mktemp("squares"), clips_per_class=7)
+
+
+@pytest.fixture(scope="module")
+def weights(folder, tmp_path_factory) -> Path:
+    """An untrained network in a run's folder; its test split has 12 clips, 3 a class."""
+    settings = [*tiny_settings(folder), "data.test_share=0.43", "train.eval_batch_size=5"]
+    experiment = load_experiment("variant_a", "folder", settings)
+    datasets = build_datasets(experiment.data, 0, progress=False)
+    torch.manual_seed(0)
+    model = build_model(experiment.model, 4)
+    run = tmp_path_factory.mktemp("runs") / "run"
+    description = checkpoint.Description(
+        experiment.model_dump(mode="json"), list(datasets.class_names), datasets.fingerprint
+    )
+    checkpoint.save(run / "best.safetensors", model.state_dict(), description)
+    (run / "experiment.yaml").write_text("")
+    return run / "best.safetensors"
+
+
+@pytest.fixture(scope="module")
+def evaluated(weights):
+    return evaluate_checkpoint(weights, "test", progress=False)
+
+
+def test_predictions_are_the_scores_of_classification(folder, weights, evaluated) -> None:
+    predictions, metrics = evaluated
+    assert (predictions.data, predictions.split) == ("folder_rgb", "test")
+    assert predictions.class_names == ("down", "left", "right", "up")
+    names = [predictions.class_names[label] for label in predictions.labels]
+    assert names == [key.split("/")[0] for key in predictions.keys]
+    classifier = Classifier(weights, "cpu")
+    inputs = [classifier.load(folder / key) for key in predictions.keys]
+    torch.testing.assert_close(
+        classifier.scores(inputs), torch.from_numpy(predictions.scores), atol=1e-5, rtol=0
+    )
+    assert metrics.samples.tolist() == [3] * 4
+
+
+def test_the_files_agree_with_each_other(weights, evaluated, tmp_path) -> None:
+    predictions, metrics = evaluated
+    path = write_evaluation(
+        tmp_path / "e", weights, evaluated_experiment(weights), predictions, metrics
+    )
+    found = read_predictions(path)
+    assert found.keys == predictions.keys
+    assert np.array_equal(found.scores, predictions.scores)
+    values = json.loads((tmp_path / "e" / "metrics.json").read_text())
+    assert values["top1"] == pytest.approx(found.correct.mean())
+    assert values["top1_interval"][0] <= values["top1"] <= values["top1_interval"][1]
+    correct = sum(row["correct"] for row in values["classes"].values())
+    assert correct == found.correct.sum()
+    header, *rows = csv.reader((tmp_path / "e" / "confusion.csv").open(newline=""))
+    assert header[1:] == [row[0] for row in rows] == list(found.class_names)
+    assert np.array_equal(np.array([r[1:] for r in rows], int), metrics.confusion_matrix)
+    assert (tmp_path / "e" / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    report = (tmp_path / "e" / "report.md").read_text()
+    assert "| class | samples | correct | precision | recall | F1 |" in report
+    assert all(f"| {name} | 3 |" in report for name in found.class_names)
+
+
+def test_two_processes_give_the_predictions_of_one(weights, evaluated, tmp_path) -> None:
+    """12 samples in batches of 5: shares of 5, 5, 1 and 1."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*torchrun, "--nproc-per-node=2", TOOL, "--weights", weights]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("top-1") == 1  # one process speaks
+    found = read_predictions(weights.parent / "evaluation-test" / "predictions.csv")
+    predictions, metrics = evaluated
+    assert found.keys == predictions.keys
+    assert np.array_equal(found.labels, predictions.labels)
+    np.testing.assert_allclose(found.scores, predictions.scores, atol=1e-5)
+    assert f"{100 * metrics.top1:.1f} %" in done.stdout
+
+
+def jester_layout(root: Path, folder: Path, names: tuple[str, ...], keys: list[str]) -> Path:
+    """These clips as a set in Jester's layout, all of them in each list, test unlabelled."""
+    (root / "20bn-jester-v1").mkdir(parents=True)
+    (root / "jester-v1-labels.csv").write_text("\n".join(names))
+    for split in ("train", "validation", "test"):
+        lines = []
+        for key in keys:
+            name, number = Path(key).parts
+            new = f"{split}{name}{Path(number).stem}"
+            (root / "20bn-jester-v1" / f"{new}.mp4").symlink_to(folder / key)
+            lines.append(new if split == "test" else f"{new};{name}")
+        (root / f"jester-v1-{split}.csv").write_text("\n".join(lines))
+    return root
+
+
+def test_another_data_set_is_seen_as_in_training(folder, weights, evaluated, tmp_path) -> None:
+    """The same clips elsewhere give the same scores, whatever size the other recipe asks for."""
+    predictions, metrics = evaluated
+    root = jester_layout(tmp_path / "j", folder, predictions.class_names, predictions.keys)
+    place = [f"data.root={root}", "data.num_workers=0"]
+    found, others = evaluate_checkpoint(weights, "validation", place, "jester", progress=False)
+    assert (found.data, found.split) == ("jester_rgb", "validation")
+    np.testing.assert_allclose(found.scores, predictions.scores, atol=1e-5)
+    assert others.top1 == metrics.top1
+    larger = evaluated_experiment(weights, [*place, "data.size=32"], "jester")
+    assert (larger.data.size, larger.data.num_frames) == (32, 8)
+
+
+def test_without_labels_there_are_predictions_and_no_metrics(
+    folder, weights, evaluated, tmp_path
+) -> None:
+    names, keys = evaluated[0].class_names, evaluated[0].keys
+    root = jester_layout(tmp_path / "j", folder, names, keys)
+    place = [f"data.root={root}", "data.num_workers=0"]
+    found, metrics = evaluate_checkpoint(weights, "test", place, "jester", progress=False)
+    assert metrics is None
+    path = write_evaluation(tmp_path / "e", weights, evaluated_experiment(weights), found, None)
+    assert (read_predictions(path).labels == -1).all()
+    assert [p.name for p in (tmp_path / "e").iterdir()] == ["predictions.csv"]
+
+
+def test_other_classes_and_other_samples_are_refused(folder, weights, evaluated, tmp_path) -> None:
+    predictions = evaluated[0]
+
+    def refusal(overrides: list[str], data: str | None = None, split: str = "test") -> str:
+        with pytest.raises(Gesture3dError) as caught:
+            evaluate_checkpoint(weights, split, overrides, data, progress=False)
+        return str(caught.value)
+
+    names = ("down", "left", "right", "up", "wave", "zoom")
+    root = jester_layout(tmp_path / "a", folder, names, predictions.keys)
+    message = refusal([f"data.root={root}", "data.num_workers=0"], "jester")
+    assert "jester: its classes are not those of the training" in message
+    assert message.endswith("not in the training: wave, zoom")
+    root = jester_layout(tmp_path / "b", folder, names[3::-1], predictions.keys)
+    message = refusal([f"data.root={root}", "data.num_workers=0"], "jester")
+    assert "the same in another order" in message
+    assert "only in the training: up" in refusal(["data.classes=[down, left, right]"])
+    assert "not the one of its training" in refusal(["data.seed=3"])
+    assert "has no test split" in refusal(["data.test_share=0"])
+
+
+def test_several_views_are_averaged(weights, evaluated) -> None:
+    views = ["data.eval_clips=2", "data.eval_crops=3"]
+    found, _ = evaluate_checkpoint(weights, "test", views, progress=False)
+    assert found.keys == evaluated[0].keys
+    assert not np.allclose(found.scores, evaluated[0].scores, atol=1e-4)
+    np.testing.assert_allclose(np.exp(found.scores).sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_folder_lies_beside_a_runs_weights(weights, tmp_path) -> None:
+    run = weights.parent
+    assert evaluation_folder(weights, "test") == run / "evaluation-test"
+    assert evaluation_folder(run / "last.ckpt", "test") == run / "evaluation-last-test"
+    elsewhere = evaluation_folder(tmp_path / "net.safetensors", "validation", "configs/x.yaml")
+    assert elsewhere == Path("evaluation-x-net-validation")
+
+
+def test_a_network_that_gives_no_numbers_is_refused(weights, tmp_path) -> None:
+    tensors, description = checkpoint.load(weights)
+    broken = {name: t * float("nan") if "classifier" in name else t for name, t in tensors.items()}
+    checkpoint.save(tmp_path / "nan.safetensors", broken, description)
+    with pytest.raises(Gesture3dError, match="scores of 12 samples are not finite"):
+        evaluate_checkpoint(tmp_path / "nan.safetensors", progress=False)
