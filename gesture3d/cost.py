@@ -51,6 +51,15 @@ def count_cost(model: nn.Module, *example_inputs: Tensor) -> list[BlockCost]:
     return [*rows, BlockCost("total", _parameters(model), flops.get("Global", 0) // 2)]
 
 
+def count_cost_of_one(model: nn.Module, sample: Tensor, batch_size: int = 32) -> list[BlockCost]:
+    """The cost of one clip or sequence (1, …) in a batch, as evaluation runs them.
+
+    (Parallel LSTMs compute a single sequence with many zeros, because that is faster.)
+    """
+    rows = count_cost(model, sample.repeat_interleave(batch_size, dim=0))
+    return [row._replace(multiply_adds=row.multiply_adds // batch_size) for row in rows]
+
+
 def _blocks(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name, child in model.named_children():
         if name == "network":  # a wrapped model
@@ -132,14 +141,12 @@ class RecurrentCost(NamedTuple):
 
 
 def recurrent_costs(
-    config: GestureNetConfig, clip_size: tuple[int, int, int], rows: list[BlockCost], clips: int = 1
+    config: GestureNetConfig, clip_size: tuple[int, int, int], rows: list[BlockCost]
 ) -> list[RecurrentCost]:
     """The recurrent layers of a video network, a step on maps of one clip.
 
     Args:
-        clip_size: (T, H, W) of the clips that ``rows`` were counted on.
-        rows: of `count_cost`.
-        clips: how many those were.
+        clip_size: (T, H, W) of the clip that ``rows`` were counted on.
     """
     strides = (2 * stride for stride in config.stem_stride)  # of the front end
     steps, height, width = (-(-n // s) for n, s in zip(clip_size, strides, strict=True))
@@ -151,7 +158,7 @@ def recurrent_costs(
             block := f"recurrent.{number}",
             variant,
             paper_parameters(variant, *shape),
-            round(total[block] / (steps * clips)),
+            total[block] // steps,
             paper_multiply_adds(variant, *shape, height, width),
         )
         for number, variant in enumerate(config.variants)

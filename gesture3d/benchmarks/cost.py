@@ -1,7 +1,7 @@
 """Parameters and multiply-adds of every block of any network, by counting its real calls."""
 
 from gesture3d.config import Experiment, GestureNetConfig, VideoData
-from gesture3d.cost import BlockCost, RecurrentCost, count_cost, recurrent_costs
+from gesture3d.cost import BlockCost, RecurrentCost, count_cost_of_one, recurrent_costs
 from gesture3d.models import build_model
 
 
@@ -29,7 +29,7 @@ def network_cost(
     if isinstance(data, VideoData):
         shape = (data.num_frames, data.num_channels, data.size, data.size)
         model = build_model(experiment.model, num_classes or 27)
-        rows = count_cost(model, torch.zeros(1, *shape, dtype=torch.uint8))
+        rows = count_cost_of_one(model, torch.zeros(1, *shape, dtype=torch.uint8))
         text = f"a clip of {shape[0]} × {shape[2]} × {shape[3]} × {shape[1]}"
         steps = []
         if isinstance(experiment.model, GestureNetConfig):
@@ -43,7 +43,7 @@ def network_cost(
         num_features = num_features or datasets.num_features
         num_frames = num_frames or _median_length(datasets.train)
     model = build_model(experiment.model, num_classes, num_features)
-    rows = count_cost(model, torch.zeros(1, num_frames, num_features))
+    rows = count_cost_of_one(model, torch.zeros(1, num_frames, num_features))
     return f"a sequence of {num_frames} frames of {num_features} features", rows, []
 
 

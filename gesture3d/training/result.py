@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from gesture3d.checkpoint import versions
-from gesture3d.cost import clips_per_second, count_cost
+from gesture3d.cost import clips_per_second, count_cost_of_one
 from gesture3d.data.batch import Batch
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import write_text
@@ -28,7 +28,8 @@ def gather_result(
 
     Keys: ``epochs``; ``kept_epoch`` (from 1); ``order_top1``, top-1 on validation (0..1) of the
     kept epoch by order of the frames, empty without that split; ``num_samples`` of each split;
-    ``cost``, rows of (block, parameters, multiply-adds a sample); ``train_seconds`` and
+    ``cost``, rows of (block, parameters, multiply-adds of one view of one
+    sample); ``train_seconds`` and
     ``train_clips_per_second`` of the training steps; ``inference_clips_per_second`` of the network
     alone, in fp32; ``peak_memory`` and ``peak_gpu_memory``, bytes, of the main process up to the
     end of training; ``device``, ``num_processes``, ``num_threads``; ``versions``.
@@ -40,14 +41,14 @@ def gather_result(
     trained = sum(row["seconds"] * row["clips_per_second"] for row in progress.history)
     batch = batch.to(here.device)
     sample = batch.inputs[:1]
-    sample = sample.flatten(0, 1) if sample.ndim == 6 else sample  # every view of it
+    sample = sample[:, 0] if sample.ndim == 6 else sample  # one view of it
     is_cuda = here.device.type == "cuda"
     return {
         "epochs": len(progress.history),
         "kept_epoch": progress.best_epoch + 1,
         "order_top1": order_top1,
         "num_samples": num_samples,
-        "cost": count_cost(model, sample),
+        "cost": count_cost_of_one(model, sample.cpu()),
         "train_seconds": seconds,
         "train_clips_per_second": trained / max(seconds, 1e-9),
         "inference_clips_per_second": clips_per_second(model, batch.inputs, batch.lengths),
