@@ -227,3 +227,35 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (count - rank) * p_values[place]))
         corrected[place] = largest
     return corrected
+
+
+@dataclass(frozen=True)
+class Section:
+    """What is shown of one data recipe."""
+
+    data: str
+    split: str  # the one that is compared
+    groups: list[Group]
+    pairs: list[Pair]
+
+
+def make_sections(groups: Sequence[Group]) -> list[Section]:
+    sections = []
+    for data in dict.fromkeys(group.data for group in groups):
+        members = [group for group in groups if group.data == data]
+        split = compared_split(members)
+        sections.append(Section(data, split, members, compare(members, split)))
+    return sections
+
+
+def not_below_best(section: Section) -> list[Group]:
+    """The group with the highest mean, and those that are not significantly below it."""
+    best = max(section.groups, key=lambda group: group.correct(section.split).mean())
+    below = {
+        id(group)
+        for pair in section.pairs
+        if pair.is_significant and best in (pair.a, pair.b)
+        for group in (pair.a, pair.b)
+        if group is not best
+    }
+    return [group for group in section.groups if id(group) not in below]

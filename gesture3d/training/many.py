@@ -36,6 +36,25 @@ class Stopped(Exception):
     """The runs were asked to stop and have been saved."""
 
 
+def choose_gpus(jobs: int, overrides: Sequence[str]) -> list[str]:
+    """The GPUs that so many jobs use, as CUDA_VISIBLE_DEVICES names them; none on a CPU.
+
+    Raises:
+        Gesture3dError: fewer than one job, or more than there are GPUs.
+    """
+    import torch
+
+    if jobs < 1:
+        raise Gesture3dError(f"--jobs {jobs}: at least 1")
+    if "train.device=cpu" in overrides or not torch.cuda.is_available():
+        return []
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = named.split(",") if named else [str(n) for n in range(torch.cuda.device_count())]
+    if jobs > len(gpus):
+        raise Gesture3dError(f"--jobs {jobs}: one run a GPU, and there are {len(gpus)}")
+    return gpus[:jobs]
+
+
 def check_folder(run: PlannedRun, folder: Path) -> None:
     """Raise Gesture3dError where the run's folder holds another experiment; the keys are named."""
     path = folder / run.name / "experiment.yaml"
