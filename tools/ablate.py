@@ -63,7 +63,7 @@ def main() -> int:
     gpus = choose_gpus(args.jobs, args.set)
     alone = ["train.processes=1"] if args.jobs > 1 and not gpus else []
     runs, left_out = plan_runs(
-        args.networks or NETWORKS, args.data, args.seeds, [*args.set, *alone]
+        args.networks or NETWORKS, args.data, args.seeds, [*alone, *args.set]
     )
     for run in runs:
         check_folder(run, args.out)

@@ -81,7 +81,8 @@ def _table(table: Table) -> str:
 
 
 def _cell(text: str) -> str:
-    return f"<td{' class="long"' if len(text) > 60 else ''}>{escape(text)}</td>"
+    kind = ' class="long"' if len(text) > 60 else ""
+    return f"<td{kind}>{escape(text)}</td>"
 
 
 def _curves(group: Group) -> str:
