@@ -92,7 +92,8 @@ def describe(sections: Sequence[Section], outcomes: Sequence[Outcome]) -> list[s
     finished = sum(not o.error for o in outcomes)
     text = [f"{finished} of {counted(len(outcomes), 'run')} finished."]
     text += [sentence for section in sections for sentence in _accuracy_facts(section)]
-    more = [sentence for section in sections for sentence in _other_facts(section)]
+    more = [sentence for section in sections for sentence in _order_and_speed_facts(section)]
+    more += [fact for section in sections for fact in _layer_facts(section)][:1]
     return [" ".join(text), *([" ".join(more)] if more else [])]
 
 
@@ -121,7 +122,7 @@ def _accuracy_facts(section: Section) -> list[str]:
     return [*text, f"Significant at 95 % ({len(claims)} of {number}): {'; '.join(claims)}."]
 
 
-def _other_facts(section: Section) -> list[str]:
+def _order_and_speed_facts(section: Section) -> list[str]:
     text = []
     with_order = [g for g in section.groups if has_order(g)]
     if with_order:
@@ -133,23 +134,27 @@ def _other_facts(section: Section) -> list[str]:
             f"{section.data}: with shuffled frames, validation top-1 is {span(shuffled)} % "
             f"instead of {span(real)} %."
         )
-    layers = {layer.variant: layer for layer in map(first_layer, section.groups) if layer}
-    if "convlstm" in layers and len(layers) > 1:
-        original = layers.pop("convlstm")
-        parts = [
-            f"({v}) {original.parameters / layer.parameters:.1f} times fewer parameters and "
-            f"{original.multiply_adds / layer.multiply_adds:.1f} times fewer multiply-adds a step"
-            for v, layer in layers.items()
-        ]
-        text.append(f"Against the original's, the first recurrent layer has {'; '.join(parts)}.")
     speeds = {g.network: np.mean(g.values("train_clips_per_second")) for g in section.groups}
-    if len(speeds) > 1:
-        slow, fast = min(speeds, key=speeds.get), max(speeds, key=speeds.get)
+    slow, fast = min(speeds, key=speeds.get), max(speeds, key=speeds.get)
+    if slow != fast:
         text.append(
-            f"Training was fastest with {fast} ({speeds[fast]:.0f} clips/s) and slowest with "
-            f"{slow} ({speeds[slow]:.0f} clips/s)."
+            f"Training was fastest with {fast} ({speeds[fast]:.4g} clips/s) and slowest with "
+            f"{slow} ({speeds[slow]:.4g} clips/s)."
         )
     return text
+
+
+def _layer_facts(section: Section) -> list[str]:
+    layers = {layer.variant: layer for layer in map(first_layer, section.groups) if layer}
+    if "convlstm" not in layers or len(layers) == 1:
+        return []
+    original = layers.pop("convlstm")
+    parts = [
+        f"{original.parameters / layer.parameters:.1f} times the parameters and "
+        f"{original.multiply_adds / layer.multiply_adds:.1f} times the multiply-adds of ({variant})"
+        for variant, layer in layers.items()
+    ]
+    return [f"The original's first recurrent layer has {', '.join(parts)}."]
 
 
 def method(sections: Sequence[Section], outcomes: Sequence[Outcome]) -> list[str]:

@@ -50,9 +50,10 @@ def html_page(
 ) -> str:
     """The page's text."""
     parts = [f"<h1>{escape(title)}</h1>", *(f"<p>{escape(text)}</p>" for text in facts)]
-    for section in sections:
-        parts.append(f"<h2>Top-1 with its 95 % interval: {escape(section.data)}</h2>")
-        parts.append(f'<div class="charts">{_intervals(section)}</div>')
+    if sections:
+        parts.append("<h2>Top-1 with its 95 % interval</h2>")
+        parts.append('<p class="note">Rings: each seed; dot: their mean.</p>')
+        parts.append(f'<div class="charts">{"".join(map(_intervals, sections))}</div>')
     parts += [_table(table) for table in tables]
     for section in sections:
         charts = "".join(_curves(group) for group in section.groups)
@@ -154,7 +155,7 @@ def _intervals(section: Section) -> str:
         parts.append(f'<circle class="mean" cx="{mean:.1f}" cy="{y}" r="3.5"/>')
     label = f"top-1 on {section.split}, {section.data}"
     return (
-        f"<figure><figcaption>{escape(section.split)} split; rings: seeds, dot: mean</figcaption>"
+        f"<figure><figcaption>{escape(section.data)}, {section.split} split</figcaption>"
         f'<svg role="img" viewBox="0 0 320 {height}" aria-label="{escape(label)}">'
         f"{''.join(parts)}</svg></figure>"
     )

@@ -130,7 +130,9 @@ def finished_run(folder: Path, run, correct: dict[str, np.ndarray]) -> None:
         scores = np.eye(2, dtype=np.float32)[predicted]
         keys = [f"{n:04d}" for n in range(len(right))]
         predictions = SplitPredictions(keys, scores, labels, CLASSES, "synthetic_rgb", split)
-        write_predictions(folder / run.name / f"evaluation-{split}" / "predictions.csv", predictions)
+        write_predictions(
+            folder / run.name / f"evaluation-{split}" / "predictions.csv", predictions
+        )
     validation = float(correct["validation"].mean())
     order = {"real order": validation, "shuffled frames": 0.25, "one frame repeated": 0.2}
     cost = [[f"recurrent.{n}", 1000, 8 * 10**6] for n in range(2)] + [["total", 2000, 20 * 10**6]]
