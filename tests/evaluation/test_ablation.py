@@ -1,4 +1,4 @@
-"""Ablations: what is planned, how runs are compared, and the pages that come out of given results."""
+"""Ablations: what is planned, how runs are compared, and the pages made of given results."""
 
 import csv
 import io
