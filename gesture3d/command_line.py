@@ -23,6 +23,9 @@ def run_command_line(main: Callable[[], int | None]) -> None:
         if is_main_process():
             print(f"error: {error}", file=sys.stderr)
         code = 2
+    except BrokenPipeError:  # who reads the output has seen enough, as in `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
     except OSError as error:  # a full disk, a missing permission, ...
         where = f": {error.filename}" if error.filename else ""
         print(f"error: {error.strerror or error}{where}", file=sys.stderr)

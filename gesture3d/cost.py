@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-adds, the true ones and the paper's.
+"""What a network costs: parameters, multiply-adds (the true ones and the paper's), time.
 
 The paper (Zhang et al., "Attention in Convolutional LSTM for Gesture Recognition", NeurIPS 2018)
 states the multiply-adds of a recurrent layer's step as its parameters × 28 × 28, which charges the
@@ -7,12 +7,17 @@ reproduces those numbers, ``count_cost`` counts what a network really computes.
 """
 
 import copy
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from gesture3d.config import GestureNetConfig
+from gesture3d.evaluation.predict import score
+from gesture3d.models.res3d import scaled_channels
 
 
 class BlockCost(NamedTuple):
@@ -26,7 +31,8 @@ class BlockCost(NamedTuple):
 def count_cost(model: nn.Module, *example_inputs: Tensor) -> list[BlockCost]:
     """The cost of each of the model's blocks on these inputs, and of all in a last row ``total``.
 
-    Blocks are the model's children (those of a ``ModuleList`` one by one) that have parameters.
+    Blocks are the model's children (those of a ``ModuleList`` one by one) that have parameters; of
+    a model that wraps another one, the other one's.
     Nothing is computed: a copy of the model runs on shapes alone, so it takes a moment for any
     size, and model and inputs are left as they are. Element-wise work (activations, gates times
     states) is not counted.
@@ -39,14 +45,26 @@ def count_cost(model: nn.Module, *example_inputs: Tensor) -> list[BlockCost]:
     rows = []
     for name, block in _blocks(model):
         block_flops = flops.get(f"{type(model).__name__}.{name}", 0)
+        name = name.rpartition("network.")[2]
         rows.append(BlockCost(name, _parameters(block), block_flops // 2))
     rows = [row for row in rows if row.parameters]
     return [*rows, BlockCost("total", _parameters(model), flops.get("Global", 0) // 2)]
 
 
+def count_cost_of_one(model: nn.Module, sample: Tensor, batch_size: int = 32) -> list[BlockCost]:
+    """The cost of one clip or sequence (1, …) in a batch, as evaluation runs them.
+
+    (Parallel LSTMs compute a single sequence with many zeros, because that is faster.)
+    """
+    rows = count_cost(model, sample.repeat_interleave(batch_size, dim=0))
+    return [row._replace(multiply_adds=row.multiply_adds // batch_size) for row in rows]
+
+
 def _blocks(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name, child in model.named_children():
-        if isinstance(child, nn.ModuleList):
+        if name == "network":  # a wrapped model
+            yield from ((f"network.{inner}", block) for inner, block in _blocks(child))
+        elif isinstance(child, nn.ModuleList):
             for number, block in enumerate(child):
                 yield f"{name}.{number}", block
         else:
@@ -55,6 +73,30 @@ def _blocks(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 def _parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+@torch.inference_mode()
+def clips_per_second(
+    model: nn.Module, inputs: Tensor, lengths: Tensor | None = None, seconds: float = 1.0
+) -> float:
+    """How many samples the network classifies in a second, in batches like this one.
+
+    The network alone, after one unmeasured batch: no reading and no decoding. Runs for about
+    ``seconds``, at least once.
+    """
+
+    def run() -> None:
+        score(model, inputs, lengths)
+        if inputs.is_cuda:
+            torch.cuda.synchronize()
+
+    model.eval()
+    run()
+    batches, started = 0, time.perf_counter()
+    while (passed := time.perf_counter() - started) < seconds or not batches:
+        run()
+        batches += 1
+    return batches * len(inputs) / passed
 
 
 def paper_parameters(
@@ -86,3 +128,38 @@ def paper_multiply_adds(
 ) -> int:
     """The paper's "Mult-Adds" of one step of a recurrent layer: parameters × height × width."""
     return paper_parameters(variant, in_channels, hidden_channels, kernel_size) * height * width
+
+
+class RecurrentCost(NamedTuple):
+    """A ConvLSTM layer: multiply-adds of a step, the true ones and as the paper counts them."""
+
+    block: str
+    variant: str
+    parameters: int  # without biases, as the paper counts
+    multiply_adds: int
+    paper_multiply_adds: int
+
+
+def recurrent_costs(
+    config: GestureNetConfig, clip_size: tuple[int, int, int], rows: list[BlockCost]
+) -> list[RecurrentCost]:
+    """The recurrent layers of a video network, a step on maps of one clip.
+
+    Args:
+        clip_size: (T, H, W) of the clip that ``rows`` were counted on.
+    """
+    strides = (2 * stride for stride in config.stem_stride)  # of the front end
+    steps, height, width = (-(-n // s) for n, s in zip(clip_size, strides, strict=True))
+    channels = scaled_channels(256, config.width)
+    shape = (channels, channels, config.kernel_size)
+    total = {row.block: row.multiply_adds for row in rows}
+    return [
+        RecurrentCost(
+            block := f"recurrent.{number}",
+            variant,
+            paper_parameters(variant, *shape),
+            total[block] // steps,
+            paper_multiply_adds(variant, *shape, height, width),
+        )
+        for number, variant in enumerate(config.variants)
+    ]

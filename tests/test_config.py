@@ -23,7 +23,8 @@ def stream_of(path: Path) -> str:
     tree = yaml.safe_load(path.read_text())
     name = tree.get("data", tree)["name"]
     kinds = [k for k in get_args(get_args(DataConfig)[0]) if issubclass(k, VideoData)]
-    clips = ["gesture_net", *(get_args(k.model_fields["name"].annotation)[0] for k in kinds)]
+    clips = ["gesture_net", "r3d_18"]
+    clips += [get_args(k.model_fields["name"].annotation)[0] for k in kinds]
     return "clips" if name in clips else "sequences"
 
 

@@ -1,10 +1,21 @@
 """Counts against numbers worked out by hand, and against the paper's table 1."""
 
+import time
+
 import pytest
 import torch
 from torch import nn
 
-from gesture3d.cost import BlockCost, count_cost, paper_multiply_adds, paper_parameters
+from gesture3d.benchmarks.cost import network_cost
+from gesture3d.config import load_experiment
+from gesture3d.cost import (
+    BlockCost,
+    clips_per_second,
+    count_cost,
+    paper_multiply_adds,
+    paper_parameters,
+)
+from gesture3d.models import build_model
 from gesture3d.models.convlstm import ConvLSTM
 from gesture3d.models.gesture_net import GestureNet
 
@@ -117,3 +128,44 @@ def test_counting_leaves_the_model_alone():
     count_cost(net, torch.zeros(1, 4, 3, 16, 16))
     assert net.training
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("network", "true", "paper"),
+    [
+        ("convlstm", 3699, 3699),
+        ("variant_a", 106.8, 414.7),
+        ("variant_b", 214.9, 522.8),
+        ("variant_c", 266.2, 471.5),
+        ("variant_d", 266.2, 471.5),
+    ],
+)
+def test_steps_of_the_papers_clips(network, true, paper):
+    """16 frames of 112×112: 28×28 maps."""
+    text, rows, steps = network_cost(load_experiment(network, "jester"))
+    assert text == "a clip of 16 × 112 × 112 × 3"
+    assert rows[0].multiply_adds == pytest.approx(72.63e9, rel=1e-3)
+    assert steps[0].multiply_adds / 1e6 == pytest.approx(true, rel=5e-4)
+    assert steps[0].paper_multiply_adds / 1e6 == pytest.approx(paper, rel=5e-4)
+
+
+@pytest.mark.parametrize(("cfg", "data"), [("residual_bilstm", "uci_har"), ("gru", "shrec17")])
+def test_recurrent_networks_pay_each_weight_once_a_step(cfg, data):
+    experiment = load_experiment(cfg, data)
+    _, rows, steps = network_cost(experiment, num_classes=6, num_frames=8, num_features=9)
+    model = build_model(experiment.model, 6, 9)
+    matrices = {name: p.numel() for name, p in model.named_parameters() if p.ndim > 1}
+    heads = [name for name in matrices if "classifier" in name or "fc" in name]
+    expected = sum(n * (1 if name in heads else 8) for name, n in matrices.items())
+    assert rows[-1].multiply_adds == expected
+    assert steps == []
+
+
+def test_speed_is_measured_in_samples():
+    class Slow(nn.Module):
+        def forward(self, x, lengths=None):
+            time.sleep(0.02)
+            return x
+
+    speed = clips_per_second(Slow(), torch.zeros(10, 3), seconds=0.1)
+    assert 100 < speed <= 500

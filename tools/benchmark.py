@@ -1,4 +1,4 @@
-"""Measure speed against a reference: tools/benchmark.py data | deepgru | residual_lstm."""
+"""Measure speed against a reference, count cost: tools/benchmark.py data | deepgru | …"""
 
 import argparse
 from pathlib import Path
@@ -21,6 +21,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     deepgru.add_argument("--batches", type=int, default=4, help="of 64 sequences, a pass (4)")
     residual_lstm = commands.add_parser("residual_lstm", help="its cells against nn.LSTMs in turn")
     residual_lstm.add_argument("--repetitions", type=int, default=20, help="of every pair (20)")
+    cost = commands.add_parser("cost", help="parameters and multiply-adds of a network's blocks")
+    cost.add_argument("--cfg", required=True, help="a network: a file, or a name in configs/")
+    cost.add_argument("--data", default="jester", help="a recipe: input size, width (jester)")
+    cost.add_argument("--size", type=int, help="pixels of clips, height = width (the recipe's)")
+    cost.add_argument("--frames", type=int, help="of a clip or sequence (the recipe's)")
+    cost.add_argument("--features", type=int, help="of a sequence's frame (the data set's)")
+    cost.add_argument("--classes", type=int, help="(27 for clips, else the data set's)")
+    cost.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
     return parser.parse_args(argv)
 
 
@@ -67,7 +75,20 @@ def residual_lstm(args: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"data": data, "deepgru": deepgru, "residual_lstm": residual_lstm}
+def cost(args: argparse.Namespace) -> int:
+    from gesture3d.benchmarks.cost import network_cost, print_cost
+    from gesture3d.config import SEQUENCE_MODELS, load_experiment
+
+    experiment = load_experiment(args.cfg, args.data, args.set)
+    settings = {} if experiment.model.name in SEQUENCE_MODELS else {"num_frames": args.frames}
+    settings |= {"size": args.size}
+    changes = [f"data.{name}={value}" for name, value in settings.items() if value is not None]
+    experiment = load_experiment(args.cfg, args.data, [*args.set, *changes])
+    print_cost(*network_cost(experiment, args.classes, args.frames, args.features))
+    return 0
+
+
+COMMANDS = {"data": data, "deepgru": deepgru, "residual_lstm": residual_lstm, "cost": cost}
 
 if __name__ == "__main__":
     run_command_line(main)

@@ -21,6 +21,7 @@ from gesture3d.config.inertial import (
 )
 from gesture3d.config.models import (
     SEQUENCE_MODELS,
+    ClipInputsConfig,
     Cnn1dConfig,
     DeepGRUConfig,
     DeepGRUDims,
@@ -28,6 +29,7 @@ from gesture3d.config.models import (
     GRUConfig,
     InertialInputsConfig,
     ModelConfig,
+    R3D18Config,
     ResidualLSTMConfig,
     Variant,
 )
@@ -64,6 +66,7 @@ from gesture3d.config.video import (
 __all__ = [
     "SEQUENCE_MODELS",
     "Augmentation",
+    "ClipInputsConfig",
     "ClipsPerClass",
     "Cnn1dConfig",
     "DataConfig",
@@ -84,6 +87,7 @@ __all__ = [
     "ModelConfig",
     "OpportunityData",
     "OptimConfig",
+    "R3D18Config",
     "ResidualLSTMConfig",
     "SBUKinectData",
     "SFINGE3DData",

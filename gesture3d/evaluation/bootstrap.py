@@ -67,3 +67,46 @@ def paired_bootstrap(
     as_far = np.count_nonzero(abs(swapped[:, 0] - swapped[:, 1]) >= observed)
     p_value = (as_far + 1) / (resamples + 1)  # never 0: the observed one is one of them
     return Difference(float(only_a - only_b), float(low), float(high), p_value)
+
+
+def compare_runs(
+    correct_a: np.ndarray, correct_b: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0
+) -> Difference:
+    """Is the recipe a better than b? Several runs of each, on the same samples.
+
+    The difference is that of the mean accuracies. Both samples and runs are resampled: samples in
+    pairs, and of S runs S - 1 with replacement, separately for a and b, which gives the variance
+    of a mean of S the right size (Rao & Wu, "Resampling inference with complex survey data", 1988).
+    The p-value is how often resampled differences lie as far from the observed one as that from 0.
+    A single run says nothing about other seeds: then only the samples vary, and of one run each
+    this is `paired_bootstrap`.
+
+    Args:
+        correct_a, correct_b: (runs, N) bool, in the same order of samples.
+
+    Raises:
+        ValueError: different numbers of samples, or none.
+    """
+    a, b = np.asarray(correct_a, bool), np.asarray(correct_b, bool)
+    if len(a) == len(b) == 1:
+        return paired_bootstrap(a[0], b[0], resamples=resamples, seed=seed)
+    if a.shape[1] != b.shape[1] or a.size == 0 or b.size == 0:
+        raise ValueError(f"paired samples are needed, not {a.shape} and {b.shape}")
+    rng = generator(seed, "runs")
+    # Samples that the same runs get right are drawn together.
+    patterns, counts = np.unique(np.concatenate([a, b]), axis=1, return_counts=True)
+    shares = rng.multinomial(a.shape[1], counts / a.shape[1], size=resamples) / a.shape[1]
+    hits = shares @ patterns.T  # (resamples, runs): accuracy of each run
+    difference = _mean_of_runs(hits[:, : len(a)], rng) - _mean_of_runs(hits[:, len(a) :], rng)
+    observed = a.mean() - b.mean()
+    low, high = np.percentile(difference, (2.5, 97.5))
+    as_far = np.count_nonzero(abs(difference - observed) >= abs(observed) - 1e-12)
+    return Difference(float(observed), float(low), float(high), (as_far + 1) / (resamples + 1))
+
+
+def _mean_of_runs(accuracies: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Row by row the mean over runs that are drawn with replacement, one fewer than there are."""
+    resamples, runs = accuracies.shape
+    drawn = max(runs - 1, 1)
+    weights = rng.multinomial(drawn, np.full(runs, 1 / runs), size=resamples) / drawn
+    return (accuracies * weights).sum(axis=1)

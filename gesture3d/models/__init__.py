@@ -6,11 +6,13 @@ from gesture3d.models.cnn1d import Cnn1d
 from gesture3d.models.deepgru import DeepGRU
 from gesture3d.models.gesture_net import GestureNet
 from gesture3d.models.gru import GRUNet
+from gesture3d.models.r3d_18 import R3D18
 from gesture3d.models.residual_lstm import ResidualLSTM
 from gesture3d.models.sequence import Standardised
 
 MODELS = {
     "gesture_net": GestureNet,
+    "r3d_18": R3D18,
     "deepgru": DeepGRU,
     "gru": GRUNet,
     "residual_lstm": ResidualLSTM,

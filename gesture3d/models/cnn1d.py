@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gesture3d.models.inertial_inputs import InertialInputs
+from gesture3d.models.sequence import no_autocast
 
 
 class Cnn1d(nn.Module):
@@ -56,7 +57,7 @@ class Cnn1d(nn.Module):
     def forward(
         self, windows: Float[Tensor, "B T D"], lengths: Tensor | None = None
     ) -> Float[Tensor, "B classes"]:
-        with torch.autocast(windows.device.type, enabled=False):
+        with no_autocast(windows.device):
             x = self.inputs(windows.float(), lengths).transpose(1, 2)  # (B, C, T)
             for number, convolution in enumerate(self.convolutions):
                 x = convolution(self.pool(x) if number else x)

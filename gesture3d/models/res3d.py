@@ -30,19 +30,21 @@ def init_he_normal(module: nn.Module) -> None:
             nn.init.kaiming_normal_(child.weight, nonlinearity="relu")
 
 
-class Conv3x3x3(nn.Conv3d):
-    """A 3×3×3 convolution. On maps of two frames it stays in fp32 under autocast on a CPU: there
+class SafeConv3d(nn.Conv3d):
+    """A convolution that stays in fp32 on maps of two frames under autocast on a CPU: there
     oneDNN's bf16 gradient of the kernel reads memory that nobody wrote (seen with torch 2.15).
     """
-
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
-        super().__init__(in_channels, out_channels, 3, stride, padding=1, bias=False)
 
     def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T2 H2 W2"]:
         if x.is_cpu and x.shape[2] == 2:
             with torch.autocast("cpu", enabled=False):
                 return super().forward(x.to(self.weight.dtype))
         return super().forward(x)
+
+
+class Conv3x3x3(SafeConv3d):
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
+        super().__init__(in_channels, out_channels, 3, stride, padding=1, bias=False)
 
 
 class ResidualBlock(nn.Module):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from gesture3d.models.inertial_inputs import InertialInputs
 from gesture3d.models.parallel_lstm import ParallelLSTM
+from gesture3d.models.sequence import no_autocast
 
 # Inside the network: time first, batch last.
 Steps = Float[Tensor, "T C B"]
@@ -178,7 +179,7 @@ class ResidualLSTM(nn.Module):
     def forward(
         self, windows: Float[Tensor, "B T D"], lengths: Tensor | None = None
     ) -> Float[Tensor, "B classes"]:
-        with torch.autocast(windows.device.type, enabled=False):
+        with no_autocast(windows.device):
             x = self.inputs(windows.float(), lengths)
             x = self.dropout(x).permute(1, 2, 0).contiguous()  # (T, C, B)
             for block in self.blocks:

@@ -9,6 +9,11 @@ from torch import Tensor, nn
 from gesture3d.errors import Gesture3dError
 
 
+def no_autocast(device: torch.device) -> torch.autocast:
+    """Full precision for the length of a block, also where a network runs on shapes alone."""
+    return torch.autocast("cpu" if device.type == "meta" else device.type, enabled=False)
+
+
 def check_lengths(lengths: Tensor, batch_size: int, num_steps: int) -> None:
     """Raise Gesture3dError unless there is one length in 1..num_steps for each sequence."""
     if lengths.shape != (batch_size,):

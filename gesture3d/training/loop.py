@@ -26,6 +26,7 @@ from gesture3d.data.batch import Batch, EpochSampler
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.metrics import Metrics, compute_metrics
 from gesture3d.evaluation.predict import Predictions, predict
+from gesture3d.machine import peak_memory
 from gesture3d.rng import generator
 from gesture3d.training.distributed import Processes
 from gesture3d.training.optim import WeightAverage, build_optimizer, learning_rate
@@ -48,6 +49,7 @@ class Progress:
     losses: list[float] = field(default_factory=list)  # of the epoch's steps, to replay the worst
     best_epoch: int = -1
     history: list[dict[str, Any]] = field(default_factory=list)  # one row a finished epoch
+    peak_memory: int = 0  # bytes, of the main process, the interrupted ones included
 
 
 class Trainer:
@@ -244,10 +246,9 @@ class Trainer:
         )
         return predictions, compute_metrics(predictions)
 
-    def whole_validation(self) -> Any:
-        """Batches of the whole validation split, for one process alone."""
+    def whole(self, dataset: Any) -> Any:
+        """Batches of a whole split, for one process alone."""
         size = self.experiment.train.eval_batch_size
-        dataset = self.datasets.validation
         sampler = EpochSampler(num_samples=len(dataset), batch_size=size, seed=0, shuffle=False)
         return self._loader(dataset, sampler)
 
@@ -272,6 +273,7 @@ class Trainer:
         self._saved_at = time.monotonic()
         if not self.processes.is_main:
             return
+        self.progress.peak_memory = max(self.progress.peak_memory, peak_memory() or 0)
         tensors = {f"model.{name}": t for name, t in self.model.state_dict().items()}
         if self.average:
             tensors |= {f"ema.{n}": t for n, t in self.average.model.state_dict().items()}

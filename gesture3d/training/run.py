@@ -9,9 +9,11 @@ from gesture3d.config import Experiment, dump_experiment
 from gesture3d.data import Datasets, build_datasets
 from gesture3d.data.batch import Sample, collate
 from gesture3d.errors import Gesture3dError
+from gesture3d.evaluation.evaluate import data_name
 from gesture3d.evaluation.metrics import compute_metrics
 from gesture3d.evaluation.order import ORDERS, reordered
-from gesture3d.evaluation.predict import predict
+from gesture3d.evaluation.predict import Predictions, predict
+from gesture3d.evaluation.predictions import SplitPredictions, write_predictions
 from gesture3d.files import write_text
 from gesture3d.machine import num_cores
 from gesture3d.models import build_model
@@ -19,6 +21,7 @@ from gesture3d.models.gesture_net import GestureNet
 from gesture3d.training.distributed import Processes, processes
 from gesture3d.training.loop import Trainer
 from gesture3d.training.report import write_report
+from gesture3d.training.result import gather_result, write_result
 from gesture3d.training.run_log import RunLog
 from gesture3d.viz.explain import central_view, explain
 from gesture3d.viz.heat_maps import plot_strip
@@ -139,22 +142,26 @@ def _log_explanations(trainer: Trainer, model: torch.nn.Module, count: int = 3) 
 
 
 def _close(trainer: Trainer) -> None:
-    """Evaluate the best weights once more, test whether time matters, write the report."""
-    log, progress = trainer.log, trainer.progress
+    """Evaluate the best weights once more, test whether time matters, write predictions, report
+    and, last of all, the result."""
+    log, progress, datasets = trainer.log, trainer.progress, trainer.datasets
     model, _ = checkpoint.load_model(log.best_path)
     model.to(trainer.processes.device)
     results = {}
-    for order in ORDERS if trainer.datasets.validation else ():
-        batches = reordered(trainer.whole_validation(), order)
-        predictions = predict(model, batches, trainer.processes.device)
-        results[order] = compute_metrics(predictions)
+    for order in ORDERS if datasets.validation else ():
+        batches = reordered(trainer.whole(datasets.validation), order)
+        found = predict(model, batches, trainer.processes.device)
+        results[order] = compute_metrics(found)
+        if order == ORDERS[0]:
+            where = log.folder / "evaluation-validation" / "predictions.csv"
+            write_predictions(where, _named(found, trainer))
     _log_explanations(trainer, model)
     metrics = results.get(ORDERS[0])
     order_top1 = {order: m.top1 for order, m in results.items()}
     report = write_report(
         log,
         trainer.experiment,
-        trainer.datasets.class_names,
+        datasets.class_names,
         progress.history,
         progress.best_epoch,
         metrics,
@@ -166,3 +173,13 @@ def _close(trainer: Trainer) -> None:
     log.say(f"{kept} epoch {progress.best_epoch + 1}; validation top-1: {shown or 'no split'}")
     log.say(f"report: {report}")
     log.say(f"use it: python tools/classify.py CLIP --weights {log.best_path}")
+    splits = {name: getattr(datasets, name) for name in ("train", "validation", "test")}
+    batch = next(iter(trainer.whole(datasets.validation or datasets.train)))
+    num_samples = {name: len(split) for name, split in splits.items() if split}
+    result = gather_result(model, progress, order_top1, num_samples, batch, trainer.processes)
+    write_result(log.folder, result)
+
+
+def _named(predictions: Predictions, trainer: Trainer) -> SplitPredictions:
+    names, data = trainer.datasets.class_names, data_name(trainer.experiment.data)
+    return SplitPredictions(**vars(predictions), class_names=names, data=data, split="validation")

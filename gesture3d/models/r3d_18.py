@@ -1,0 +1,58 @@
+"""R3D-18, torchvision's plain 3-D residual network: a peer that has no recurrent layer.
+
+Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition", CVPR 2018.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gesture3d.models.gesture_net import Clips, Preprocessing
+from gesture3d.models.res3d import SafeConv3d
+
+
+class R3D18(nn.Module):
+    """``model(clips)``: (B, T, C, H, W) of pixels 0..255, uint8 or float → scores (B, classes).
+
+    The network, its initial weights and the names of its parameters (behind ``network.``) are those
+    of ``torchvision.models.video.r3d_18``, so its weights load; the stem takes ``in_channels``.
+    Preprocessing is `GestureNet`'s. torchvision fixes the widths (64, 128, 256, 512 channels) and
+    the stem's stride (1, 2, 2), so these cannot be chosen. A wrong number of channels raises
+    ValueError.
+    """
+
+    head = "network.fc"
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int = 3,
+        preprocessing: str = "channel_mean",
+        channel_means: Sequence[float] = (114.0, 109.0, 104.0),
+        pixel_scale: float = 1.0,
+    ):
+        from torchvision.models.video.resnet import BasicBlock, BasicStem, Conv3DSimple, VideoResNet
+
+        class Conv(SafeConv3d, Conv3DSimple):
+            """torchvision's convolution, right also in bf16 on a CPU."""
+
+        def stem() -> nn.Sequential:
+            layers = BasicStem()
+            layers[0] = nn.Conv3d(in_channels, 64, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False)
+            return layers
+
+        super().__init__()
+        self.in_channels = in_channels
+        self.preprocessing = Preprocessing(preprocessing, in_channels, channel_means, pixel_scale)
+        self.network = VideoResNet(BasicBlock, [Conv] * 4, [2, 2, 2, 2], stem, num_classes)
+
+    def forward(self, clips: Clips, lengths: Tensor | None = None) -> Float[Tensor, "B classes"]:
+        """``lengths`` is ignored: a batch holds clips sampled to the same number of frames."""
+        if clips.shape[2] != self.in_channels:
+            raise ValueError(
+                f"clips have {clips.shape[2]} channels, the network takes {self.in_channels}"
+            )
+        scores = self.network(self.preprocessing(clips, self.network.fc.weight.dtype))
+        return scores.to(torch.promote_types(scores.dtype, torch.float32))

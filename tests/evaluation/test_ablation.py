@@ -1,0 +1,287 @@
+"""Ablations: what is planned, how runs are compared, and the pages made of given results."""
+
+import csv
+import io
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gesture3d.errors import Gesture3dError
+from gesture3d.evaluation.ablation import compare, gather, group_by_network, holm, plan_runs
+from gesture3d.evaluation.ablation_report import write_report
+from gesture3d.evaluation.bootstrap import compare_runs, paired_bootstrap
+from gesture3d.evaluation.predictions import SplitPredictions, write_predictions
+from gesture3d.files import write_text
+
+CLASSES = ("left", "right")
+
+
+# --- plan ----------------------------------------------------------------------------------------
+
+
+def test_every_network_with_every_seed_one_seed_after_the_other():
+    runs, left_out = plan_runs(["convlstm", "variant_a"], ["synthetic"], [3, 5], ["optim.lr=0.5"])
+    assert [run.name for run in runs] == [
+        "convlstm-synthetic-seed3",
+        "variant_a-synthetic-seed3",
+        "convlstm-synthetic-seed5",
+        "variant_a-synthetic-seed5",
+    ]
+    assert [run.experiment.train.seed for run in runs] == [3, 3, 5, 5]
+    assert {run.experiment.optim.lr for run in runs} == {0.5}
+    assert left_out == []
+
+
+def test_a_pair_is_trained_on_its_own_recipe_and_settings_go_where_they_exist():
+    networks = ["variant_a", "r3d_18", "deepgru_small:synthetic_joints"]
+    runs, left_out = plan_runs(
+        networks, ["synthetic", "synthetic_depth"], [0], ["model.width=0.5", "data.size=32"]
+    )
+    assert [(r.experiment.model.name, r.experiment.data.name) for r in runs] == [
+        *[("gesture_net", "synthetic")] * 2,
+        *[("r3d_18", "synthetic")] * 2,
+        ("deepgru", "synthetic_joints"),
+    ]
+    assert runs[3].experiment.model.in_channels == 1  # depth
+    assert runs[0].experiment.model.width == 0.5
+    assert "r3d_18-synthetic has no model.width: left out" in left_out
+    assert "deepgru_small-synthetic_joints has no data.size: left out" in left_out
+
+
+@pytest.mark.parametrize(
+    ("networks", "data", "seeds", "message"),
+    [
+        (["variant_a"], ["synthetic"], [0, 1, 0], "--seeds: given twice: 0"),
+        (["variant_a", "variant_a"], ["synthetic"], [0], "--networks: given twice: variant_a"),
+        (["variant_a"], ["folder", "folder"], [0], "--data: given twice: folder"),
+        (["varient_a"], ["synthetic"], [0], "no config 'varient_a'.*Did you mean 'variant_a'"),
+        (["variant_a"], ["synthtic"], [0], "no config 'synthtic'.*Did you mean 'synthetic'"),
+        (["deepgru"], ["synthetic"], [0], "model 'deepgru' reads sequences"),
+    ],
+)
+def test_mistakes_are_one_clear_line(networks, data, seeds, message):
+    with pytest.raises(Gesture3dError, match=message) as raised:
+        plan_runs(networks, data, seeds, [])
+    assert "\n" not in str(raised.value)
+
+
+def test_a_setting_that_no_network_has_is_refused():
+    with pytest.raises(Gesture3dError, match=r"Did you mean 'width'"):
+        plan_runs(["variant_a", "r3d_18"], ["synthetic"], [0], ["model.widht=0.5"])
+
+
+# --- comparing -----------------------------------------------------------------------------------
+
+
+def test_one_run_each_is_the_paired_bootstrap():
+    rng = np.random.default_rng(0)
+    a, b = rng.random(150) < 0.8, rng.random(150) < 0.7
+    assert compare_runs(a[None], b[None]) == paired_bootstrap(a, b)
+
+
+def test_interval_covers_new_samples_and_new_runs():
+    """Recipes whose accuracy varies from run to run: 95 % intervals hold the truth nearly always.
+
+    A bootstrap over samples alone holds it far less often.
+    """
+    rng = np.random.default_rng(1)
+    held, held_by_samples = [], []
+    for trial in range(150):
+        a, b = (
+            rng.random((6, 200)) < np.clip(0.7 + 0.08 * rng.standard_normal((6, 1)), 0, 1)
+            for _ in range(2)
+        )
+        found = compare_runs(a, b, resamples=400, seed=trial)
+        held.append(found.low <= 0 <= found.high)
+        alone = paired_bootstrap(a[0], b[0], resamples=400, seed=trial)
+        held_by_samples.append(alone.low <= 0 <= alone.high)
+    assert np.mean(held) > 0.85
+    assert np.mean(held_by_samples) < np.mean(held) - 0.1
+
+
+def test_variance_is_that_of_a_mean_of_runs():
+    """All samples alike in a run: what is left is the variance s² / S of the runs' mean."""
+    a = np.repeat([[True], [True], [False]], 100, axis=1)
+    b = np.zeros((1, 100), bool)
+    draws = compare_runs(a, b, resamples=20000)
+    assert draws.difference == pytest.approx(2 / 3)
+    # Means of two draws out of (1, 1, 0): 1 with 4/9, 1/2 with 4/9, 0 with 1/9.
+    assert (draws.low, draws.high) == (0.0, 1.0)
+    assert draws.p_value == pytest.approx(1 / 9, abs=0.01)  # only 0 is as far as 2/3
+
+
+def test_holm():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+# --- pages from given results --------------------------------------------------------------------
+
+
+def finished_run(folder: Path, run, correct: dict[str, np.ndarray]) -> None:
+    """A run's folder as training and evaluation leave it, with these samples classified right."""
+    for split, right in correct.items():
+        labels = np.arange(len(right)) % 2
+        predicted = np.where(right, labels, 1 - labels)
+        scores = np.eye(2, dtype=np.float32)[predicted]
+        keys = [f"{n:04d}" for n in range(len(right))]
+        predictions = SplitPredictions(keys, scores, labels, CLASSES, "synthetic_rgb", split)
+        write_predictions(
+            folder / run.name / f"evaluation-{split}" / "predictions.csv", predictions
+        )
+    validation = float(correct["validation"].mean())
+    order = {"real order": validation, "shuffled frames": 0.25, "one frame repeated": 0.2}
+    cost = [[f"recurrent.{n}", 1000, 8 * 10**6] for n in range(2)] + [["total", 2000, 20 * 10**6]]
+    result = {
+        "epochs": 3,
+        "kept_epoch": 2,
+        "order_top1": order,
+        "num_samples": {"train": 8} | {split: len(right) for split, right in correct.items()},
+        "cost": cost,
+        "train_seconds": 2.0,
+        "train_clips_per_second": 12.5,
+        "inference_clips_per_second": 80.0,
+        "peak_memory": 10**9,
+        "peak_gpu_memory": None,
+        "device": "cpu",
+        "num_processes": 1,
+        "num_threads": 1,
+        "versions": {"gesture3d": "abc"},
+    }
+    write_text(folder / run.name / "result.json", json.dumps(result))
+    rows = [{"epoch": n, "validation_top1": validation * n / 2} for n in range(3)]
+    write_text(folder / run.name / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in rows))
+
+
+@pytest.fixture
+def ablation(tmp_path):
+    """convlstm gets 60 % right, (a) 90 %, (b) 88 %, two seeds each; a third seed of (b) failed."""
+    runs, _ = plan_runs(["convlstm", "variant_a", "variant_b"], ["synthetic"], [0, 1], [])
+    rng = np.random.default_rng(2)
+    level = {"convlstm": 0.6, "variant_a": 0.9, "variant_b": 0.88}
+    for run in runs:
+        splits = {s: rng.random(200) < level[run.network] for s in ("validation", "test")}
+        if run.name != "variant_b-synthetic-seed1":
+            finished_run(tmp_path, run, splits)
+    return gather(runs, tmp_path, {"variant_b-synthetic-seed1": "no <memory> | left"}), tmp_path
+
+
+def cells(markdown: str, first: str) -> list[str]:
+    line = next(x for x in markdown.splitlines() if x.startswith(f"| {first}"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_tables_hold_what_the_runs_predicted(ablation):
+    outcomes, folder = ablation
+    text = write_report(outcomes, folder).read_text()
+    seeds = [100 * o.top1("test") for o in outcomes if o.run.network == "convlstm"]
+    mean, deviation = np.mean(seeds), np.std(seeds, ddof=1)
+    row = cells(text, "convlstm")
+    assert row[1] == f"{mean:.1f} ± {deviation:.1f} ({seeds[0]:.1f}, {seeds[1]:.1f})"
+    assert row[4:] == ["25.0 ± 0.0", "95.11", "52.01"]
+    assert cells(text, "variant_a")[0] == "variant_a †"
+    assert cells(text, "variant_b")[0] == "variant_b †"
+    assert cells(text, "convlstm − variant_a")[-1] == "yes"
+    assert cells(text, "variant_a − variant_b")[-1] == "no"
+    assert cells(text, "variant_b-synthetic-seed1")[1] == "no <memory> / left"
+    assert "5 of 6 runs finished." in text
+    assert "variant_a above convlstm by" in text
+    assert "variant_a above variant_b" not in text
+    # 24×24 maps of 16 channels, 4 steps: counted and as the paper counts.
+    cost = next(x for x in text.split("## Cost")[1].splitlines() if x.startswith("| variant_a"))
+    assert "| 0.529M | 415M |" in cost
+    rows = list(csv.DictReader(io.StringIO((folder / "ablation.csv").read_text())))
+    assert [row["seed"] for row in rows] == ["0", "0", "0", "1", "1", "1"]
+    assert float(rows[0]["test_top1"]) == outcomes[0].top1("test")
+    assert rows[5]["error"] == "no <memory> | left"
+    assert rows[5]["test_top1"] == ""
+
+
+class Page(HTMLParser):
+    """Checks that tags match, and keeps what the page refers to and shows."""
+
+    VOID = ("meta", "line", "circle", "polyline", "br")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open, self.references, self.tags, self.text = [], [], [], ""
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.references += [v for k, v in attributes if k in ("src", "href", "data", "srcset")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_page_is_whole_and_alone(ablation):
+    outcomes, folder = ablation
+    write_report(outcomes, folder, ["a note with <tags>"])
+    source = (folder / "ablation.html").read_text()
+    page = Page()
+    page.feed(source)
+    page.close()
+    assert page.open == []
+    assert page.references == []
+    assert not any(word in source for word in ("http:", "https:", "url(", "@import", "<script"))
+    assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in (
+        page.tags
+    )
+    assert "prefers-color-scheme: dark" in source
+    assert "no <memory> / left" in page.text
+    assert "a note with <tags>" in page.text
+    # A curve for each of the five finished runs, and a mean for each of the three networks.
+    kinds = [attributes["class"] for tag, attributes in page.tags if tag == "polyline"]
+    assert (kinds.count("seed"), kinds.count("mean")) == (5, 3)
+    boxes = [attributes for tag, attributes in page.tags if attributes.get("class") == "box"]
+    assert len(boxes) == sum(tag == "table" for tag, _ in page.tags) == 4
+
+
+def test_several_recipes_make_the_papers_second_table(tmp_path):
+    runs, _ = plan_runs(
+        ["variant_a", "r3d_18:synthetic"], ["synthetic", "synthetic_depth"], [0], []
+    )
+    for run in runs:
+        right = np.arange(50) < (40 if run.data == "synthetic" else 30)
+        finished_run(tmp_path, run, {"validation": right})
+    text = write_report(gather(runs, tmp_path, {}), tmp_path).read_text()
+    table = text.split("## Accuracy by data")[1]
+    header, _, first, second = [x for x in table.splitlines() if x.startswith("|")][:4]
+    assert header == (
+        "| network | synthetic, validation | synthetic_depth, validation | "
+        "paper, IsoGD rgb | paper, IsoGD depth |"
+    )
+    assert first == "| variant_a | 80.0 | 60.0 | 55.98 | 53.28 |"
+    assert second == "| r3d_18 | 80.0 | – | – | – |"
+
+
+def test_runs_on_other_samples_are_not_compared(tmp_path):
+    runs, _ = plan_runs(["convlstm", "variant_a"], ["synthetic"], [0], [])
+    finished_run(tmp_path, runs[0], {"validation": np.ones(50, bool)})
+    finished_run(tmp_path, runs[1], {"validation": np.ones(40, bool)})
+    with pytest.raises(Gesture3dError, match="evaluated on different validation samples"):
+        group_by_network(gather(runs, tmp_path, {}))
+
+
+def test_broken_files_cost_one_run_only(ablation):
+    outcomes, folder = ablation
+    runs = [outcome.run for outcome in outcomes]
+    broken = folder / runs[0].name / "evaluation-test" / "predictions.csv"
+    broken.write_text(broken.read_text()[:500])
+    (folder / runs[1].name / "result.json").write_text("{")
+    found = gather(runs, folder, {})
+    assert [bool(o.error) for o in found] == [True, True, False, False, False, True]
+    assert "predictions.csv" in found[0].error
+    assert compare(group_by_network(found), "test")

@@ -1,0 +1,89 @@
+"""Ablation tables from one command: tools/ablate.py [--networks …] [--data …] [--seeds 0 1 2].
+
+Trains every network on every data recipe with every seed and writes ablation.md, .csv and .html.
+Finished runs are not run again and interrupted ones go on: after an interruption, give the same
+command. A pair NETWORK:DATA trains that network on that recipe only:
+
+  tools/ablate.py --data synthetic synthetic_depth synthetic_flow \\
+      --networks variant_a convlstm r3d_18 deepgru_small:synthetic_joints
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from gesture3d.command_line import run_command_line
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--networks",
+        nargs="+",
+        metavar="NETWORK[:DATA]",
+        help="models: files, or names in configs/ (convlstm variant_a variant_b variant_c "
+        "variant_d; the paper's table 1)",
+    )
+    parser.add_argument(
+        "--data", nargs="+", default=["synthetic"], help="data recipes, one column each (synthetic)"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(0 1 2)")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a setting of all runs that have it",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="where runs and tables go (runs/ablation-DATA)"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        help="runs side by side (1): on GPUs one each, on a CPU each in one process on its share "
+        "of the cores",
+    )
+    args = parser.parse_args(argv)
+    if args.out is None:
+        args.out = Path("runs") / "-".join(["ablation", *(Path(name).stem for name in args.data)])
+    return args
+
+
+def main() -> int:
+    args = parse_args()
+    from gesture3d.evaluation.ablation import NETWORKS, gather, plan_runs
+    from gesture3d.evaluation.ablation_report import write_report
+    from gesture3d.training.many import Runner, Stopped, check_folder, choose_gpus
+
+    gpus = choose_gpus(args.jobs, args.set)
+    alone = ["train.processes=1"] if args.jobs > 1 and not gpus else []
+    runs, left_out = plan_runs(
+        args.networks or NETWORKS, args.data, args.seeds, [*alone, *args.set]
+    )
+    for run in runs:
+        check_folder(run, args.out)
+    for line in left_out:
+        print(line)
+    runner, stopped = Runner(args.out, Path(__file__).parent, args.jobs, gpus), False
+    try:
+        runner.run(runs)
+    except Stopped:
+        stopped = True
+    outcomes = gather(runs, args.out, runner.errors)
+    if any(not outcome.error for outcome in outcomes):
+        print(f"tables: {write_report(outcomes, args.out, left_out)} and ablation.html, .csv")
+    if stopped:
+        print("stopped and saved; the same command continues", file=sys.stderr)
+        return 130
+    for name, error in runner.errors.items():
+        print(f"error: {name}: {error}", file=sys.stderr)
+    return 1 if runner.errors else 0
+
+
+if __name__ == "__main__":
+    run_command_line(main)
