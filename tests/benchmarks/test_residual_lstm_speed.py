@@ -24,6 +24,6 @@ def test_it_prints_a_ratio_for_every_measurement(monkeypatch, capsys):
     monkeypatch.setattr(residual_lstm, "NUM_STEPS", 4)
     residual_lstm.run(repetitions=1)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 8
     assert all(line.endswith("×") for line in lines)
     assert any("batch 100, 4 steps, forward+backward" in line for line in lines)
