@@ -99,13 +99,14 @@ def describe(sections: Sequence[Section], outcomes: Sequence[Outcome]) -> list[s
 
 def _accuracy_facts(section: Section) -> list[str]:
     groups, split = section.groups, section.split
-    best = max(groups, key=lambda group: group.correct(split).mean())
-    count = best.correct(split).shape[1]
+    means = [group.correct(split).mean() for group in groups]
+    best = [group for group, mean in zip(groups, means, strict=True) if mean == max(means)]
+    count = best[0].correct(split).shape[1]
     seeds = sorted({len(group.outcomes) for group in groups})
     text = [
         f"{section.data}, {split} split ({count} samples; runs a network: "
-        f"{', '.join(map(str, seeds))}): the highest mean top-1 is that of {best.network}, "
-        f"{mean_top1(best, split)} %."
+        f"{', '.join(map(str, seeds))}): the highest mean top-1 is that of "
+        f"{' and '.join(group.network for group in best)}, {mean_top1(best[0], split)} %."
     ]
     if not section.pairs:
         return text
@@ -175,8 +176,9 @@ def method(sections: Sequence[Section], outcomes: Sequence[Outcome]) -> list[str
     text += [
         "Intervals and p-values: bootstrap over samples in pairs and, of several runs, over runs "
         "(10,000 resamples, see gesture3d/evaluation/bootstrap.py). Samples count as independent; "
-        "where several come from one person, the true uncertainty is larger. With a single run a "
-        "network, nothing is said about other seeds.",
+        "where several come from one person, the true uncertainty is larger. Where all are right, "
+        "or none, an interval is one point, which says too little. With a single run a network, "
+        "nothing is said about other seeds.",
         "Significant: p below 0.05 after Holm's correction for all pairs on that data.",
         "Inference speed: the network alone, fp32, batches as in evaluation. Peak memory: of the "
         "main training process, shared file cache included. Runs side by side slow each other.",

@@ -285,3 +285,12 @@ def test_broken_files_cost_one_run_only(ablation):
     assert [bool(o.error) for o in found] == [True, True, False, False, False, True]
     assert "predictions.csv" in found[0].error
     assert compare(group_by_network(found), "test")
+
+
+def test_the_same_accuracy_is_nobodys_alone(tmp_path):
+    runs, _ = plan_runs(["convlstm", "variant_a"], ["synthetic"], [0], [])
+    for run in runs:
+        finished_run(tmp_path, run, {"validation": np.arange(20) < 15})
+    text = write_report(gather(runs, tmp_path, {}), tmp_path).read_text()
+    assert "highest mean top-1 is that of convlstm and variant_a, 75.0 %" in text
+    assert "No difference is significant" in text
