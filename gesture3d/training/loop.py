@@ -6,10 +6,8 @@ with the very weights of an uninterrupted one.
 """
 
 import contextlib
-import signal
 import time
 import warnings
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +29,7 @@ from gesture3d.rng import generator
 from gesture3d.training.distributed import Processes
 from gesture3d.training.optim import WeightAverage, build_optimizer, learning_rate
 from gesture3d.training.run_log import RunLog
+from gesture3d.training.stopping import on_stop_signals
 
 
 class Interrupted(Exception):
@@ -99,7 +98,7 @@ class Trainer:
             Interrupted: SIGINT or SIGTERM arrived; ``last.ckpt`` holds the position.
             Gesture3dError: the loss is no longer finite.
         """
-        with self._stop_on_signals():
+        with on_stop_signals(self._ask_to_stop):  # the current step is finished
             while self.progress.epoch < self.experiment.train.epochs:
                 self._train_epoch()
                 self._replay_worst()
@@ -374,22 +373,8 @@ class Trainer:
                 f"try a smaller optim.lr (now {self.experiment.optim.lr}) or optim.clip_norm=1"
             )
 
-    @contextlib.contextmanager
-    def _stop_on_signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM let the current step finish; a second one stops at once."""
-        before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-
-        def handler(number: int, _frame: object) -> None:
-            self._stop = True
-            signal.signal(number, before[number])
-
-        for number in before:
-            signal.signal(number, handler)
-        try:
-            yield
-        finally:
-            for number, old in before.items():
-                signal.signal(number, old)
+    def _ask_to_stop(self) -> None:
+        self._stop = True
 
 
 def _autocast(device: torch.device, precision: str) -> torch.autocast:

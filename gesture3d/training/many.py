@@ -18,6 +18,7 @@ from tqdm import tqdm
 from gesture3d.config import Experiment
 from gesture3d.errors import Gesture3dError
 from gesture3d.training.result import read_result
+from gesture3d.training.stopping import on_stop_signals
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class Runner:
         numbers = {run.name: number for number, run in enumerate(runs, start=1)}
         total = sum(run.experiment.train.epochs for run in runs)
         before, started = self._epochs(runs), time.monotonic()
-        with self._stop_on_signals(), tqdm(total=total, unit="epoch", disable=None) as bar:
+        with self._stoppable(), tqdm(total=total, unit="epoch", disable=None) as bar:
             while waiting or self.active:
                 for job in range(len(self.cores)):
                     if job not in self.active and waiting:
@@ -217,23 +218,17 @@ class Runner:
             process.wait()
 
     @contextlib.contextmanager
-    def _stop_on_signals(self) -> Iterator[None]:
+    def _stoppable(self) -> Iterator[None]:
         """The first signal lets the runs save; at a second one, or any error, they are killed."""
-        before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-
-        def handler(number: int, _frame: object) -> None:
-            self._stop = True
-            signal.signal(number, before[number])
-
-        for number in before:
-            signal.signal(number, handler)
         try:
-            yield
+            with on_stop_signals(self._ask_to_stop):
+                yield
         finally:
-            for number, old in before.items():
-                signal.signal(number, old)
             for *_, process in self.active.values():
                 process.kill()
+
+    def _ask_to_stop(self) -> None:
+        self._stop = True
 
 
 def _left(done: int, epochs_left: int, seconds: float) -> str:
