@@ -24,7 +24,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gesture3d.models.convlstm_sequence import Weights, has_plain_autograd, run_sequence
+from gesture3d.models.convlstm_sequence import (
+    Weights,
+    has_plain_autograd,
+    pointwise_images,
+    run_sequence,
+)
 from gesture3d.models.res3d import init_he_normal
 
 State = tuple[Float[Tensor, "B C H W"], Float[Tensor, "B C H W"]]
@@ -54,7 +59,25 @@ def _tanh(x: Tensor) -> Tensor:
     return _CpuTanh.apply(x) if has_plain_autograd(x) else x.tanh()
 
 
+def _mean_over_map(x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C"]:
+    return x.movedim(1, -1).mean((1, 2))  # so that the gradient comes back in channels-last order
+
+
 # ---------------------------------------------------------------------- the blocks of figure 2
+
+
+class PointwiseConv2d(nn.Conv2d):
+    """1×1. On a CPU a few images are cut into more of them: see ``pointwise_images``."""
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = False):
+        super().__init__(in_channels, out_channels, 1, bias=bias)
+
+    def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C2 H W"]:
+        if not has_plain_autograd(x) or not x.is_contiguous(memory_format=torch.channels_last):
+            return super().forward(x)
+        count, _, height, width = x.shape
+        y = super().forward(pointwise_images(x)).movedim(1, -1)
+        return y.reshape(count, height, width, -1).movedim(-1, 1)
 
 
 class SeparableConv2d(nn.Module):
@@ -65,7 +88,7 @@ class SeparableConv2d(nn.Module):
         self.depthwise = nn.Conv2d(
             in_channels, in_channels, kernel_size, padding="same", groups=in_channels, bias=False
         )
-        self.pointwise = nn.Conv2d(in_channels, out_channels, 1, bias=bias)
+        self.pointwise = PointwiseConv2d(in_channels, out_channels, bias)
 
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C2 H W"]:
         return self.pointwise(self.depthwise(x))
@@ -101,12 +124,12 @@ class PooledGates(nn.Module):
         self.hidden = nn.Linear(hidden_channels, num_gates * hidden_channels, bias=False)
 
     def input_term(self, x: Float[Tensor, "N Cin H W"]) -> Float[Tensor, "N gatesC"]:
-        return self.input(x.mean((2, 3)))  # (8)
+        return self.input(_mean_over_map(x))  # (8)
 
     def forward(
         self, input_term: Float[Tensor, "B gatesC"], h: Float[Tensor, "B C H W"]
     ) -> tuple[Float[Tensor, "B C 1 1"], ...]:
-        z = input_term + self.hidden(h.mean((2, 3)))  # (9)
+        z = input_term + self.hidden(_mean_over_map(h))  # (9)
         return _fp32(z)[:, :, None, None].sigmoid().chunk(self.num_gates, dim=1)  # (10)-(12)
 
 
@@ -279,6 +302,13 @@ CELLS = {"convlstm": ConvLSTMCell, "a": CellA, "b": CellB, "c": CellC, "d": Cell
 # ----------------------------------------------------------------------------------- the layer
 
 
+def _steps(x: Float[Tensor, "B T ..."]) -> list[Float[Tensor, "B ..."]]:
+    """The time steps, split in the order in memory, which their gradients then keep."""
+    if x.dim() == 3:
+        return list(x.unbind(1))
+    return [step.movedim(-1, 1) for step in x.movedim(2, -1).unbind(1)]  # (B, C, H, W) each
+
+
 class ConvLSTM(nn.Module):
     """One recurrent layer: ``layer(x, state=None)`` → ``(hidden_sequence, (h, c))``.
 
@@ -340,7 +370,7 @@ class ConvLSTM(nn.Module):
         batch, time, _, height, width = x.shape
         frames = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)  # (B·T, Cin, H, W)
         terms = self.cell.input_terms(frames)
-        steps = zip(*(term.unflatten(0, (batch, time)).unbind(1) for term in terms), strict=True)
+        steps = zip(*(_steps(term.unflatten(0, (batch, time))) for term in terms), strict=True)
 
         dtype = terms[-1].dtype  # what the convolutions compute in
         if state is None:
