@@ -25,7 +25,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     network.add_argument("--part", nargs="+", choices=NETWORK_PARTS, default=NETWORK_PARTS)
     network.add_argument("--precision", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     network.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
-    network.add_argument("--batch", type=int, default=2, help="clips (2)")
+    network.add_argument("--batch", type=int, default=2, help="of recurrent layers (2)")
+    network.add_argument("--clips", type=int, default=1, help="batch of the whole network (1)")
     network.add_argument("--channels", type=int, default=256, help="of recurrent layers (256)")
     network.add_argument("--steps", type=int, default=8, help="of recurrent layers (8)")
     network.add_argument("--map-size", type=int, default=28, help="of recurrent layers (28)")
@@ -33,7 +34,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     network.add_argument(
         "--threads", type=int, default=1, help="1, which other work disturbs least"
     )
-    network.add_argument("--seconds", type=float, default=5, help="of each measurement (5)")
+    network.add_argument("--seconds", type=float, default=3, help="of each measurement (3)")
     network.add_argument("--out", type=Path, default=Path("runs/benchmark_network.json"))
     deepgru = commands.add_parser("deepgru", help="DeepGRU against the official form")
     deepgru.add_argument("--batches", type=int, default=4, help="of 64 sequences, a pass (4)")
@@ -88,16 +89,18 @@ def network(args: argparse.Namespace) -> int:
         found[title] = rows
 
     for precision in args.precision:
-        benchmark = Benchmark(args.device, precision, args.batch, args.seconds)
+        benchmark = Benchmark(args.device, precision, args.seconds)
         if "limits" in args.part or "network" in args.part:
             show(f"{precision}: the machine", benchmark.limits())
         for variant in args.variants if "recurrent" in args.part else ():
             layers = [variant] * (2 if variant == "a" else 1)
-            tables = benchmark.recurrent(layers, args.channels, args.steps, args.map_size)
+            sizes = (args.batch, args.channels, args.steps, args.map_size)
+            tables = benchmark.recurrent(layers, *sizes)
             for name, rows in tables.items():
                 show(f"{precision}: recurrent layers {' '.join(layers)}: {name}", rows)
         if "network" in args.part:
-            for name, rows in benchmark.network(["a", "a"], frames=16, size=112).items():
+            tables = benchmark.network(["a", "a"], args.clips, frames=16, size=112)
+            for name, rows in tables.items():
                 show(f"{precision}: network: {name}", rows)
     write_text(args.out, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     print(f"written: {args.out}")

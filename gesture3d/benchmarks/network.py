@@ -31,14 +31,14 @@ Row = dict[str, float | str | None]
 
 
 class Benchmark:
-    """What all parts share: device, precision (``fp32`` or ``bf16``), batch, seconds a measurement.
+    """What all parts share: device, precision (``fp32`` or ``bf16``), seconds a measurement.
 
     Each part returns rows for a table; times are in milliseconds for the whole batch.
     """
 
-    def __init__(self, device: str, precision: str, batch: int, seconds: float):
+    def __init__(self, device: str, precision: str, seconds: float):
         self.device = torch.device(device)
-        self.precision, self.batch, self.seconds = precision, batch, seconds
+        self.precision, self.seconds = precision, seconds
         self.clock = Clock(self.device)
         self.best_rate = 0.0  # of convolutions so far, floating-point operations a second
 
@@ -122,13 +122,13 @@ class Benchmark:
     # --- the recurrent layers ---------------------------------------------------------------------
 
     def recurrent(
-        self, variants: list[str], channels: int, steps: int, size: int
+        self, variants: list[str], batch: int, channels: int, steps: int, size: int
     ) -> dict[str, list[Row]]:
         """Layers of these variants in a row against loops over naive cells, on the same weights."""
         torch.manual_seed(0)
         layers = nn.ModuleList(ConvLSTM(channels, channels, variant=v) for v in variants)
         layers.to(self.device)
-        x = torch.randn(self.batch, channels, steps, size, size, device=self.device)
+        x = torch.randn(batch, channels, steps, size, size, device=self.device)
         x = x.to(memory_format=torch.channels_last_3d).transpose(1, 2)  # as Res3D hands it over
 
         def ours(x: Tensor) -> Tensor:
@@ -152,11 +152,13 @@ class Benchmark:
 
     # --- the whole network ------------------------------------------------------------------------
 
-    def network(self, variants: list[str], frames: int, size: int) -> dict[str, list[Row]]:
+    def network(
+        self, variants: list[str], batch: int, frames: int, size: int
+    ) -> dict[str, list[Row]]:
         """Blocks against their floors, the whole against its own convolutions and products."""
         torch.manual_seed(0)
         net = GestureNet(27, variants=variants).to(self.device)
-        clips = torch.randint(0, 256, (self.batch, frames, 3, size, size), dtype=torch.uint8)
+        clips = torch.randint(0, 256, (batch, frames, 3, size, size), dtype=torch.uint8)
         clips = clips.to(self.device)
         return {
             "blocks": self._blocks(net, clips),

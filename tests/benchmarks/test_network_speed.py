@@ -68,9 +68,9 @@ def test_tables_show_every_column():
 
 
 def test_blocks_are_set_against_their_floors():
-    benchmark = Benchmark("cpu", "fp32", batch=1, seconds=0)
+    benchmark = Benchmark("cpu", "fp32", seconds=0)
     benchmark.best_rate = 1e9
-    tables = benchmark.network(["a"], frames=4, size=32)
+    tables = benchmark.network(["a"], batch=1, frames=4, size=32)
     rows = {row["block"]: row for row in tables["blocks"]}
     assert list(rows) == ["res3d", "recurrent.0", "mobilenet"]
     for row in rows.values():
