@@ -1,9 +1,13 @@
-"""Measure speed against a reference, count cost: tools/benchmark.py data | deepgru | …"""
+"""Measure speed, count cost: tools/benchmark.py data | network | deepgru | residual_lstm | cost"""
 
 import argparse
 from pathlib import Path
 
 from gesture3d.command_line import run_command_line
+
+NETWORK_PARTS = ["limits", "recurrent", "network"]
+PRECISIONS = ["fp32", "bf16"]
+VARIANTS = ["a", "b", "c", "d", "convlstm"]
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -17,6 +21,21 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     data.add_argument(
         "--part", choices=["all", "decoding", "memory", "long", "waiting"], default="all"
     )
+    network = commands.add_parser("network", help="the video network against the machine's limits")
+    network.add_argument("--part", nargs="+", choices=NETWORK_PARTS, default=NETWORK_PARTS)
+    network.add_argument("--precision", nargs="+", choices=PRECISIONS, default=PRECISIONS)
+    network.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
+    network.add_argument("--batch", type=int, default=2, help="of recurrent layers (2)")
+    network.add_argument("--clips", type=int, default=1, help="batch of the whole network (1)")
+    network.add_argument("--channels", type=int, default=256, help="of recurrent layers (256)")
+    network.add_argument("--steps", type=int, default=8, help="of recurrent layers (8)")
+    network.add_argument("--map-size", type=int, default=28, help="of recurrent layers (28)")
+    network.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    network.add_argument(
+        "--threads", type=int, default=1, help="1, which other work disturbs least"
+    )
+    network.add_argument("--seconds", type=float, default=3, help="of each measurement (3)")
+    network.add_argument("--out", type=Path, default=Path("runs/benchmark_network.json"))
     deepgru = commands.add_parser("deepgru", help="DeepGRU against the official form")
     deepgru.add_argument("--batches", type=int, default=4, help="of 64 sequences, a pass (4)")
     residual_lstm = commands.add_parser("residual_lstm", help="its cells against nn.LSTMs in turn")
@@ -61,6 +80,41 @@ def data(args: argparse.Namespace) -> int:
     return 0
 
 
+def network(args: argparse.Namespace) -> int:
+    import json
+
+    import torch
+
+    from gesture3d.benchmarks.network import Benchmark, format_table
+    from gesture3d.files import write_text
+
+    torch.set_num_threads(args.threads)
+    found = {"torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability()}
+    found |= {"arguments": {k: str(v) if k == "out" else v for k, v in vars(args).items()}}
+
+    def show(title: str, rows: list) -> None:
+        print(f"{title}\n{format_table(rows)}\n", flush=True)
+        found[title] = rows
+
+    for precision in args.precision:
+        benchmark = Benchmark(args.device, precision, args.seconds)
+        if "limits" in args.part or "network" in args.part:
+            show(f"{precision}: the machine", benchmark.limits())
+        for variant in args.variants if "recurrent" in args.part else ():
+            layers = [variant] * (2 if variant == "a" else 1)
+            sizes = (args.batch, args.channels, args.steps, args.map_size)
+            tables = benchmark.recurrent(layers, *sizes)
+            for name, rows in tables.items():
+                show(f"{precision}: recurrent layers {' '.join(layers)}: {name}", rows)
+        if "network" in args.part:
+            tables = benchmark.network(["a", "a"], args.clips, frames=16, size=112)
+            for name, rows in tables.items():
+                show(f"{precision}: network: {name}", rows)
+    write_text(args.out, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    print(f"written: {args.out}")
+    return 0
+
+
 def deepgru(args: argparse.Namespace) -> int:
     from gesture3d.benchmarks.deepgru import run
 
@@ -88,7 +142,13 @@ def cost(args: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"data": data, "deepgru": deepgru, "residual_lstm": residual_lstm, "cost": cost}
+COMMANDS = {
+    "data": data,
+    "network": network,
+    "deepgru": deepgru,
+    "residual_lstm": residual_lstm,
+    "cost": cost,
+}
 
 if __name__ == "__main__":
     run_command_line(main)

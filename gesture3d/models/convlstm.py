@@ -5,8 +5,9 @@ numbers are that paper's. Symbols: X_t input, H_t hidden state, C_t cell state; 
 forget and output gates, G the candidate memory; * is a convolution with same padding.
 
 From bottom to top: the blocks of figure 2, one small cell per variant, and the layer that runs a
-cell over a sequence. Blocks and cells split their work in two, so that the loop over time contains
-only what depends on the hidden state:
+cell over a sequence. (Variant (a) has a faster way on a CPU, ``convlstm_sequence``: the same
+function.) Blocks and cells split their work in two, so that the loop over time contains only what
+depends on the hidden state:
 
     input_term(s)(x)   what follows from X alone, computed for ALL time steps at once
     forward / gates    the rest, computed at every recurrent step
@@ -23,6 +24,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gesture3d.models.convlstm_sequence import (
+    Weights,
+    has_plain_autograd,
+    pointwise_images,
+    run_sequence,
+)
 from gesture3d.models.res3d import init_he_normal
 
 State = tuple[Float[Tensor, "B C H W"], Float[Tensor, "B C H W"]]
@@ -49,10 +56,28 @@ class _CpuTanh(torch.autograd.Function):
 
 
 def _tanh(x: Tensor) -> Tensor:
-    return _CpuTanh.apply(x) if x.is_cpu and not torch.compiler.is_compiling() else x.tanh()
+    return _CpuTanh.apply(x) if has_plain_autograd(x) else x.tanh()
+
+
+def _mean_over_map(x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C"]:
+    return x.movedim(1, -1).mean((1, 2))  # so that the gradient comes back in channels-last order
 
 
 # ---------------------------------------------------------------------- the blocks of figure 2
+
+
+class PointwiseConv2d(nn.Conv2d):
+    """1×1. On a CPU a few images are cut into more of them: see ``pointwise_images``."""
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = False):
+        super().__init__(in_channels, out_channels, 1, bias=bias)
+
+    def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C2 H W"]:
+        if not has_plain_autograd(x) or not x.is_contiguous(memory_format=torch.channels_last):
+            return super().forward(x)
+        count, _, height, width = x.shape
+        y = super().forward(pointwise_images(x)).movedim(1, -1)
+        return y.reshape(count, height, width, -1).movedim(-1, 1)
 
 
 class SeparableConv2d(nn.Module):
@@ -63,7 +88,7 @@ class SeparableConv2d(nn.Module):
         self.depthwise = nn.Conv2d(
             in_channels, in_channels, kernel_size, padding="same", groups=in_channels, bias=False
         )
-        self.pointwise = nn.Conv2d(in_channels, out_channels, 1, bias=bias)
+        self.pointwise = PointwiseConv2d(in_channels, out_channels, bias)
 
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C2 H W"]:
         return self.pointwise(self.depthwise(x))
@@ -99,12 +124,12 @@ class PooledGates(nn.Module):
         self.hidden = nn.Linear(hidden_channels, num_gates * hidden_channels, bias=False)
 
     def input_term(self, x: Float[Tensor, "N Cin H W"]) -> Float[Tensor, "N gatesC"]:
-        return self.input(x.mean((2, 3)))  # (8)
+        return self.input(_mean_over_map(x))  # (8)
 
     def forward(
         self, input_term: Float[Tensor, "B gatesC"], h: Float[Tensor, "B C H W"]
     ) -> tuple[Float[Tensor, "B C 1 1"], ...]:
-        z = input_term + self.hidden(h.mean((2, 3)))  # (9)
+        z = input_term + self.hidden(_mean_over_map(h))  # (9)
         return _fp32(z)[:, :, None, None].sigmoid().chunk(self.num_gates, dim=1)  # (10)-(12)
 
 
@@ -202,6 +227,17 @@ class CellA(nn.Module):
         i, f, o = self.pooled_gates(x_gates, h)
         return Gates(i, f, o, _tanh(self.candidate(x_candidate, h)))  # (13)
 
+    def sequence_weights(self) -> Weights:
+        """For ``run_sequence``: what acts on X beside what acts on H."""
+        gates, x, h = self.pooled_gates, self.candidate.input, self.candidate.hidden
+        return Weights(
+            gates=torch.cat([gates.input.weight, gates.hidden.weight], dim=1),
+            gates_bias=gates.input.bias,
+            depthwise=torch.cat([x.depthwise.weight, h.depthwise.weight]),
+            pointwise=torch.cat([x.pointwise.weight, h.pointwise.weight], dim=1),
+            bias=x.pointwise.bias,
+        )
+
 
 class CellB(CellA):
     """Variant (b), (17)-(19): variant (a) on the input weighted by a spatial attention map.
@@ -266,6 +302,13 @@ CELLS = {"convlstm": ConvLSTMCell, "a": CellA, "b": CellB, "c": CellC, "d": Cell
 # ----------------------------------------------------------------------------------- the layer
 
 
+def _steps(x: Float[Tensor, "B T ..."]) -> list[Float[Tensor, "B ..."]]:
+    """The time steps, split in the order in memory, which their gradients then keep."""
+    if x.dim() == 3:
+        return list(x.unbind(1))
+    return [step.movedim(-1, 1) for step in x.movedim(2, -1).unbind(1)]  # (B, C, H, W) each
+
+
 class ConvLSTM(nn.Module):
     """One recurrent layer: ``layer(x, state=None)`` → ``(hidden_sequence, (h, c))``.
 
@@ -276,9 +319,10 @@ class ConvLSTM(nn.Module):
 
     Kernels start He-normal, those of pooled gates at the constant 1 / hidden_channels (the authors'
     initialisation), biases at 0 and the forget gate's at ``forget_bias``. Under autocast the
-    convolutions run in low precision, activations and cell state in fp32.
+    convolutions run in low precision, activations and cell state in fp32. Variant (a) cannot be
+    differentiated twice on a CPU.
 
-    Raises ValueError for an unknown variant and an even ``kernel_size``.
+    Raises ValueError for an unknown variant, an even ``kernel_size``, another number of channels.
     """
 
     def __init__(
@@ -294,6 +338,7 @@ class ConvLSTM(nn.Module):
             raise ValueError(f"variant must be one of {', '.join(CELLS)}, not {variant!r}")
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd (same padding), not {kernel_size}")
+        self.in_channels = in_channels
         self.hidden_channels = hidden_channels
         self.variant = variant
         self.cell = CELLS[variant](in_channels, hidden_channels, kernel_size)
@@ -316,10 +361,16 @@ class ConvLSTM(nn.Module):
         state: State | None = None,
         return_gates: bool = False,
     ) -> tuple:
+        if x.shape[2] != self.in_channels:
+            raise ValueError(f"x has {x.shape[2]} channels, this layer takes {self.in_channels}")
+        if self.variant == "a" and has_plain_autograd(x) and not return_gates:
+            output, c = run_sequence(x, state, self.cell.sequence_weights())
+            return output, (output[:, -1], c)
+
         batch, time, _, height, width = x.shape
         frames = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)  # (B·T, Cin, H, W)
         terms = self.cell.input_terms(frames)
-        steps = zip(*(term.unflatten(0, (batch, time)).unbind(1) for term in terms), strict=True)
+        steps = zip(*(_steps(term.unflatten(0, (batch, time))) for term in terms), strict=True)
 
         dtype = terms[-1].dtype  # what the convolutions compute in
         if state is None:

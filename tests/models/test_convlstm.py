@@ -337,6 +337,15 @@ def test_any_length_and_size(variant, size):
     assert h.shape == c.shape == (batch, 4, height, width)
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("return_gates", [False, True])
+def test_every_parameter_has_a_gradient_even_after_one_step(variant, return_gates):
+    """Training in several processes needs one from each, also where it is zero."""
+    layer = make_layer(variant)
+    layer(make_input(time=1), None, return_gates)[0].sum().backward()
+    assert all(parameter.grad is not None for parameter in layer.parameters())
+
+
 # --------------------------------------------------------------------------------- construction
 
 

@@ -1,0 +1,97 @@
+"""The benchmark's sides do the same work, and its tables hold what they promise."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from gesture3d.benchmarks.naive_convlstm import naive_sequence
+from gesture3d.benchmarks.network import Benchmark, format_table
+from gesture3d.benchmarks.timing import Clock, OperationTimes, interleave, kept_bytes, ratio
+from gesture3d.models.convlstm import ConvLSTM
+
+TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
+
+
+@pytest.mark.parametrize("variant", ["convlstm", "a", "b", "c", "d"])
+def test_naive_loops_compute_what_the_layers_do(variant):
+    torch.manual_seed(0)
+    layer = ConvLSTM(3, 4, variant=variant).double()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.4)
+    x = torch.randn(2, 3, 3, 5, 4, dtype=torch.float64)
+    expected = layer(x)[0]
+    torch.testing.assert_close(naive_sequence(layer, x), expected)
+    if variant == "convlstm":
+        torch.testing.assert_close(naive_sequence(layer, x, concatenate=True), expected)
+
+
+def test_sides_run_in_turn_and_are_compared_round_by_round():
+    calls = []
+    clock = lambda run: run() or float(len(calls))  # noqa: E731
+    sides = {name: lambda name=name: calls.append(name) for name in "ab"}
+    times = interleave(sides, clock, seconds=9)
+    assert calls == list("ab") * (1 + 3)  # 1 + 2 seconds a round as the warm-up has it
+    assert times == {"a": [3, 5, 7], "b": [4, 6, 8]}
+    assert ratio(times, "a", "b") == 6 / 5
+
+
+def test_operations_are_timed_forward_and_backward():
+    with OperationTimes(Clock(torch.device("cpu"))) as operations:
+        nn.Conv2d(2, 3, 3)(torch.randn(1, 2, 5, 5)).sum().backward()
+    assert operations.seconds["convolution"] > 0
+    assert operations.seconds["convolution_backward"] > 0
+
+
+def test_kept_bytes_counts_memory_once_and_without_inputs_and_parameters():
+    weight = nn.Parameter(torch.randn(10))
+    x = torch.randn(10)
+    # exp keeps its result twice over, the product keeps that again, its own result ends the pass.
+    assert kept_bytes(lambda x: x.exp() * weight, x) == 2 * 10 * 4
+
+
+def test_the_layer_keeps_less_than_the_naive_loop():
+    layer = ConvLSTM(16, 16)
+    x = torch.randn(2, 6, 16, 8, 8)
+    ours = kept_bytes(lambda x: layer(x)[0], x)
+    assert ours < 0.6 * kept_bytes(lambda x: naive_sequence(layer, x), x)
+
+
+def test_tables_show_every_column():
+    lines = format_table([{"a": "x", "b": 1.234}, {"a": "yy", "c": 123.4}]).splitlines()
+    assert [line.split() for line in lines] == [["a", "b", "c"], ["x", "1.23"], ["yy", "123"]]
+
+
+def test_blocks_are_set_against_their_floors():
+    benchmark = Benchmark("cpu", "fp32", seconds=0)
+    benchmark.best_rate = 1e9
+    tables = benchmark.network(["a"], batch=1, frames=4, size=32)
+    rows = {row["block"]: row for row in tables["blocks"]}
+    assert list(rows) == ["res3d", "recurrent.0", "mobilenet"]
+    for row in rows.values():
+        operations = 2e9 * row["multiply-adds, G"]
+        assert row["forward: floor, ms"] == pytest.approx(operations / 1e9 * 1000)
+        assert row["forward+backward: floor, ms"] == pytest.approx(3 * operations / 1e9 * 1000)
+    for row in tables["whole"]:
+        assert row["its convolutions and products, ms"] > 0
+        assert row["ratio"] > 0.5
+
+
+def test_the_command_prints_and_writes(tmp_path):
+    out = tmp_path / "found.json"
+    command = [sys.executable, TOOL, "network", "--part", "recurrent", "--precision", "fp32"]
+    command += ["--variants", "a", "convlstm", "--seconds", "0", "--out", out]
+    command += ["--batch", "1", "--channels", "8", "--steps", "2", "--map-size", "4"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(out.read_text())
+    titles = [title for title in found if title.startswith("fp32")]
+    assert len(titles) == 4
+    assert all(title in result.stdout for title in titles)
+    speed = found["fp32: recurrent layers convlstm: speed"]
+    assert [row["pass"] for row in speed] == ["forward", "forward+backward"]
+    assert all(row["common form / ours"] > 0 for row in speed)
