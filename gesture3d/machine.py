@@ -4,12 +4,25 @@ import os
 import sys
 from pathlib import Path
 
+CGROUP_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # version 2, version 1
+
 
 def num_cores() -> int:
     """The cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def total_memory() -> int:
+    """Bytes of memory that this machine has, or that its container may use."""
+    limits = (Path("/sys/fs/cgroup") / name for name in CGROUP_LIMITS)
+    texts = [path.read_text().strip() for path in limits if path.is_file()]
+    try:
+        of_machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows
+        of_machine = 8 << 30
+    return min([of_machine, *(int(text) for text in texts if text.isdigit())])
 
 
 def peak_memory() -> int | None:

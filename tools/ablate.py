@@ -44,9 +44,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--jobs",
         type=int,
-        default=1,
-        help="runs side by side (1): on GPUs one each, on a CPU each in one process on its share "
-        "of the cores",
+        help="runs side by side (one a GPU; on a CPU one a core, if memory allows)",
     )
     args = parser.parse_args(argv)
     if args.out is None:
@@ -58,10 +56,10 @@ def main() -> int:
     args = parse_args()
     from gesture3d.evaluation.ablation import NETWORKS, gather, plan_runs
     from gesture3d.evaluation.ablation_report import write_report
-    from gesture3d.training.many import Runner, Stopped, check_folder, choose_gpus
+    from gesture3d.training.many import Runner, Stopped, check_folder, choose_jobs
 
-    gpus = choose_gpus(args.jobs, args.set)
-    alone = ["train.processes=1"] if args.jobs > 1 and not gpus else []
+    jobs, gpus = choose_jobs(args.jobs, args.set)
+    alone = [] if gpus else ["train.processes=1"]  # the same runs, however many go side by side
     runs, left_out = plan_runs(
         args.networks or NETWORKS, args.data, args.seeds, [*alone, *args.set]
     )
@@ -69,7 +67,7 @@ def main() -> int:
         check_folder(run, args.out)
     for line in left_out:
         print(line)
-    runner, stopped = Runner(args.out, Path(__file__).parent, args.jobs, gpus), False
+    runner, stopped = Runner(args.out, Path(__file__).parent, jobs, gpus), False
     try:
         runner.run(runs)
     except Stopped:

@@ -17,8 +17,11 @@ from tqdm import tqdm
 
 from gesture3d.config import Experiment
 from gesture3d.errors import Gesture3dError
+from gesture3d.machine import num_cores, total_memory
 from gesture3d.training.result import read_result
 from gesture3d.training.stopping import on_stop_signals
+
+MEMORY_OF_A_RUN = 4 << 30  # bytes; the generated set's recipe reaches 2.3 GB
 
 
 @dataclass(frozen=True)
@@ -37,23 +40,27 @@ class Stopped(Exception):
     """The runs were asked to stop and have been saved."""
 
 
-def choose_gpus(jobs: int, overrides: Sequence[str]) -> list[str]:
-    """The GPUs that so many jobs use, as CUDA_VISIBLE_DEVICES names them; none on a CPU.
+def choose_jobs(wanted: int | None, overrides: Sequence[str]) -> tuple[int, list[str]]:
+    """How many runs go side by side, and their GPUs as CUDA_VISIBLE_DEVICES names them.
+
+    As wanted; None: one a GPU, on a CPU one a core where each has ``MEMORY_OF_A_RUN``.
 
     Raises:
         Gesture3dError: fewer than one job, or more than there are GPUs.
     """
     import torch
 
-    if jobs < 1:
-        raise Gesture3dError(f"--jobs {jobs}: at least 1")
+    if wanted is not None and wanted < 1:
+        raise Gesture3dError(f"--jobs {wanted}: at least 1")
     if "train.device=cpu" in overrides or not torch.cuda.is_available():
-        return []
+        fitting = max(1, min(num_cores(), total_memory() // MEMORY_OF_A_RUN))
+        return wanted or fitting, []
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = named.split(",") if named else [str(n) for n in range(torch.cuda.device_count())]
+    jobs = wanted or len(gpus)
     if jobs > len(gpus):
         raise Gesture3dError(f"--jobs {jobs}: one run a GPU, and there are {len(gpus)}")
-    return gpus[:jobs]
+    return jobs, gpus[:jobs]
 
 
 def check_folder(run: PlannedRun, folder: Path) -> None:

@@ -3,6 +3,7 @@
 Most tests use stand-ins for the tools that leave a run's files in no time; one trains for real.
 """
 
+import importlib
 import json
 import os
 import runpy
@@ -22,7 +23,7 @@ from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.ablation import plan_runs
 from gesture3d.evaluation.predictions import read_predictions
 from gesture3d.files import PACKAGE
-from gesture3d.training.many import Runner, Stopped, check_folder
+from gesture3d.training.many import Runner, Stopped, check_folder, choose_jobs
 from tests.clips import square_folder, tiny_settings
 
 TRAIN = """
@@ -124,6 +125,26 @@ def test_signals_stop_the_runs_and_the_same_call_resumes_them(tools, tmp_path, n
     assert [line.split()[0] for line in starts(out, 1)] == ["--cfg"]
 
 
+def test_so_many_runs_go_side_by_side_as_there_is_room_for(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("gesture3d.training.many.num_cores", lambda: 8)
+    monkeypatch.setattr("gesture3d.training.many.total_memory", lambda: 13 << 30)
+    assert choose_jobs(None, []) == (3, [])
+    assert choose_jobs(8, []) == (8, [])
+    monkeypatch.setattr("gesture3d.training.many.total_memory", lambda: 1 << 30)
+    assert choose_jobs(None, []) == (1, [])
+    with pytest.raises(Gesture3dError, match="--jobs 0"):
+        choose_jobs(0, [])
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert choose_jobs(None, []) == (2, ["3", "5"])
+    assert choose_jobs(1, []) == (1, ["3"])
+    assert choose_jobs(None, ["train.device=cpu"]) == (1, [])
+    with pytest.raises(Gesture3dError, match="--jobs 4: one run a GPU, and there are 2"):
+        choose_jobs(4, [])
+
+
 def test_each_job_has_its_gpu(tools, tmp_path):
     runs, out = planned(1, 2), tmp_path / "out"
     Runner(out, tools, jobs=2, gpus=["3", "5"]).run(runs)
@@ -185,6 +206,10 @@ def test_an_ablation_from_one_command(tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
     tool = str(PACKAGE.parent / "tools" / "ablate.py")
     main = runpy.run_path(tool, run_name="ablate")["main"]
+    for module in ("training.run", "evaluation.evaluate", "viz.plots"):
+        importlib.import_module(f"gesture3d.{module}")
+    for module in ("torch.utils.tensorboard", "torchmetrics.functional.classification"):
+        importlib.import_module(module)  # else every forked process would
     forking = SimpleNamespace(Popen=Forked, STDOUT=None)
     monkeypatch.setattr("gesture3d.training.many.subprocess", forking)
 
