@@ -17,8 +17,8 @@ BUCKET_WINDOW = 16  # batches that are sorted by length together
 class Sample:
     """One clip or sequence under its stable key.
 
-    ``inputs`` is uint8 (T, C, H, W) for clips, float32 (T, D) for sequences; ``label`` -1 where
-    it is unknown.
+    ``inputs`` is uint8 (T, C, H, W) for clips (in memory: T, H, W, C), float32 (T, D) for
+    sequences; ``label`` -1 where it is unknown.
     """
 
     key: str
@@ -91,7 +91,9 @@ def collate(samples: Sequence[Sample | BrokenSample]) -> Batch:
                 f"{keys[0]!r} of shape {tuple(first)}"
             )
     if not is_sequence:
-        return Batch(keys, torch.stack([s.inputs for s in samples]), None, labels, broken)
+        # Stacked in the order in memory, (..., H, W, C), which the network wants too.
+        frames = torch.stack([sample.inputs.movedim(-3, -1) for sample in samples])
+        return Batch(keys, frames.movedim(-1, -3), None, labels, broken)
     lengths = torch.tensor([len(sample.inputs) for sample in samples], dtype=torch.int64)
     inputs = torch.nn.utils.rnn.pad_sequence([s.inputs for s in samples], batch_first=True)
     return Batch(keys, inputs, lengths, labels, broken)

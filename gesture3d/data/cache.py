@@ -14,7 +14,7 @@ from gesture3d.data.decode import decode_clips
 from gesture3d.data.depth import split_zip
 from gesture3d.data.index import Clip, fingerprint
 from gesture3d.data.pixels import Pixels
-from gesture3d.data.video import VideoError, open_video
+from gesture3d.data.video import VideoError, open_video, read_opened
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import atomic_path, locked, write_text
 
@@ -191,7 +191,7 @@ def _check_space(clips: list[Clip], folder: Path, short_side: int, pixels: Pixel
     for clip in clips[:: max(1, len(clips) // 8)]:
         with contextlib.suppress(VideoError):
             reader = open_video(clip.path)
-            frame = reader.read(np.array([0]), short_side, pixels)
+            frame = read_opened(clip.path, reader, [0], short_side, pixels)
             sizes.append(frame.nbytes * reader.num_frames)
     needed = int(np.mean(sizes or [0]) * len(clips))
     free = shutil.disk_usage(folder).free

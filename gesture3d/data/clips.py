@@ -91,13 +91,16 @@ def _evaluation_crops(data: VideoData) -> ChooseCrops:
 
 def _stack_views(clips: list[np.ndarray], rows: np.ndarray) -> Tensor:
     """Each crop's clip (N, H, W, C) in each choice of frames, a row of ``rows``."""
-    views = [_to_tensor(clip[view]) for view in rows for clip in clips]
-    return views[0] if len(views) == 1 else torch.stack(views)
+    if len(rows) == 1 and np.array_equal(rows[0], np.arange(len(clips[0]))):
+        views = clips
+    else:
+        views = [clip[view] for view in rows for clip in clips]
+    return _to_tensor(views[0] if len(views) == 1 else np.stack(views))
 
 
-def _to_tensor(clip: np.ndarray) -> Tensor:
-    """(T, H, W, C) → (T, C, H, W)."""
-    return torch.from_numpy(np.ascontiguousarray(clip.transpose(0, 3, 1, 2)))
+def _to_tensor(frames: np.ndarray) -> Tensor:
+    """(..., H, W, C) → (..., C, H, W), in memory still in the order of decoded frames."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3)
 
 
 class ClipDataset(Dataset):

@@ -15,12 +15,11 @@ How a clip becomes grey, 8 bits:
 import functools
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from gesture3d.data.pixels import Pixels, prepare_frame
 from gesture3d.errors import Gesture3dError
 
 MM_PER_LEVEL = 5
@@ -88,7 +87,9 @@ def split_zip(path: Path) -> tuple[Path | None, str]:
 
 
 class DepthClip:
-    """A depth clip as a `VideoReader`: grey, or three equal channels."""
+    """A depth clip as a `VideoReader`: grey."""
+
+    is_bgr = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -99,17 +100,9 @@ class DepthClip:
         self.size, self.fps = depth.shape[:2], None
         self._grey = depth_to_grey(cut_to_foreground(depth))
 
-    def read(
-        self,
-        indices: np.ndarray,
-        short_side: int | None,
-        pixels: Pixels = "grey",
-        view: Callable[[np.ndarray], np.ndarray] | None = None,
-    ) -> np.ndarray:
-        grey = np.moveaxis(self._grey[:, :, indices], 2, 0)
-        frames = (np.ascontiguousarray(frame)[..., None] for frame in grey)
-        prepared = (prepare_frame(frame, short_side, pixels) for frame in frames)
-        return np.stack([view(frame) if view else frame for frame in prepared])
+    def frames(self, indices: np.ndarray) -> Iterator[np.ndarray]:
+        for position in indices.tolist():
+            yield np.ascontiguousarray(self._grey[:, :, position])[..., None]
 
 
 @functools.lru_cache(maxsize=4)

@@ -26,7 +26,8 @@ def prepare_frame(
 
     Args:
         short_side: of the result, in pixels; None keeps the size.
-        is_bgr: the three channels are blue, green, red, as OpenCV decodes them.
+        is_bgr: the three channels are blue, green, red, as OpenCV decodes them, and stay so:
+            `bgr_to_rgb` swaps them when the frames have become small.
     """
     if pixels in ("flow", "flow_magnitude"):
         middle = len(frame) // 2
@@ -38,7 +39,14 @@ def prepare_frame(
         return np.repeat(frame, 3, axis=2) if pixels == "rgb" else frame
     if pixels == "grey":
         return cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY if is_bgr else cv2.COLOR_RGB2GRAY)[..., None]
-    return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB, dst=frame) if is_bgr else frame
+    return frame
+
+
+def bgr_to_rgb(frames: np.ndarray) -> np.ndarray:
+    """Swap blue and red of frames (..., W, 3), in place."""
+    flat = frames.reshape(-1, *frames.shape[-2:])
+    cv2.cvtColor(flat, cv2.COLOR_BGR2RGB, dst=flat)
+    return frames
 
 
 def resize_short_side(frame: np.ndarray, short_side: int | None) -> np.ndarray:

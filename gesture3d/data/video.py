@@ -1,13 +1,14 @@
 """Decode clips: video files, folders of frames and depth maps, behind one interface.
 
-``open_video(path)`` returns a reader with ``num_frames`` and ``read(indices, short_side, pixels)``;
-`frame_count` and `read_frames` are the same in one call. Every reader decodes on one thread
-(parallel work is one clip per thread or process) and reports every failure as a `VideoError`.
+``open_video(path)`` returns a reader with ``num_frames`` and ``frames(indices)``; `read_opened`
+makes a clip of them; `frame_count` and `read_frames` are both in one call. Every reader decodes on
+one thread (parallel work is one clip per thread or process) and reports every failure as a
+`VideoError`.
 """
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from gesture3d.data.containers import container, missing_bytes
 from gesture3d.data.depth import DepthClip, split_zip
-from gesture3d.data.pixels import Pixels, prepare_frame
+from gesture3d.data.pixels import Pixels, bgr_to_rgb, prepare_frame
 from gesture3d.errors import Gesture3dError
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg is quiet; failures become errors
@@ -54,21 +55,19 @@ class VideoReader(Protocol):
         num_frames: how many it has.
         size: (height, width) of the stored frames.
         fps: frames a second, None where nothing says it.
+        is_bgr: the channels of a frame are blue, green, red.
     """
 
     num_frames: int
     size: tuple[int, int]
     fps: float | None
+    is_bgr: bool
 
-    def read(
-        self,
-        indices: np.ndarray,
-        short_side: int | None,
-        pixels: Pixels = "rgb",
-        view: View | None = None,
-    ) -> np.ndarray:
-        """The frames at ``indices`` (ascending, no repeats): uint8 (T, H, W, C), or (T, ...) of
-        what ``view`` makes of each as soon as it is decoded."""
+    def frames(self, indices: np.ndarray) -> Iterator[np.ndarray]:
+        """Decode the frames at ``indices`` (ascending, no repeats): uint8 (H, W, 3), or (H, W, 1).
+
+        A frame may lie in the memory of the one before it.
+        """
 
 
 def frame_count(path: Path) -> int:
@@ -110,18 +109,30 @@ def read_opened(
     pixels: Pixels = "rgb",
     view: View | None = None,
 ) -> np.ndarray:
-    """`read_frames` for a clip that is open already; ``view`` as of `VideoReader.read`."""
+    """`read_frames` for a clip that is open already.
+
+    Args:
+        view: what is kept of each frame, applied as soon as it is decoded; None keeps all of it.
+    """
     wanted = np.arange(reader.num_frames) if indices is None else np.asarray(indices, np.int64)
     if wanted.size == 0:
         raise ValueError("indices must name at least one frame")
     if wanted.min() < 0 or wanted.max() >= reader.num_frames:
         raise VideoError(path, f"has {reader.num_frames} frames, asked for frame {wanted.max()}")
     unique, inverse = np.unique(wanted, return_inverse=True)
+    clip = None
     try:
-        frames = reader.read(unique, short_side, pixels, view)
+        for row, frame in enumerate(reader.frames(unique)):
+            kept = prepare_frame(frame, short_side, pixels, reader.is_bgr)
+            kept = view(kept) if view else kept
+            if clip is None:
+                clip = np.empty((len(unique), *kept.shape), np.uint8)
+            clip[row] = kept
     except cv2.error as error:
         raise VideoError(path, f"OpenCV cannot read it: {_first_line(error)}") from None
-    return frames if np.array_equal(unique, wanted) else frames[inverse]
+    if reader.is_bgr and pixels == "rgb":
+        bgr_to_rgb(clip)
+    return clip if np.array_equal(unique, wanted) else clip[inverse]
 
 
 def open_video(path: Path, backend: Backend = "auto") -> VideoReader:
@@ -157,6 +168,8 @@ class OpenCVVideo:
     that are cut off decode without any error to fewer frames than they announce.
     """
 
+    is_bgr = True
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._capture: cv2.VideoCapture | None = self._open()
@@ -179,36 +192,24 @@ class OpenCVVideo:
         if self.num_frames < 1:
             raise VideoError(path, "has no video frames")
 
-    def read(
-        self,
-        indices: np.ndarray,
-        short_side: int | None,
-        pixels: Pixels = "rgb",
-        view: View | None = None,
-    ) -> np.ndarray:
+    def frames(self, indices: np.ndarray) -> Iterator[np.ndarray]:
         capture = self._capture or self._open()
         self._capture = None  # a capture is read once, from its start
         # Short clips are decoded to their end, so that a cut-off file never passes.
         end = self.num_frames if self.num_frames <= LONG_CLIP else int(indices[-1]) + 1
-        frames, row, frame, full_size = None, 0, None, None
+        wanted, frame, full_size = set(indices.tolist()), None, None
         for position in range(end):
             if not capture.grab():
                 raise self._too_few(self.num_frames, position)
-            if row == len(indices) or position != indices[row]:
+            if position not in wanted:
                 continue
-            retrieved, frame = capture.retrieve(frame)  # into the memory of the last one
+            retrieved, frame = capture.retrieve(frame)
             if not retrieved:
                 raise VideoError(self.path, f"frame {position} cannot be decoded")
             full_size = full_size or frame.shape
             if frame.shape != full_size:
                 raise VideoError(self.path, f"changes its frame size at frame {position}")
-            kept = prepare_frame(frame, short_side, pixels, is_bgr=True)
-            kept = view(kept) if view else kept
-            if frames is None:
-                frames = np.empty((len(indices), *kept.shape), np.uint8)
-            frames[row] = kept
-            row += 1
-        return frames
+            yield frame
 
     def _open(self) -> cv2.VideoCapture:
         options = [cv2.CAP_PROP_N_THREADS, 1]
@@ -237,6 +238,8 @@ class OpenCVVideo:
 class DecordVideo:
     """A video file through decord, which seeks: fast for a few frames of a long video."""
 
+    is_bgr = False
+
     def __init__(self, path: Path, opened: OpenCVVideo) -> None:
         decord = _import_decord()
         if decord is None:
@@ -250,30 +253,20 @@ class DecordVideo:
         if self.num_frames < opened.num_frames:
             raise opened._too_few(opened.num_frames, self.num_frames)
 
-    def read(
-        self,
-        indices: np.ndarray,
-        short_side: int | None,
-        pixels: Pixels = "rgb",
-        view: View | None = None,
-    ) -> np.ndarray:
-        frames = None
-        for row, position in enumerate(indices):
+    def frames(self, indices: np.ndarray) -> Iterator[np.ndarray]:
+        for position in indices.tolist():
             try:
-                frame = self._reader[int(position)].asnumpy()
+                frame = self._reader[position].asnumpy()
             except Exception as error:
                 reason = f"frame {position} cannot be decoded: {_first_line(error)}"
                 raise VideoError(self.path, reason) from None
-            frame = prepare_frame(frame, short_side, pixels)
-            frame = view(frame) if view else frame
-            if frames is None:
-                frames = np.empty((len(indices), *frame.shape), np.uint8)
-            frames[row] = frame
-        return frames
+            yield frame
 
 
 class TorchcodecVideo:
     """A video file through torchcodec, an optional extra that needs FFmpeg's libraries."""
+
+    is_bgr = False
 
     def __init__(self, path: Path, opened: OpenCVVideo) -> None:
         try:
@@ -293,23 +286,18 @@ class TorchcodecVideo:
         if self.num_frames < opened.num_frames:
             raise opened._too_few(opened.num_frames, self.num_frames)
 
-    def read(
-        self,
-        indices: np.ndarray,
-        short_side: int | None,
-        pixels: Pixels = "rgb",
-        view: View | None = None,
-    ) -> np.ndarray:
+    def frames(self, indices: np.ndarray) -> Iterator[np.ndarray]:
         try:
             decoded = self._decoder.get_frames_at(indices.tolist()).data.numpy()
         except Exception as error:
             raise VideoError(self.path, f"cannot be decoded: {_first_line(error)}") from None
-        prepared = (prepare_frame(frame, short_side, pixels) for frame in decoded)
-        return np.stack([view(frame) if view else frame for frame in prepared])
+        return iter(decoded)
 
 
 class FrameFolder:
     """A folder of frames, sorted by number: ``00001.jpg``, ``00002.jpg``, ..."""
+
+    is_bgr = True
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -333,28 +321,16 @@ class FrameFolder:
     def size(self) -> tuple[int, int]:
         return self._read_image(self._names[0]).shape[:2]
 
-    def read(
-        self,
-        indices: np.ndarray,
-        short_side: int | None,
-        pixels: Pixels = "rgb",
-        view: View | None = None,
-    ) -> np.ndarray:
-        frames, full_size = None, None
-        for row, position in enumerate(indices):
-            frame = self._read_image(self._names[position])
+    def frames(self, indices: np.ndarray) -> Iterator[np.ndarray]:
+        full_size = None
+        for name in (self._names[position] for position in indices.tolist()):
+            frame = self._read_image(name)
             if full_size is not None and frame.shape != full_size:
                 raise VideoError(
-                    self.path,
-                    f"{self._names[position]} is {_size(frame.shape)}, others {_size(full_size)}",
+                    self.path, f"{name} is {_size(frame.shape)}, others {_size(full_size)}"
                 )
             full_size = frame.shape
-            frame = prepare_frame(frame, short_side, pixels, is_bgr=True)
-            frame = view(frame) if view else frame
-            if frames is None:
-                frames = np.empty((len(indices), *frame.shape), np.uint8)
-            frames[row] = frame
-        return frames
+            yield frame
 
     def _read_image(self, name: str) -> np.ndarray:
         data = np.fromfile(self.path / name, np.uint8)

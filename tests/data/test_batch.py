@@ -22,7 +22,7 @@ def test_clips_are_stacked():
     assert batch.keys == ["k0", "k1", "k2"]
     assert batch.inputs.shape == (3, 2, 3, 4, 4)
     assert batch.inputs.dtype == torch.uint8
-    assert batch.inputs.is_contiguous()
+    assert batch.inputs.movedim(-3, -1).is_contiguous()  # (..., H, W, C), as frames are decoded
     assert batch.lengths is None
     assert batch.labels.tolist() == [-1, 0, 1]
     assert len(batch.to("cpu")) == 3
