@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 Seconds = dict[str, list[float]]
 
@@ -74,22 +76,39 @@ class OperationTimes(TorchDispatchMode):
         return result[0]
 
 
-def kept_bytes(forward: Callable[[Tensor], Tensor], x: Tensor) -> int:
-    """Memory that a forward pass keeps for the backward pass, its result included.
+class NewStorages(TorchDispatchMode):
+    """Follows the memory that operations allocate while it is active, without keeping it alive."""
 
-    Tensors that share memory count once; the input and the parameters do not count.
-    """
-    x = x.detach().requires_grad_()
-    storages = {}
+    def __init__(self):
+        super().__init__()
+        self._known: dict[int, tuple[StorageWeakRef, int]] = {}
 
-    def pack(tensor: Tensor) -> Tensor:
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        for tensor in _tensors((args, kwargs)):  # views of what was there before are no new memory
+            self._see(tensor, 0)
+        result = operation(*args, **(kwargs or {}))
+        for tensor in _tensors(result):
+            self._see(tensor, tensor.untyped_storage().nbytes())
+        return result
+
+    def _see(self, tensor: Tensor, num_bytes: int) -> None:
         storage = tensor.untyped_storage()
-        if not isinstance(tensor, torch.nn.Parameter):
-            storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        self._known.setdefault(storage._cdata, (StorageWeakRef(storage), num_bytes))
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    def alive(self) -> int:
+        """Bytes of what has been allocated and is still in use."""
+        return sum(size for reference, size in self._known.values() if not reference.expired())
+
+
+def kept_bytes(forward: Callable[[Tensor], Tensor], x: Tensor) -> int:
+    """Memory that a forward pass keeps for the backward pass, its result included."""
+    x = x.detach().requires_grad_(x.is_floating_point())
+    with NewStorages() as storages:
         result = forward(x)
-    pack(result)
-    storages.pop(x.untyped_storage().data_ptr(), None)
-    return sum(storages.values())
+    alive = storages.alive()
+    del result
+    return alive
+
+
+def _tensors(tree: object) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]

@@ -71,6 +71,8 @@ class TrainConfig(Section):
     # Which epoch's weights are kept to use: the best on validation, or the last.
     keep: Literal["best", "last"] = "best"
     compile: bool = False
+    # Of the video network: compute Res3D's blocks once more instead of keeping their activations.
+    gradient_checkpointing: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     # Processes that train together on this machine; null: one a core on a CPU, one on a GPU.
     processes: PositiveInt | None = None
@@ -96,6 +98,15 @@ class Experiment(Section):
             raise ValueError(
                 f"model.in_channels is {taken}, but {self.data.modality} clips have {given} "
                 f"channel(s): set model.in_channels={given}, or data.channels"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _checkpointed_network(self) -> "Experiment":
+        if self.train.gradient_checkpointing and not isinstance(self.model, GestureNetConfig):
+            raise ValueError(
+                "train.gradient_checkpointing is there for gesture_net only, not for "
+                f"{self.model.name}: set it to false"
             )
         return self
 

@@ -59,6 +59,8 @@ class GestureNet(nn.Module):
     ``Preprocessing``, which also explains ``channel_means`` and ``pixel_scale``), so uint8 clips
     are all that a caller provides. Scores are logits, float32 also under autocast.
 
+    ``gradient_checkpointing`` (False) saves memory in training: see `res3d.recomputed`.
+
     Any clip of at least ``min_frames`` frames of ``min_size`` × ``min_size`` pixels is accepted;
     smaller ones, and a wrong number of channels, raise ValueError.
     """
@@ -92,6 +94,7 @@ class GestureNet(nn.Module):
         self.mobilenet = MobileNetTop(channels, width)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(self.mobilenet.out_channels, num_classes)
+        self.gradient_checkpointing = False
         self.min_frames = self.res3d.strides[0]
         self.min_size = max(self.res3d.strides[1:])
 
@@ -112,7 +115,8 @@ class GestureNet(nn.Module):
         """``lengths`` is ignored: a batch holds clips sampled to the same number of frames."""
         self.check(clips)
         x = self.preprocessing(clips, self.classifier.weight.dtype)  # (B, C, T, H, W)
-        x = self.res3d(x).transpose(1, 2)  # (B, T/2, C, H/4, W/4)
+        recompute = self.gradient_checkpointing and torch.is_grad_enabled()
+        x = self.res3d(x, recompute).transpose(1, 2)  # (B, T/2, C, H/4, W/4)
         for layer in self.recurrent:
             x, _ = layer(x)
         return self.top_layers(x)

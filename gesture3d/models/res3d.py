@@ -12,10 +12,13 @@ section 2.1 of Zhang et al., "Attention in Convolutional LSTM for Gesture Recogn
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 def scaled_channels(channels: int, width: float) -> int:
@@ -117,8 +120,41 @@ class Res3D(nn.Module):
         """(T', H', W') for an input of (T, H, W)."""
         return tuple(math.ceil(n / s) for n, s in zip(size, self.strides, strict=True))
 
-    def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T2 H2 W2"]:
+    def forward(
+        self, x: Float[Tensor, "B C T H W"], recompute: bool = False
+    ) -> Float[Tensor, "B C2 T2 H2 W2"]:
+        """``recompute`` keeps only the blocks' inputs for the backward pass (`recomputed`)."""
+        if recompute:
+            for block in (self.stem, *self.stage1, *self.stage2, *self.stage3):
+                x = recomputed(block, x)
+            return x
         x = self.stem(x)
         x = self.stage1(x)
         x = self.stage2(x)
         return self.stage3(x)
+
+
+def recomputed(block: nn.Module, x: Tensor) -> Tensor:
+    """``block(x)`` of which nothing but x is kept: the backward pass computes the rest once more
+    (gradient checkpointing). Batch norms count the batch in their running statistics once.
+    """
+
+    def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
+        return nullcontext(), _statistics_untouched(block)
+
+    return checkpoint(block, x, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
+
+
+@contextmanager
+def _statistics_untouched(block: nn.Module) -> Iterator[None]:
+    """A second pass over the same batch, which the norms' running statistics ignore."""
+    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm3d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.num_batches_tracked -= 1

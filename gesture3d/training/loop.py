@@ -73,6 +73,8 @@ class Trainer:
         self.optimizer = build_optimizer(self.model, experiment.optim)
         decay = experiment.optim.ema_decay
         self.average = WeightAverage(self.model, decay) if decay else None
+        if config.gradient_checkpointing:
+            self.model.gradient_checkpointing = True
         self.network = self._parallel(self.model)
         if config.compile:
             self.network = torch.compile(self.network)

@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+from gesture3d.benchmarks.timing import kept_bytes
 from gesture3d.models import MODELS, build_model
 from gesture3d.models.gesture_net import GestureNet
 from gesture3d.models.mobilenet import MobileNetTop
@@ -185,6 +186,26 @@ def test_every_parameter_learns(variants, low_precision):
     for name, parameter in net.named_parameters():
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("low_precision", [False, True])
+def test_gradient_checkpointing_changes_memory_only(low_precision):
+    clips, found = make_clips(height=48, width=48), []
+    for checkpointing in (False, True):
+        net = make_net().train()
+        net.gradient_checkpointing = checkpointing
+        with torch.autocast("cpu", torch.bfloat16, enabled=low_precision):
+            memory = kept_bytes(net, clips)
+            scores = net(clips)
+        scores.square().sum().backward()
+        gradients = {name: p.grad for name, p in net.named_parameters()}
+        found.append((memory, gradients, net.state_dict()))
+    (plain, gradients, state), (recomputed, same_gradients, same_state) = found
+    assert recomputed < 0.8 * plain
+    for name, gradient in gradients.items():
+        assert torch.equal(same_gradients[name], gradient), name
+    for name, value in state.items():  # running statistics and their counts among them
+        assert torch.equal(same_state[name], value), name
 
 
 def test_low_precision_features_are_close():
