@@ -24,6 +24,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="also write predictions to this .csv or .json")
     parser.add_argument("--picture", type=Path, help="also draw the clips and their classes (.png)")
     parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile the network first: half a minute, then faster clips",
+    )
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     args = parser.parse_args(argv)
     if args.top < 1 or args.batch_size < 1:
@@ -43,7 +48,7 @@ def main() -> int:
     from gesture3d.data.video import VIDEO_SUFFIXES
     from gesture3d.inference.classifier import Classifier, find_clips
 
-    classifier = Classifier(args.weights, args.device)
+    classifier = Classifier(args.weights, args.device, compile=args.compile)
     if isinstance(classifier.experiment.data, InertialData):
         return classify_recordings(args, classifier)
     if args.picture and not classifier.suffixes >= VIDEO_SUFFIXES:

@@ -66,6 +66,25 @@ def test_scores_are_those_of_evaluation(folder, weights, cached) -> None:
             assert ranked[name] == pytest.approx(probability, abs=1e-6)
 
 
+def test_a_compiled_network_sees_one_batch_size(folder, weights, monkeypatch) -> None:
+    """The compiler itself is left out here: it takes half a minute."""
+    options, sizes = {}, []
+
+    def compiled(model, **given):
+        options.update(given)
+        model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+        return model
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    clips = sorted(folder.glob("*/*.mp4"))[:5]
+    results = list(Classifier(weights, compile=True).classify(clips, batch_size=3))
+    assert options == {"options": {"freezing": True}}
+    assert sizes == [3, 3]
+    plain = list(Classifier(weights).classify(clips, batch_size=3))
+    assert [r.classes[0] for r in results] == [r.classes[0] for r in plain]
+    assert len(results) == 5
+
+
 def test_ranking_is_complete_and_sorted(folder, weights) -> None:
     ranked = Classifier(weights)(folder / "left" / "0.mp4")
     probabilities = [c.probability for c in ranked]
