@@ -1,4 +1,4 @@
-"""Measure speed, count cost: tools/benchmark.py data | network | deepgru | residual_lstm | cost"""
+"""Measure speed, count cost: tools/benchmark.py data | network | training | …"""
 
 import argparse
 from pathlib import Path
@@ -36,6 +36,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     network.add_argument("--seconds", type=float, default=3, help="of each measurement (3)")
     network.add_argument("--out", type=Path, default=Path("runs/benchmark_network.json"))
+    training = commands.add_parser("training", help="the loop's own cost; cores that are shared")
+    training.add_argument("--part", choices=["all", "loop", "shared"], default="all")
+    training.add_argument("--steps", type=int, default=25, help="of an epoch (25)")
+    training.add_argument("--seconds", type=float, default=60, help="for the loop (60)")
     deepgru = commands.add_parser("deepgru", help="DeepGRU against the official form")
     deepgru.add_argument("--batches", type=int, default=4, help="of 64 sequences, a pass (4)")
     residual_lstm = commands.add_parser("residual_lstm", help="its cells against nn.LSTMs in turn")
@@ -115,6 +119,20 @@ def network(args: argparse.Namespace) -> int:
     return 0
 
 
+def training(args: argparse.Namespace) -> int:
+    import torch
+
+    from gesture3d.benchmarks.network import format_table
+    from gesture3d.benchmarks.training import loop_overhead, shared_cores
+
+    if args.part in ("all", "loop"):
+        torch.set_num_threads(1)
+        print(format_table([loop_overhead(args.steps, args.seconds)]), flush=True)
+    if args.part in ("all", "shared"):
+        print(format_table(shared_cores(args.seconds / 6)))
+    return 0
+
+
 def deepgru(args: argparse.Namespace) -> int:
     from gesture3d.benchmarks.deepgru import run
 
@@ -145,6 +163,7 @@ def cost(args: argparse.Namespace) -> int:
 COMMANDS = {
     "data": data,
     "network": network,
+    "training": training,
     "deepgru": deepgru,
     "residual_lstm": residual_lstm,
     "cost": cost,
