@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gesture3d.command_line import run_command_line
 
-NETWORK_PARTS = ["limits", "recurrent", "network"]
+NETWORK_PARTS = ["limits", "recurrent", "network", "throughput"]
 PRECISIONS = ["fp32", "bf16"]
 VARIANTS = ["a", "b", "c", "d", "convlstm"]
 
@@ -22,11 +22,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--part", choices=["all", "decoding", "memory", "long", "waiting"], default="all"
     )
     network = commands.add_parser("network", help="the video network against the machine's limits")
-    network.add_argument("--part", nargs="+", choices=NETWORK_PARTS, default=NETWORK_PARTS)
+    network.add_argument("--part", nargs="+", choices=NETWORK_PARTS, default=NETWORK_PARTS[:3])
     network.add_argument("--precision", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     network.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
     network.add_argument("--batch", type=int, default=2, help="of recurrent layers (2)")
     network.add_argument("--clips", type=int, default=1, help="batch of the whole network (1)")
+    network.add_argument(
+        "--clips-a-step", type=int, nargs="+", default=[16, 32, 64], help="throughput (16 32 64)"
+    )
+    network.add_argument("--size", type=int, default=112, help="of the clips (112)")
     network.add_argument("--channels", type=int, default=256, help="of recurrent layers (256)")
     network.add_argument("--steps", type=int, default=8, help="of recurrent layers (8)")
     network.add_argument("--map-size", type=int, default=28, help="of recurrent layers (28)")
@@ -111,9 +115,12 @@ def network(args: argparse.Namespace) -> int:
             for name, rows in tables.items():
                 show(f"{precision}: recurrent layers {' '.join(layers)}: {name}", rows)
         if "network" in args.part:
-            tables = benchmark.network(["a", "a"], args.clips, frames=16, size=112)
+            tables = benchmark.network(["a", "a"], args.clips, frames=16, size=args.size)
             for name, rows in tables.items():
                 show(f"{precision}: network: {name}", rows)
+        if "throughput" in args.part:
+            rows = benchmark.throughput(["a", "a"], args.clips_a_step, frames=16, size=args.size)
+            show(f"{precision}: training", rows)
     write_text(args.out, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     print(f"written: {args.out}")
     return 0

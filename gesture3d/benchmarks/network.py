@@ -5,10 +5,14 @@ multiply-adds at the highest convolution rate that was seen in the same run: no 
 these multiply-adds is faster on this machine.
 """
 
+import itertools
 import statistics
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,7 +26,9 @@ from gesture3d.benchmarks.timing import (
     kept_bytes,
     ratio,
 )
+from gesture3d.config import load_experiment
 from gesture3d.cost import count_cost
+from gesture3d.data.clips import Clip, ClipDataset
 from gesture3d.models.convlstm import ConvLSTM
 from gesture3d.models.gesture_net import GestureNet
 
@@ -40,7 +46,8 @@ class Benchmark:
         self.device = torch.device(device)
         self.precision, self.seconds = precision, seconds
         self.clock = Clock(self.device)
-        self.best_rate = 0.0  # of convolutions so far, floating-point operations a second
+        # Floating-point operations a second so far: of convolutions, of any product.
+        self.best_rate = self.peak_rate = 0.0
 
     def autocast(self) -> AbstractContextManager:
         enabled = self.precision == "bf16"
@@ -93,8 +100,9 @@ class Benchmark:
         """Rates of matrix products, convolutions (the network's own shapes) and copies."""
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         new = {"dtype": dtype, "device": self.device}
-        a, b = torch.randn(1024, 1024, **new), torch.randn(1024, 1024, **new)
-        runs = {"matrix product 1024³": (lambda: a @ b, 2 * 1024**3)}
+        n = 8192 if self.device.type == "cuda" else 1024
+        a, b = torch.randn(n, n, **new), torch.randn(n, n, **new)
+        runs = {f"matrix product {n}³": (lambda: a @ b, 2 * n**3)}
         for name, c_in, c_out, kernel, size in CONVOLUTIONS:
             x = torch.randn(1, c_in, *size, **new).to(memory_format=torch.channels_last_3d)
             weight = torch.randn(c_out, c_in, *kernel, **new)
@@ -114,6 +122,7 @@ class Benchmark:
             rate = operations / min(times[name])
             if "convolution" in name:
                 self.best_rate = max(self.best_rate, rate)
+            self.peak_rate = max(self.peak_rate, rate)
             rows.append({"limit": name, "GFLOP/s": rate / 1e9})
         read_and_written = 2 * source.numel() * source.element_size()
         rows.append({"limit": "copy, 64 MB", "GB/s": read_and_written / min(copy) / 1e9})
@@ -233,6 +242,94 @@ class Benchmark:
         sides = {"ours": (net, clips), "r3d_18": (other, x.detach())}
         return self.side_by_side(sides, input_gradient=False)
 
+    # --- a recipe's speed -------------------------------------------------------------------------
+
+    def throughput(
+        self, variants: list[str], batches: list[int], frames: int, size: int
+    ) -> list[Row]:
+        """Training steps (SGD) by batch size, plain, compiled, and as CUDA graphs where there are
+        such: clips/s, the share of the highest rate in `limits`, the recurrent layers' share of the
+        time, the minutes of an epoch on Jester's training split, and how many cores feed it."""
+        if not self.peak_rate:
+            self.limits()
+        modes: dict[str, dict | None] = {"plain": None, "compiled": {}}
+        if self.device.type == "cuda":
+            modes["CUDA graphs"] = {"mode": "reduce-overhead"}
+        rows = []
+        for batch, (name, options) in itertools.product(batches, modes.items()):
+            row: Row = {"clips a step": batch, "network": name}
+            try:
+                row |= self._training_row(variants, (batch, frames, 3, size, size), options)
+            except torch.OutOfMemoryError:
+                row["memory, MB"] = "too little"
+            rows.append(row)
+        return rows
+
+    def _training_row(self, variants: list[str], shape: tuple, options: dict | None) -> Row:
+        torch._dynamo.reset()
+        net = GestureNet(27, variants=variants).to(self.device).train()
+        clips = torch.randint(0, 256, shape, dtype=torch.uint8, device=self.device)
+        multiply_adds = count_cost(net, clips[:1])[-1].multiply_adds
+        inputs = self._block_inputs(net, clips)["recurrent.0"]
+        optimizer = torch.optim.SGD(net.parameters(), 1e-6)
+
+        def prepare(module: nn.Module) -> Callable:
+            return module if options is None else torch.compile(module, **options)
+
+        network, recurrent = prepare(net), prepare(nn.Sequential(*map(_Hidden, net.recurrent)))
+
+        def step() -> None:
+            with self.autocast():
+                scores = network(clips)
+            scores.float().logsumexp(1).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+        def recurrent_part() -> None:
+            with self.autocast():
+                hidden = recurrent(inputs.detach().requires_grad_())
+            hidden.float().sum().backward()
+
+        memory = self._peak_memory(step)
+        times = self.measure({"step": step, "recurrent layers": recurrent_part})
+        seconds = {name: statistics.median(found) for name, found in times.items()}
+        clips_per_second = len(clips) / seconds["step"]
+        return {
+            "step, ms": 1000 * seconds["step"],
+            "clips/s": clips_per_second,
+            "share of the peak": 6 * multiply_adds * clips_per_second / self.peak_rate,
+            "recurrent share": seconds["recurrent layers"] / seconds["step"],
+            "memory, MB": memory,
+            "Jester epoch, min": JESTER_TRAINING_CLIPS / clips_per_second / 60,
+            "cores to feed it": clips_per_second * seconds_to_load(*shape[1::2]),
+        }
+
+
+class _Hidden(nn.Module):
+    """A recurrent layer's hidden sequence alone."""
+
+    def __init__(self, layer: ConvLSTM):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)[0]
+
+
+def seconds_to_load(frames: int, size: int, count: int = 30) -> float:
+    """That one core takes for a training clip of the Jester recipe, from decoded frames."""
+    data = load_experiment("variant_a", "jester").data
+    data = data.model_copy(update={"num_frames": frames, "size": size})
+    decoded = np.random.default_rng(0).integers(0, 256, (37, 112, 197, 3), np.uint8)
+    mirror = {} if data.augmentation.horizontal_flip else None
+    clips = ClipDataset([Clip("0", Path(), 0)], ("0",), data, True, 0, {"0": decoded}, mirror)
+    started = time.process_time()
+    for epoch in range(count):
+        clips[epoch, 0]
+    return (time.process_time() - started) / count
+
+
+JESTER_TRAINING_CLIPS = 118_562
 
 # name, channels in and out, kernel, (T, H, W): stage 1 and 3 of Res3D, a pointwise convolution
 CONVOLUTIONS = (

@@ -397,7 +397,8 @@ def _add_sums(sums: Tensor, loss: Tensor, scores: Tensor, labels: Tensor) -> Non
     """Add loss, top-1 hits, top-5 hits and sample count, without waiting for the device."""
     count = len(labels)
     top = scores.topk(min(5, scores.shape[1]), dim=1).indices == labels[:, None]
-    sums += torch.stack([loss.double() * count, top[:, 0].sum(), top.sum(), sums.new_tensor(count)])
+    number = torch.full_like(sums[0], count)  # filled on the device: copying a tensor there waits
+    sums += torch.stack([loss.double() * count, top[:, 0].sum(), top.sum(), number])
 
 
 def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -82,6 +82,19 @@ def test_blocks_are_set_against_their_floors():
         assert row["ratio"] > 0.5
 
 
+def test_training_speed_is_set_against_the_peak(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda module, **_: module)  # which takes a minute
+    benchmark = Benchmark("cpu", "bf16", seconds=0)
+    benchmark.peak_rate = 1e12
+    rows = benchmark.throughput(["a"], [2], frames=4, size=16)
+    assert [row["network"] for row in rows] == ["plain", "compiled"]
+    for row in rows:
+        assert row["clips/s"] == pytest.approx(2 / (row["step, ms"] / 1000))
+        assert 0 < row["share of the peak"] < 1
+        assert 0 < row["recurrent share"] < 1
+        assert row["cores to feed it"] > 0
+
+
 def test_the_command_prints_and_writes(tmp_path):
     out = tmp_path / "found.json"
     command = [sys.executable, TOOL, "network", "--part", "recurrent", "--precision", "fp32"]
