@@ -70,13 +70,7 @@ def write_evaluation(
         "![confusion matrix](confusion.png)",
         "",
         *class_table(metrics, names),
-        "## Experiment",
-        "",
-        f"Versions: {', '.join(f'{k} {v}' for k, v in versions().items())}.",
-        "",
-        "```yaml",
-        dump_experiment(experiment).rstrip(),
-        "```",
+        *experiment_section(experiment),
     ]
     write_text(folder / "report.md", "\n".join(lines) + "\n")
     return path
@@ -112,6 +106,19 @@ def class_table(metrics: Metrics, class_names: tuple[str, ...]) -> list[str]:
             for name, row in ordered
         ],
     )
+
+
+def experiment_section(experiment: Experiment) -> list[str]:
+    """Lines of Markdown: what a result can be made from again."""
+    return [
+        "## Experiment",
+        "",
+        f"Versions: {', '.join(f'{k} {v}' for k, v in versions().items())}.",
+        "",
+        "```yaml",
+        dump_experiment(experiment).rstrip(),
+        "```",
+    ]
 
 
 def markdown_table(header: list[str], rows: list[list[Any]]) -> list[str]:

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from gesture3d.checkpoint import versions
-from gesture3d.config import Experiment, dump_experiment
+from gesture3d.config import Experiment
 from gesture3d.evaluation.metrics import Metrics
-from gesture3d.evaluation.report import class_table, markdown_table
+from gesture3d.evaluation.report import class_table, experiment_section, markdown_table
 from gesture3d.files import atomic_path, write_text
 from gesture3d.training.run_log import RunLog
 from gesture3d.viz.plots import plot_confusion, plot_curves
@@ -56,13 +55,7 @@ def write_report(
         *markdown_table(
             list(history[-1]), [[_short(row.get(k)) for k in history[-1]] for row in history]
         ),
-        "## Experiment",
-        "",
-        f"Versions: {', '.join(f'{k} {v}' for k, v in versions().items())}.",
-        "",
-        "```yaml",
-        dump_experiment(experiment).rstrip(),
-        "```",
+        *experiment_section(experiment),
     ]
     write_text(folder / "report.md", "\n".join(lines) + "\n")
     return folder / "report.md"
