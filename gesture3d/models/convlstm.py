@@ -304,7 +304,7 @@ CELLS = {"convlstm": ConvLSTMCell, "a": CellA, "b": CellB, "c": CellC, "d": Cell
 
 def _steps(x: Float[Tensor, "B T ..."]) -> list[Float[Tensor, "B ..."]]:
     """The time steps, split in the order in memory, which their gradients then keep."""
-    if x.dim() == 3:
+    if x.dim() == 3 or x.is_contiguous():
         return list(x.unbind(1))
     return [step.movedim(-1, 1) for step in x.movedim(2, -1).unbind(1)]  # (B, C, H, W) each
 
@@ -368,14 +368,17 @@ class ConvLSTM(nn.Module):
             return output, (output[:, -1], c)
 
         batch, time, _, height, width = x.shape
-        frames = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)  # (B·T, Cin, H, W)
+        # On a CPU the original cell's large convolutions are faster in PyTorch's default order.
+        plain = self.variant == "convlstm" and x.is_cpu
+        order = torch.contiguous_format if plain else torch.channels_last
+        frames = x.flatten(0, 1).contiguous(memory_format=order)  # (B·T, Cin, H, W)
         terms = self.cell.input_terms(frames)
         steps = zip(*(_steps(term.unflatten(0, (batch, time))) for term in terms), strict=True)
 
         dtype = terms[-1].dtype  # what the convolutions compute in
         if state is None:
             h = frames.new_zeros((batch, self.hidden_channels, height, width), dtype=dtype)
-            h = h.contiguous(memory_format=torch.channels_last)
+            h = h.contiguous(memory_format=order)
             c = _fp32(h)
         else:
             h, c = state[0].to(dtype), _fp32(state[1])
