@@ -39,6 +39,13 @@ def test_models_go_with_the_recipes_of_their_stream(model: str, recipe: str) -> 
         load_experiment(model, recipe)
 
 
+def test_gradient_checkpointing_is_for_the_video_network() -> None:
+    setting = ["train.gradient_checkpointing=true"]
+    assert load_experiment("variant_b", "jester", setting).train.gradient_checkpointing
+    with pytest.raises(Gesture3dError, match="gesture_net only, not for r3d_18"):
+        load_experiment("r3d_18", "jester", setting)
+
+
 def test_shipped_variants_are_those_of_the_paper() -> None:
     variants = {m: load_experiment(m).model.variants for m in MODELS if "variant" in m}
     assert variants == {f"variant_{v}.yaml": (v, "a") for v in "abcd"}

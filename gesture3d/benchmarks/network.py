@@ -172,6 +172,7 @@ class Benchmark:
         return {
             "blocks": self._blocks(net, clips),
             "whole": self._whole(net, clips),
+            "gradient checkpointing": self._checkpointing(net, clips),
             "another network": self._r3d_18(net, clips),
         }
 
@@ -226,6 +227,26 @@ class Benchmark:
             row["largest others, ms"] = ", ".join(f"{k} {1000 * v:.0f}" for k, v in largest)
             rows.append(row)
         return rows
+
+    def _checkpointing(self, net: GestureNet, clips: Tensor) -> list[Row]:
+        """A training step, and what its forward pass keeps, with and without recomputing."""
+        training_step = self.passes(net, clips)["forward+backward"]
+        kept = {}
+
+        def run(checkpointing: bool) -> None:
+            net.gradient_checkpointing = checkpointing
+            training_step()
+
+        for name, checkpointing in (("kept", False), ("recomputed", True)):
+            net.train().gradient_checkpointing = checkpointing
+            with self.autocast():
+                kept[name] = kept_bytes(net, clips) / 1e6
+        times = self.measure({"kept": lambda: run(False), "recomputed": lambda: run(True)})
+        net.gradient_checkpointing = False
+        return [
+            {"activations": name, "step, ms": milliseconds(times[name]), "kept, MB": kept[name]}
+            for name in times
+        ]
 
     def _peak_memory(self, run: Callable) -> float | None:
         if self.device.type != "cuda":

@@ -71,7 +71,7 @@ class TrainConfig(Section):
     # Which epoch's weights are kept to use: the best on validation, or the last.
     keep: Literal["best", "last"] = "best"
     compile: bool = False
-    # Of the video network: compute Res3D's blocks once more instead of keeping their activations.
+    # Of the video network: compute Res3D and MobileNet once more instead of keeping activations.
     gradient_checkpointing: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     # Processes that train together on this machine; null: one a core on a CPU, one on a GPU.

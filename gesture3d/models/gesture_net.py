@@ -119,12 +119,14 @@ class GestureNet(nn.Module):
         x = self.res3d(x, recompute).transpose(1, 2)  # (B, T/2, C, H/4, W/4)
         for layer in self.recurrent:
             x, _ = layer(x)
-        return self.top_layers(x)
+        return self.top_layers(x, recompute)
 
-    def top_layers(self, x: Float[Tensor, "B T2 C H2 W2"]) -> Float[Tensor, "B classes"]:
+    def top_layers(
+        self, x: Float[Tensor, "B T2 C H2 W2"], recompute: bool = False
+    ) -> Float[Tensor, "B classes"]:
         """From the last hidden sequence to scores: MobileNet, the mean over space and time."""
         batch = len(x)
-        x = self.mobilenet(x.flatten(0, 1))  # (B·T/2, C, H/32, W/32)
+        x = self.mobilenet(x.flatten(0, 1), recompute)  # (B·T/2, C, H/32, W/32)
         x = x.mean((2, 3)).unflatten(0, (batch, -1)).mean(1)  # (B, C)
         scores = self.classifier(self.dropout(x))
         return scores.to(torch.promote_types(scores.dtype, torch.float32))

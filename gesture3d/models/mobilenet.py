@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gesture3d.models.res3d import init_he_normal, scaled_channels
+from gesture3d.models.res3d import init_he_normal, recomputed, scaled_channels
 
 # (channels, stride) of each block at full width: 28 → 28 → 14 → ... → 14 → 7 → 4.
 BLOCKS = ((256, 1), (256, 2), *[(512, 1)] * 5, (1024, 2), (1024, 2))
@@ -61,5 +61,10 @@ class MobileNetTop(nn.Sequential):
         self.out_channels = in_channels
         init_he_normal(self)
 
-    def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C2 H2 W2"]:
-        return super().forward(x)
+    def forward(
+        self, x: Float[Tensor, "N C H W"], recompute: bool = False
+    ) -> Float[Tensor, "N C2 H2 W2"]:
+        """``recompute`` keeps only the blocks' inputs for the backward pass (`recomputed`)."""
+        for block in self:
+            x = recomputed(block, x) if recompute else block(x)
+        return x

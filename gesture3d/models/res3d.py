@@ -148,7 +148,7 @@ def recomputed(block: nn.Module, x: Tensor) -> Tensor:
 @contextmanager
 def _statistics_untouched(block: nn.Module) -> Iterator[None]:
     """A second pass over the same batch, which the norms' running statistics ignore."""
-    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm3d)]
+    norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm3d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
