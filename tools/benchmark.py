@@ -6,6 +6,15 @@ from pathlib import Path
 from gesture3d.command_line import run_command_line
 
 NETWORK_PARTS = ["limits", "recurrent", "network", "throughput"]
+# Those that the targets are for: default, meaning.
+NETWORK_SIZES = {
+    "clips": (1, "batch of the whole network"),
+    "size": (112, "pixels of its clips"),
+    "batch": (2, "of recurrent layers"),
+    "channels": (256, "of recurrent layers"),
+    "steps": (8, "of recurrent layers"),
+    "map_size": (28, "of recurrent layers"),
+}
 PRECISIONS = ["fp32", "bf16"]
 VARIANTS = ["a", "b", "c", "d", "convlstm"]
 
@@ -25,15 +34,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     network.add_argument("--part", nargs="+", choices=NETWORK_PARTS, default=NETWORK_PARTS[:3])
     network.add_argument("--precision", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     network.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
-    network.add_argument("--batch", type=int, default=2, help="of recurrent layers (2)")
-    network.add_argument("--clips", type=int, default=1, help="batch of the whole network (1)")
+    for name, (default, meaning) in NETWORK_SIZES.items():
+        help = f"{meaning} ({default})"
+        network.add_argument(f"--{name.replace('_', '-')}", type=int, default=default, help=help)
     network.add_argument(
         "--clips-a-step", type=int, nargs="+", default=[16, 32, 64], help="throughput (16 32 64)"
     )
-    network.add_argument("--size", type=int, default=112, help="of the clips (112)")
-    network.add_argument("--channels", type=int, default=256, help="of recurrent layers (256)")
-    network.add_argument("--steps", type=int, default=8, help="of recurrent layers (8)")
-    network.add_argument("--map-size", type=int, default=28, help="of recurrent layers (28)")
     network.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     network.add_argument(
         "--threads", type=int, default=1, help="1, which other work disturbs least"
@@ -94,6 +100,7 @@ def network(args: argparse.Namespace) -> int:
     import torch
 
     from gesture3d.benchmarks.network import Benchmark, format_table
+    from gesture3d.benchmarks.targets import compare
     from gesture3d.files import write_text
 
     torch.set_num_threads(args.threads)
@@ -121,6 +128,8 @@ def network(args: argparse.Namespace) -> int:
         if "throughput" in args.part:
             rows = benchmark.throughput(["a", "a"], args.clips_a_step, frames=16, size=args.size)
             show(f"{precision}: training", rows)
+    if all(getattr(args, name) == default for name, (default, _) in NETWORK_SIZES.items()):
+        show("targets", compare(found))
     write_text(args.out, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     print(f"written: {args.out}")
     return 0

@@ -1,4 +1,5 @@
-"""The recurrent layer as one would first write it: cell by cell, everything at every step.
+"""The recurrent layer as one would first write it: cell by cell, everything at every step; and the
+whole network with such layers.
 
 Plain PyTorch in its default memory order (NCHW), on the parameters of a `ConvLSTM`: the measure
 of what `gesture3d/models/convlstm.py` gains. Equation numbers are the paper's, as there.
@@ -6,11 +7,28 @@ of what `gesture3d/models/convlstm.py` gains. Equation numbers are the paper's, 
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from gesture3d.models.convlstm import ConvLSTM
+from gesture3d.models.gesture_net import GestureNet
 
 Parameters = dict[str, Tensor]
+
+
+class NaiveNetwork(nn.Module):
+    """``net`` in PyTorch's default memory order, its recurrent layers as naive loops."""
+
+    def __init__(self, net: GestureNet):
+        super().__init__()
+        self.net = net
+
+    def forward(self, clips: Tensor) -> Tensor:
+        net = self.net
+        x = net.preprocessing(clips, net.classifier.weight.dtype).contiguous()
+        x = net.res3d(x).transpose(1, 2)
+        for layer in net.recurrent:
+            x = naive_sequence(layer, x.contiguous())
+        return net.top_layers(x.contiguous())
 
 
 def naive_sequence(layer: ConvLSTM, x: Tensor, *, concatenate: bool = False) -> Tensor:

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gesture3d.benchmarks.naive_convlstm import naive_sequence
+from gesture3d.benchmarks.naive_convlstm import NaiveNetwork, naive_sequence
 from gesture3d.benchmarks.timing import (
     Clock,
     OperationTimes,
@@ -36,6 +37,14 @@ PRODUCTS = ("convolution", "convolution_backward", "mm", "addmm", "bmm", "baddbm
 Row = dict[str, float | str | None]
 
 
+class Side(NamedTuple):
+    """What is measured beside others: ``forward(x)``, and its precision if not the benchmark's."""
+
+    forward: Callable
+    x: Tensor
+    precision: str | None = None
+
+
 class Benchmark:
     """What all parts share: device, precision (``fp32`` or ``bf16``), seconds a measurement.
 
@@ -49,15 +58,19 @@ class Benchmark:
         # Floating-point operations a second so far: of convolutions, of any product.
         self.best_rate = self.peak_rate = 0.0
 
-    def autocast(self) -> AbstractContextManager:
-        enabled = self.precision == "bf16"
+    def autocast(self, precision: str | None = None) -> AbstractContextManager:
+        enabled = (precision or self.precision) == "bf16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     def measure(self, sides: dict[str, Callable]) -> Seconds:
         return interleave(sides, self.clock, self.seconds)
 
     def passes(
-        self, forward: Callable, x: Tensor, input_gradient: bool = False
+        self,
+        forward: Callable,
+        x: Tensor,
+        input_gradient: bool = False,
+        precision: str | None = None,
     ) -> dict[str, Callable]:
         """``forward(x)`` alone, and with its backward pass, as sides to measure.
 
@@ -67,23 +80,24 @@ class Benchmark:
 
         def run_forward() -> None:
             module.eval()
-            with torch.no_grad(), self.autocast():
+            with torch.no_grad(), self.autocast(precision):
                 forward(x)
 
         def run_both() -> None:
             module.train()
-            with self.autocast():
+            with self.autocast(precision):
                 result = _first(forward(x.detach().requires_grad_(input_gradient)))
             result.backward(torch.ones_like(result))
             module.zero_grad()
 
         return {"forward": run_forward, "forward+backward": run_both}
 
-    def side_by_side(
-        self, sides: dict[str, tuple[Callable, Tensor]], input_gradient: bool
-    ) -> list[Row]:
+    def side_by_side(self, sides: dict[str, Side], input_gradient: bool) -> list[Row]:
         """A row for each pass: each side's milliseconds, and how many times faster the first is."""
-        passes = {name: self.passes(*side, input_gradient) for name, side in sides.items()}
+        passes = {
+            name: self.passes(side.forward, side.x, input_gradient, side.precision)
+            for name, side in sides.items()
+        }
         rows = []
         for name in ("forward", "forward+backward"):
             times = self.measure({side: both[name] for side, both in passes.items()})
@@ -150,14 +164,21 @@ class Benchmark:
                 x = naive_sequence(layer, x, concatenate=concatenate)
             return x
 
-        sides = {"ours": (ours, x), "naive": (naive, x.contiguous())}
+        sides = {"ours": Side(ours, x), "naive": Side(naive, x.contiguous())}
         if set(variants) == {"convlstm"}:
-            sides["common form"] = (lambda x: naive(x, concatenate=True), x.contiguous())
+            sides["common form"] = Side(lambda x: naive(x, concatenate=True), x.contiguous())
+        self._add_full_precision(sides)
         memory: Row = {"kept for the backward pass": "MB"}
-        for name, (forward, own_x) in sides.items():
-            with self.autocast():
-                memory[name] = kept_bytes(forward, own_x) / 1e6
+        for name, side in sides.items():
+            with self.autocast(side.precision):
+                memory[name] = kept_bytes(side.forward, side.x) / 1e6
         return {"speed": self.side_by_side(sides, input_gradient=True), "memory": [memory]}
+
+    def _add_full_precision(self, sides: dict[str, Side]) -> None:
+        """Beside bf16, everything but ours in fp32 too."""
+        if self.precision != "fp32":
+            others = {name: side for name, side in sides.items() if name != "ours"}
+            sides |= {f"{n} fp32": side._replace(precision="fp32") for n, side in others.items()}
 
     # --- the whole network ------------------------------------------------------------------------
 
@@ -173,7 +194,7 @@ class Benchmark:
             "blocks": self._blocks(net, clips),
             "whole": self._whole(net, clips),
             "gradient checkpointing": self._checkpointing(net, clips),
-            "another network": self._r3d_18(net, clips),
+            "other networks": self._others(net, clips),
         }
 
     def _blocks(self, net: GestureNet, clips: Tensor) -> list[Row]:
@@ -255,12 +276,14 @@ class Benchmark:
         run()
         return torch.cuda.max_memory_allocated(self.device) / 1e6
 
-    def _r3d_18(self, net: GestureNet, clips: Tensor) -> list[Row]:
+    def _others(self, net: GestureNet, clips: Tensor) -> list[Row]:
+        """The same network in its naive form, and torchvision's r3d_18."""
         from torchvision.models.video import r3d_18
 
+        sides = {"ours": Side(net, clips), "naive": Side(NaiveNetwork(net), clips)}
+        self._add_full_precision(sides)
         other = r3d_18(num_classes=27).to(self.device)
-        x = net.preprocessing(clips, torch.float32)
-        sides = {"ours": (net, clips), "r3d_18": (other, x.detach())}
+        sides["r3d_18"] = Side(other, net.preprocessing(clips, torch.float32).detach())
         return self.side_by_side(sides, input_gradient=False)
 
     # --- a recipe's speed -------------------------------------------------------------------------
@@ -365,7 +388,9 @@ def milliseconds(seconds: list[float]) -> float:
 
 
 def format_table(rows: list[Row]) -> str:
-    """Plain text: a line of names, then a line for each row."""
+    """Plain text: a line of names, then a line for each row; nothing of no rows."""
+    if not rows:
+        return ""
 
     def text(value: float | str | None) -> str:
         if isinstance(value, float):

@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from gesture3d.benchmarks.naive_convlstm import naive_sequence
+from gesture3d.benchmarks.naive_convlstm import NaiveNetwork, naive_sequence
 from gesture3d.benchmarks.network import Benchmark, format_table
+from gesture3d.benchmarks.targets import compare
 from gesture3d.benchmarks.timing import Clock, OperationTimes, interleave, kept_bytes, ratio
 from gesture3d.models.convlstm import ConvLSTM
+from gesture3d.models.gesture_net import GestureNet
 
 TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
 
@@ -82,6 +84,26 @@ def test_blocks_are_set_against_their_floors():
         assert row["ratio"] > 0.5
 
 
+def test_the_naive_network_computes_what_ours_does():
+    torch.manual_seed(0)
+    net = GestureNet(5, ("b", "a"), width=1 / 8).double().eval()
+    clips = torch.randint(0, 256, (2, 4, 3, 32, 32), dtype=torch.uint8)
+    torch.testing.assert_close(NaiveNetwork(net)(clips), net(clips))
+
+
+def test_targets_are_met_or_their_distance_is_named():
+    speed = [{"pass": "forward+backward", "naive / ours": 1.5, "common form / ours": 1.01}]
+    whole = [{"pass": "forward", "ratio": 1.25}, {"pass": "forward+backward", "ratio": 1.15}]
+    found = {"fp32: recurrent layers a a: speed": speed, "fp32: network: whole": whole}
+    rows = compare(found | {"fp32: recurrent layers convlstm: speed": speed})
+    assert [(row["found"], row[""]) for row in rows] == [
+        (1.5, "25% off"),
+        (1.01, "met"),
+        (1.25, "4% off"),
+        (1.15, "met"),
+    ]
+
+
 def test_training_speed_is_set_against_the_peak(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda module, **_: module)  # which takes a minute
     benchmark = Benchmark("cpu", "bf16", seconds=0)
@@ -104,6 +126,7 @@ def test_the_command_prints_and_writes(tmp_path):
     found = json.loads(out.read_text())
     titles = [title for title in found if title.startswith("fp32")]
     assert len(titles) == 4
+    assert "targets" not in found  # which are of other sizes
     assert all(title in result.stdout for title in titles)
     speed = found["fp32: recurrent layers convlstm: speed"]
     assert [row["pass"] for row in speed] == ["forward", "forward+backward"]
