@@ -7,6 +7,7 @@ import os
 import statistics
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -189,6 +190,7 @@ def _train(
     network = model
     if processes > 1:
         dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=processes)
+        warnings.filterwarnings("ignore", message="Grad strides do not match")
         network = DistributedDataParallel(model, broadcast_buffers=False)
     steps, started = -2, time.perf_counter()  # two to warm up
     while True:
