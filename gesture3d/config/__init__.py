@@ -21,7 +21,7 @@ from gesture3d.config.inertial import (
 )
 from gesture3d.config.models import (
     SEQUENCE_MODELS,
-    ClipInputsConfig,
+    ClipNetworkConfig,
     Cnn1dConfig,
     DeepGRUConfig,
     DeepGRUDims,
@@ -66,7 +66,7 @@ from gesture3d.config.video import (
 __all__ = [
     "SEQUENCE_MODELS",
     "Augmentation",
-    "ClipInputsConfig",
+    "ClipNetworkConfig",
     "ClipsPerClass",
     "Cnn1dConfig",
     "DataConfig",

@@ -5,7 +5,12 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import Field, model_validator
 
 from gesture3d.config import inertial, skeleton, video
-from gesture3d.config.models import SEQUENCE_MODELS, ClipInputsConfig, GestureNetConfig, ModelConfig
+from gesture3d.config.models import (
+    SEQUENCE_MODELS,
+    ClipNetworkConfig,
+    GestureNetConfig,
+    ModelConfig,
+)
 from gesture3d.config.section import Fraction, PositiveInt, Section
 from gesture3d.config.video import VideoData
 
@@ -91,7 +96,7 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _channels_agree(self) -> "Experiment":
-        if not (isinstance(self.data, VideoData) and isinstance(self.model, ClipInputsConfig)):
+        if not (isinstance(self.data, VideoData) and isinstance(self.model, ClipNetworkConfig)):
             return self
         given, taken = self.data.num_channels, self.model.in_channels
         if given != taken:

@@ -9,16 +9,18 @@ from gesture3d.config.section import PositiveInt, Section
 Variant = Literal["convlstm", "a", "b", "c", "d"]
 
 
-class ClipInputsConfig(Section):
-    """What networks for clips do with their input; see `gesture_net.Preprocessing`."""
+class ClipNetworkConfig(Section):
+    """What networks for clips have in common; see `GestureNet` and `gesture_net.Preprocessing`."""
 
+    width: Annotated[float, Field(gt=0.0, le=4.0)] = 1.0
+    stem_stride: tuple[PositiveInt, PositiveInt, PositiveInt] = (1, 2, 2)
     in_channels: PositiveInt = 3
     preprocessing: Literal["channel_mean", "clip_mean"] = "channel_mean"
     channel_means: tuple[float, ...] = (114.0, 109.0, 104.0)
     pixel_scale: Annotated[float, Field(gt=0.0)] = 1.0
 
     @model_validator(mode="after")
-    def _one_mean_per_channel(self) -> "ClipInputsConfig":
+    def _one_mean_per_channel(self) -> "ClipNetworkConfig":
         if self.preprocessing == "channel_mean" and len(self.channel_means) != self.in_channels:
             raise ValueError(
                 f"channel_means has {len(self.channel_means)} values for "
@@ -27,19 +29,17 @@ class ClipInputsConfig(Section):
         return self
 
 
-class GestureNetConfig(ClipInputsConfig):
+class GestureNetConfig(ClipNetworkConfig):
     """Res3D → two ConvLSTM layers → MobileNet; the arguments of `GestureNet`, documented there."""
 
     name: Literal["gesture_net"] = "gesture_net"
     variants: Annotated[tuple[Variant, ...], Field(min_length=1)] = ("a", "a")
-    width: Annotated[float, Field(gt=0.0, le=4.0)] = 1.0
     kernel_size: Literal[1, 3, 5, 7] = 3
-    stem_stride: tuple[PositiveInt, PositiveInt, PositiveInt] = (1, 2, 2)
     forget_bias: float = 0.0
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
 
 
-class R3D18Config(ClipInputsConfig):
+class R3D18Config(ClipNetworkConfig):
     """torchvision's r3d_18 for clips; the arguments of `R3D18`, documented there."""
 
     name: Literal["r3d_18"]

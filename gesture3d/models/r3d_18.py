@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gesture3d.models.gesture_net import Clips, Preprocessing
-from gesture3d.models.res3d import SafeConv3d
+from gesture3d.models.res3d import SafeConv3d, scaled_channels
 
 
 class R3D18(nn.Module):
@@ -18,9 +18,9 @@ class R3D18(nn.Module):
 
     The network, its initial weights and the names of its parameters (behind ``network.``) are those
     of ``torchvision.models.video.r3d_18``, so its weights load; the stem takes ``in_channels``.
-    Preprocessing is `GestureNet`'s. torchvision fixes the widths (64, 128, 256, 512 channels) and
-    the stem's stride (1, 2, 2), so these cannot be chosen. A wrong number of channels raises
-    ValueError.
+    ``width`` scales its channels (64, 128, 256, 512), and ``stem_stride`` are the stem's steps: a
+    fair peer has both from the `GestureNet` beside it. Preprocessing is `GestureNet`'s.
+    A wrong number of channels raises ValueError.
     """
 
     head = "network.fc"
@@ -28,25 +28,40 @@ class R3D18(nn.Module):
     def __init__(
         self,
         num_classes: int,
+        width: float = 1.0,
         in_channels: int = 3,
+        stem_stride: Sequence[int] = (1, 2, 2),
         preprocessing: str = "channel_mean",
         channel_means: Sequence[float] = (114.0, 109.0, 104.0),
         pixel_scale: float = 1.0,
     ):
-        from torchvision.models.video.resnet import BasicBlock, BasicStem, Conv3DSimple, VideoResNet
+        from torchvision.models.video.resnet import BasicBlock, Conv3DSimple, VideoResNet
 
         class Conv(SafeConv3d, Conv3DSimple):
             """torchvision's convolution, right also in bf16 on a CPU."""
 
+        class Scaled(VideoResNet):
+            """torchvision's network, which fixes the channels, with ``width`` times as many."""
+
+            def _make_layer(self, block, conv, channels: int, *args, **kwargs) -> nn.Sequential:
+                if channels == 64:
+                    self.inplanes = scaled_channels(64, width)
+                return super()._make_layer(
+                    block, conv, scaled_channels(channels, width), *args, **kwargs
+                )
+
         def stem() -> nn.Sequential:
-            layers = BasicStem()
-            layers[0] = nn.Conv3d(in_channels, 64, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False)
-            return layers
+            channels = scaled_channels(64, width)
+            conv = nn.Conv3d(in_channels, channels, (3, 7, 7), stem_stride, (1, 3, 3), bias=False)
+            return nn.Sequential(conv, nn.BatchNorm3d(channels), nn.ReLU(inplace=True))
 
         super().__init__()
         self.in_channels = in_channels
         self.preprocessing = Preprocessing(preprocessing, in_channels, channel_means, pixel_scale)
-        self.network = VideoResNet(BasicBlock, [Conv] * 4, [2, 2, 2, 2], stem, num_classes)
+        self.network = Scaled(BasicBlock, [Conv] * 4, [2, 2, 2, 2], stem, num_classes)
+        self.network.fc = nn.Linear(scaled_channels(512, width), num_classes)
+        nn.init.normal_(self.network.fc.weight, 0, 0.01)
+        nn.init.zeros_(self.network.fc.bias)
 
     def forward(self, clips: Clips, lengths: Tensor | None = None) -> Float[Tensor, "B classes"]:
         """``lengths`` is ignored: a batch holds clips sampled to the same number of frames."""

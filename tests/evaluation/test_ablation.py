@@ -38,7 +38,7 @@ def test_every_network_with_every_seed_one_seed_after_the_other():
 def test_a_pair_is_trained_on_its_own_recipe_and_settings_go_where_they_exist():
     networks = ["variant_a", "r3d_18", "deepgru_small:synthetic_joints"]
     runs, left_out = plan_runs(
-        networks, ["synthetic", "synthetic_depth"], [0], ["model.width=0.5", "data.size=32"]
+        networks, ["synthetic", "synthetic_depth"], [0], ["model.forget_bias=0.5", "data.size=32"]
     )
     assert [(r.experiment.model.name, r.experiment.data.name) for r in runs] == [
         *[("gesture_net", "synthetic")] * 2,
@@ -46,8 +46,8 @@ def test_a_pair_is_trained_on_its_own_recipe_and_settings_go_where_they_exist():
         ("deepgru", "synthetic_joints"),
     ]
     assert runs[3].experiment.model.in_channels == 1  # depth
-    assert runs[0].experiment.model.width == 0.5
-    assert "r3d_18-synthetic has no model.width: left out" in left_out
+    assert runs[0].experiment.model.forget_bias == 0.5
+    assert "r3d_18-synthetic has no model.forget_bias: left out" in left_out
     assert "deepgru_small-synthetic_joints has no data.size: left out" in left_out
 
 

@@ -38,8 +38,27 @@ def test_starts_from_torchvisions_initial_weights():
     assert ours[name].std().item() == pytest.approx(theirs[name].std().item(), rel=0.01)
 
 
-def test_recipes_give_it_their_channels_and_preprocessing():
+def test_width_scales_every_convolution_and_stem_stride_the_maps():
+    full, quarter = r3d_18(num_classes=5), R3D18(5, width=0.25, stem_stride=(2, 3, 3)).eval()
+    shapes = {k: tuple(v.shape) for k, v in quarter.network.state_dict().items()}
+    expected = {}
+    for name, tensor in full.state_dict().items():
+        out, *inputs = tensor.shape or [0]
+        inputs[:1] = [n if n in (1, 3) else n // 4 for n in inputs[:1]]
+        expected[name] = (out // 4, *inputs) if tensor.shape else ()
+    expected["fc.weight"] = (5, 128)
+    expected["fc.bias"] = (5,)
+    assert shapes == expected
+    sizes = []
+    quarter.network.stem.register_forward_hook(lambda *call: sizes.append(call[2].shape))
+    with torch.no_grad():
+        assert quarter(clips(2, 16, 3, 48)).shape == (2, 5)
+    assert sizes == [(2, 16, 8, 16, 16)]
+
+
+def test_recipes_give_it_their_width_channels_and_preprocessing():
     model = build_model(load_experiment("r3d_18", "synthetic_depth").model, num_classes=3).eval()
+    assert model.network.stem[0].weight.shape == (16, 1, 3, 7, 7)
     with torch.no_grad():
         assert model(clips(channels=1)).shape == (2, 3)
     assert model.preprocessing.mode == "clip_mean"
