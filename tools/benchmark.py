@@ -99,8 +99,10 @@ def network(args: argparse.Namespace) -> int:
 
     import torch
 
-    from gesture3d.benchmarks.network import Benchmark, format_table
+    from gesture3d.benchmarks.network import Benchmark
+    from gesture3d.benchmarks.tables import format_table
     from gesture3d.benchmarks.targets import compare
+    from gesture3d.benchmarks.throughput import throughput
     from gesture3d.files import write_text
 
     torch.set_num_threads(args.threads)
@@ -126,7 +128,7 @@ def network(args: argparse.Namespace) -> int:
             for name, rows in tables.items():
                 show(f"{precision}: network: {name}", rows)
         if "throughput" in args.part:
-            rows = benchmark.throughput(["a", "a"], args.clips_a_step, frames=16, size=args.size)
+            rows = throughput(benchmark, ["a", "a"], args.clips_a_step, frames=16, size=args.size)
             show(f"{precision}: training", rows)
     if all(getattr(args, name) == default for name, (default, _) in NETWORK_SIZES.items()):
         show("targets", compare(found))
@@ -138,7 +140,7 @@ def network(args: argparse.Namespace) -> int:
 def training(args: argparse.Namespace) -> int:
     import torch
 
-    from gesture3d.benchmarks.network import format_table
+    from gesture3d.benchmarks.tables import format_table
     from gesture3d.benchmarks.training import loop_overhead, shared_cores
 
     if args.part in ("all", "loop"):

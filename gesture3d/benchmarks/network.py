@@ -5,36 +5,31 @@ multiply-adds at the highest convolution rate that was seen in the same run: no 
 these multiply-adds is faster on this machine.
 """
 
-import itertools
 import statistics
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gesture3d.benchmarks.naive_convlstm import NaiveNetwork, naive_sequence
+from gesture3d.benchmarks.tables import Row
 from gesture3d.benchmarks.timing import (
     Clock,
     OperationTimes,
     Seconds,
     interleave,
     kept_bytes,
+    milliseconds,
     ratio,
 )
-from gesture3d.config import load_experiment
 from gesture3d.cost import count_cost
-from gesture3d.data.clips import Clip, ClipDataset
 from gesture3d.models.convlstm import ConvLSTM
 from gesture3d.models.gesture_net import GestureNet
 
 PRODUCTS = ("convolution", "convolution_backward", "mm", "addmm", "bmm", "baddbmm")
-Row = dict[str, float | str | None]
 
 
 class Side(NamedTuple):
@@ -202,7 +197,7 @@ class Benchmark:
             self.limits()
         cost = {row.block: row.multiply_adds for row in count_cost(net, clips)}
         rows = []
-        for block, x in self._block_inputs(net, clips).items():
+        for block, x in self.block_inputs(net, clips).items():
             module = net.get_submodule(block)
             times = self.measure(self.passes(module, x, input_gradient=block != "res3d"))
             row: Row = {"block": block, "multiply-adds, G": cost[block] / 1e9}
@@ -214,7 +209,7 @@ class Benchmark:
             rows.append(row)
         return rows
 
-    def _block_inputs(self, net: GestureNet, clips: Tensor) -> dict[str, Tensor]:
+    def block_inputs(self, net: GestureNet, clips: Tensor) -> dict[str, Tensor]:
         """What each block reads inside the network."""
         inputs: dict[str, Tensor] = {}
         names = ["res3d", *(f"recurrent.{n}" for n in range(len(net.recurrent))), "mobilenet"]
@@ -242,7 +237,7 @@ class Benchmark:
             row: Row = {"pass": name, "whole, ms": milliseconds(seconds)}
             row["its convolutions and products, ms"] = 1000 * products
             row["ratio"] = statistics.median(seconds) / products
-            row["memory, MB"] = self._peak_memory(run)
+            row["memory, MB"] = self.peak_memory(run)
             rest = {k: v for k, v in operations.seconds.items() if k not in PRODUCTS}
             largest = sorted(rest.items(), key=lambda item: -item[1])[:6]
             row["largest others, ms"] = ", ".join(f"{k} {1000 * v:.0f}" for k, v in largest)
@@ -269,10 +264,10 @@ class Benchmark:
             for name in times
         ]
 
-    def _peak_memory(self, run: Callable) -> float | None:
+    def peak_memory(self, run: Callable) -> float | None:
         if self.device.type != "cuda":
             return None
-        torch.cuda.reset_peak_memory_stats(self.device)
+        torch.cuda.resetpeak_memory_stats(self.device)
         run()
         return torch.cuda.max_memory_allocated(self.device) / 1e6
 
@@ -286,94 +281,6 @@ class Benchmark:
         sides["r3d_18"] = Side(other, net.preprocessing(clips, torch.float32).detach())
         return self.side_by_side(sides, input_gradient=False)
 
-    # --- a recipe's speed -------------------------------------------------------------------------
-
-    def throughput(
-        self, variants: list[str], batches: list[int], frames: int, size: int
-    ) -> list[Row]:
-        """Training steps (SGD) by batch size, plain, compiled, and as CUDA graphs where there are
-        such: clips/s, the share of the highest rate in `limits`, the recurrent layers' share of the
-        time, the minutes of an epoch on Jester's training split, and how many cores feed it."""
-        if not self.peak_rate:
-            self.limits()
-        modes: dict[str, dict | None] = {"plain": None, "compiled": {}}
-        if self.device.type == "cuda":
-            modes["CUDA graphs"] = {"mode": "reduce-overhead"}
-        rows = []
-        for batch, (name, options) in itertools.product(batches, modes.items()):
-            row: Row = {"clips a step": batch, "network": name}
-            try:
-                row |= self._training_row(variants, (batch, frames, 3, size, size), options)
-            except torch.OutOfMemoryError:
-                row["memory, MB"] = "too little"
-            rows.append(row)
-        return rows
-
-    def _training_row(self, variants: list[str], shape: tuple, options: dict | None) -> Row:
-        torch._dynamo.reset()
-        net = GestureNet(27, variants=variants).to(self.device).train()
-        clips = torch.randint(0, 256, shape, dtype=torch.uint8, device=self.device)
-        multiply_adds = count_cost(net, clips[:1])[-1].multiply_adds
-        inputs = self._block_inputs(net, clips)["recurrent.0"]
-        optimizer = torch.optim.SGD(net.parameters(), 1e-6)
-
-        def prepare(module: nn.Module) -> Callable:
-            return module if options is None else torch.compile(module, **options)
-
-        network, recurrent = prepare(net), prepare(nn.Sequential(*map(_Hidden, net.recurrent)))
-
-        def step() -> None:
-            with self.autocast():
-                scores = network(clips)
-            scores.float().logsumexp(1).sum().backward()
-            optimizer.step()
-            optimizer.zero_grad()
-
-        def recurrent_part() -> None:
-            with self.autocast():
-                hidden = recurrent(inputs.detach().requires_grad_())
-            hidden.float().sum().backward()
-
-        memory = self._peak_memory(step)
-        times = self.measure({"step": step, "recurrent layers": recurrent_part})
-        seconds = {name: statistics.median(found) for name, found in times.items()}
-        clips_per_second = len(clips) / seconds["step"]
-        return {
-            "step, ms": 1000 * seconds["step"],
-            "clips/s": clips_per_second,
-            "share of the peak": 6 * multiply_adds * clips_per_second / self.peak_rate,
-            "recurrent share": seconds["recurrent layers"] / seconds["step"],
-            "memory, MB": memory,
-            "Jester epoch, min": JESTER_TRAINING_CLIPS / clips_per_second / 60,
-            "cores to feed it": clips_per_second * seconds_to_load(*shape[1::2]),
-        }
-
-
-class _Hidden(nn.Module):
-    """A recurrent layer's hidden sequence alone."""
-
-    def __init__(self, layer: ConvLSTM):
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x)[0]
-
-
-def seconds_to_load(frames: int, size: int, count: int = 30) -> float:
-    """That one core takes for a training clip of the Jester recipe, from decoded frames."""
-    data = load_experiment("variant_a", "jester").data
-    data = data.model_copy(update={"num_frames": frames, "size": size})
-    decoded = np.random.default_rng(0).integers(0, 256, (37, 112, 197, 3), np.uint8)
-    mirror = {} if data.augmentation.horizontal_flip else None
-    clips = ClipDataset([Clip("0", Path(), 0)], ("0",), data, True, 0, {"0": decoded}, mirror)
-    started = time.process_time()
-    for epoch in range(count):
-        clips[epoch, 0]
-    return (time.process_time() - started) / count
-
-
-JESTER_TRAINING_CLIPS = 118_562
 
 # name, channels in and out, kernel, (T, H, W): stage 1 and 3 of Res3D, a pointwise convolution
 CONVOLUTIONS = (
@@ -381,30 +288,6 @@ CONVOLUTIONS = (
     ("convolution 3×3×3, 256 → 256", 256, 256, (3, 3, 3), (8, 28, 28)),
     ("convolution 1×1, 256 → 256", 256, 256, (1, 1, 1), (16, 28, 28)),
 )
-
-
-def milliseconds(seconds: list[float]) -> float:
-    return 1000 * statistics.median(seconds)
-
-
-def format_table(rows: list[Row]) -> str:
-    """Plain text: a line of names, then a line for each row; nothing of no rows."""
-    if not rows:
-        return ""
-
-    def text(value: float | str | None) -> str:
-        if isinstance(value, float):
-            return f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
-        return "" if value is None else str(value)
-
-    names = [name for name in rows[0] if any(row.get(name) is not None for row in rows)]
-    names = list(dict.fromkeys([*names, *(name for row in rows for name in row if row[name])]))
-    lines = [names, *([text(row.get(name)) for name in names] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(names))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
 
 
 def _first(result: Tensor | tuple) -> Tensor:

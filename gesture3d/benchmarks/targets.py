@@ -6,7 +6,7 @@ says so. The whole network is set against the sum of its own convolutions and ma
 
 from typing import NamedTuple
 
-from gesture3d.benchmarks.network import Row
+from gesture3d.benchmarks.tables import Row
 
 
 class Target(NamedTuple):

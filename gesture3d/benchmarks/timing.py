@@ -55,6 +55,10 @@ def interleave(sides: dict[str, Callable], clock: Clock, seconds: float) -> Seco
     return times
 
 
+def milliseconds(seconds: list[float]) -> float:
+    return 1000 * statistics.median(seconds)
+
+
 def ratio(times: Seconds, name: str, reference: str) -> float:
     """How many times faster ``name`` is than ``reference``: the median over the rounds."""
     return statistics.median(b / a for a, b in zip(times[name], times[reference], strict=True))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset
 
-from gesture3d.benchmarks.network import Row
+from gesture3d.benchmarks.tables import Row
 from gesture3d.benchmarks.timing import Clock, interleave, ratio
 from gesture3d.config import Experiment, load_experiment
 from gesture3d.data import Datasets

@@ -10,8 +10,10 @@ import torch
 from torch import nn
 
 from gesture3d.benchmarks.naive_convlstm import NaiveNetwork, naive_sequence
-from gesture3d.benchmarks.network import Benchmark, format_table
+from gesture3d.benchmarks.network import Benchmark
+from gesture3d.benchmarks.tables import format_table
 from gesture3d.benchmarks.targets import compare
+from gesture3d.benchmarks.throughput import throughput
 from gesture3d.benchmarks.timing import Clock, OperationTimes, interleave, kept_bytes, ratio
 from gesture3d.models.convlstm import ConvLSTM
 from gesture3d.models.gesture_net import GestureNet
@@ -108,7 +110,7 @@ def test_training_speed_is_set_against_the_peak(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda module, **_: module)  # which takes a minute
     benchmark = Benchmark("cpu", "bf16", seconds=0)
     benchmark.peak_rate = 1e12
-    rows = benchmark.throughput(["a"], [2], frames=4, size=16)
+    rows = throughput(benchmark, ["a"], [2], frames=4, size=16)
     assert [row["network"] for row in rows] == ["plain", "compiled"]
     for row in rows:
         assert row["clips/s"] == pytest.approx(2 / (row["step, ms"] / 1000))
