@@ -103,6 +103,24 @@ class Benchmark:
             rows.append(row)
         return rows
 
+    def against_products(self, forward: Callable, x: Tensor, input_gradient: bool) -> list[Row]:
+        """Each pass against the convolutions and products inside it, timed one by one."""
+        rows = []
+        for name, run in self.passes(forward, x, input_gradient).items():
+            seconds = self.measure({name: run})[name]
+            with OperationTimes(self.clock) as operations:
+                run()
+            products = sum(operations.seconds.get(name, 0.0) for name in PRODUCTS)
+            row: Row = {"pass": name, "whole, ms": milliseconds(seconds)}
+            row["its convolutions and products, ms"] = 1000 * products
+            row["ratio"] = statistics.median(seconds) / products
+            row["memory, MB"] = self.peak_memory(run)
+            rest = {k: v for k, v in operations.seconds.items() if k not in PRODUCTS}
+            largest = sorted(rest.items(), key=lambda item: -item[1])[:6]
+            row["largest others, ms"] = ", ".join(f"{k} {1000 * v:.0f}" for k, v in largest)
+            rows.append(row)
+        return rows
+
     # --- the machine ----------------------------------------------------------------------------
 
     def limits(self) -> list[Row]:
@@ -142,7 +160,8 @@ class Benchmark:
     def recurrent(
         self, variants: list[str], batch: int, channels: int, steps: int, size: int
     ) -> dict[str, list[Row]]:
-        """Layers of these variants in a row against loops over naive cells, on the same weights."""
+        """Layers of these variants in a row against loops over naive cells, on the same weights,
+        and against their own convolutions and products."""
         torch.manual_seed(0)
         layers = nn.ModuleList(ConvLSTM(channels, channels, variant=v) for v in variants)
         layers.to(self.device)
@@ -167,7 +186,11 @@ class Benchmark:
         for name, side in sides.items():
             with self.autocast(side.precision):
                 memory[name] = kept_bytes(side.forward, side.x) / 1e6
-        return {"speed": self.side_by_side(sides, input_gradient=True), "memory": [memory]}
+        return {
+            "speed": self.side_by_side(sides, input_gradient=True),
+            "whole": self.against_products(ours, x, input_gradient=True),
+            "memory": [memory],
+        }
 
     def _add_full_precision(self, sides: dict[str, Side]) -> None:
         """Beside bf16, everything but ours in fp32 too."""
@@ -187,7 +210,7 @@ class Benchmark:
         clips = clips.to(self.device)
         return {
             "blocks": self._blocks(net, clips),
-            "whole": self._whole(net, clips),
+            "whole": self.against_products(net, clips, input_gradient=False),
             "gradient checkpointing": self._checkpointing(net, clips),
             "other networks": self._others(net, clips),
         }
@@ -225,24 +248,6 @@ class Benchmark:
         for handle in handles:
             handle.remove()
         return inputs
-
-    def _whole(self, net: GestureNet, clips: Tensor) -> list[Row]:
-        """Each pass against the convolutions and products inside it, timed one by one."""
-        rows = []
-        for name, run in self.passes(net, clips).items():
-            seconds = self.measure({name: run})[name]
-            with OperationTimes(self.clock) as operations:
-                run()
-            products = sum(operations.seconds.get(name, 0.0) for name in PRODUCTS)
-            row: Row = {"pass": name, "whole, ms": milliseconds(seconds)}
-            row["its convolutions and products, ms"] = 1000 * products
-            row["ratio"] = statistics.median(seconds) / products
-            row["memory, MB"] = self.peak_memory(run)
-            rest = {k: v for k, v in operations.seconds.items() if k not in PRODUCTS}
-            largest = sorted(rest.items(), key=lambda item: -item[1])[:6]
-            row["largest others, ms"] = ", ".join(f"{k} {1000 * v:.0f}" for k, v in largest)
-            rows.append(row)
-        return rows
 
     def _checkpointing(self, net: GestureNet, clips: Tensor) -> list[Row]:
         """A training step, and what its forward pass keeps, with and without recomputing."""

@@ -127,7 +127,12 @@ def test_the_command_prints_and_writes(tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(out.read_text())
     titles = [title for title in found if title.startswith("fp32")]
-    assert len(titles) == 4
+    assert [title.rpartition(": ")[2] for title in titles] == ["speed", "whole", "memory"] * 2
+    for title in titles:
+        if title.endswith("whole"):
+            assert [row["its convolutions and products, ms"] > 0 for row in found[title]] == [
+                True
+            ] * 2
     assert "targets" not in found  # which are of other sizes
     assert all(title in result.stdout for title in titles)
     speed = found["fp32: recurrent layers convlstm: speed"]
