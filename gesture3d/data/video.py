@@ -29,6 +29,8 @@ Backend = Literal["auto", "opencv", "decord", "torchcodec"]
 # Video files with more frames are long: sparse reads seek (decord) instead of decoding them all.
 # About here seeking begins to pay for 16 frames (tools/benchmark.py data --part long).
 LONG_CLIP = 6000
+# Where frames have to be decoded to count them, so many bytes of them are kept for `frames`.
+COUNTED_BYTES = 64 << 20
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv", ".mpg", ".mpeg", ".wmv", ".flv"}
 
@@ -173,6 +175,7 @@ class OpenCVVideo:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._capture: cv2.VideoCapture | None = self._open()
+        self._decoded: list[np.ndarray | None] = []  # all frames, or none
         promised = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = fps if 0 < fps <= 1000 else None
@@ -193,23 +196,32 @@ class OpenCVVideo:
             raise VideoError(path, "has no video frames")
 
     def frames(self, indices: np.ndarray) -> Iterator[np.ndarray]:
-        capture = self._capture or self._open()
-        self._capture = None  # a capture is read once, from its start
-        # Short clips are decoded to their end, so that a cut-off file never passes.
-        end = self.num_frames if self.num_frames <= LONG_CLIP else int(indices[-1]) + 1
-        wanted, frame, full_size = set(indices.tolist()), None, None
-        for position in range(end):
-            if not capture.grab():
-                raise self._too_few(self.num_frames, position)
-            if position not in wanted:
-                continue
-            retrieved, frame = capture.retrieve(frame)
-            if not retrieved:
+        positions = indices.tolist()
+        if self._decoded:
+            found = (self._decoded[position] for position in positions)
+        else:
+            found = self._decode(indices)
+        full_size = None
+        for position, frame in zip(positions, found, strict=True):
+            if frame is None:
                 raise VideoError(self.path, f"frame {position} cannot be decoded")
             full_size = full_size or frame.shape
             if frame.shape != full_size:
                 raise VideoError(self.path, f"changes its frame size at frame {position}")
             yield frame
+
+    def _decode(self, indices: np.ndarray) -> Iterator[np.ndarray | None]:
+        capture = self._capture or self._open()
+        self._capture = None  # a capture is read once, from its start
+        # Short clips are decoded to their end, so that a cut-off file never passes.
+        end = self.num_frames if self.num_frames <= LONG_CLIP else int(indices[-1]) + 1
+        wanted, frame = set(indices.tolist()), None
+        for position in range(end):
+            if not capture.grab():
+                raise self._too_few(self.num_frames, position)
+            if position in wanted:
+                retrieved, frame = capture.retrieve(frame)
+                yield frame if retrieved else None
 
     def _open(self) -> cv2.VideoCapture:
         options = [cv2.CAP_PROP_N_THREADS, 1]
@@ -222,9 +234,15 @@ class OpenCVVideo:
 
     def _count(self, promised: float) -> int:
         capture, self._capture = self._capture, None
-        count = 0
+        count = num_bytes = 0
         while capture.grab():
             count += 1
+            if num_bytes <= COUNTED_BYTES:
+                retrieved, frame = capture.retrieve()
+                self._decoded.append(frame if retrieved else None)
+                num_bytes += frame.nbytes if retrieved else 0
+        if num_bytes > COUNTED_BYTES:
+            self._decoded = []
         if 0 < count < 0.9 * promised - 1:
             raise self._too_few(int(promised), count)
         return count

@@ -68,6 +68,27 @@ def test_every_frame_in_order(clips, kind, backend):
     assert frames[5, ..., 0].mean() > frames[5, ..., 2].mean() + 40  # RGB, not BGR
 
 
+def test_a_clip_that_must_be_counted_is_decoded_once_unless_it_is_large(clips, monkeypatch):
+    path, opened = clips["webm", "VP80"], []
+
+    class Counting:
+        def __init__(self, *arguments):
+            opened.append(arguments)
+            self.capture = original(*arguments)
+
+        def __getattr__(self, name):
+            return getattr(self.capture, name)
+
+    original = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", Counting)
+    once = read_frames(path, [20, 3])
+    assert len(opened) == 1
+    monkeypatch.setattr(video, "COUNTED_BYTES", 10 * 176 * 100 * 3)
+    assert np.array_equal(read_frames(path, [20, 3]), once)
+    assert len(opened) == 3
+    assert numbers(once).tolist() == [20, 3]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_wanted_frames_in_any_order(clips, backend):
     indices = [35, 3, 3, 0, 20]
