@@ -45,10 +45,17 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from gesture3d.data.gestures import GESTURES, perform
-from gesture3d.data.performer import draw_performer
-from gesture3d.data.render import render
-from gesture3d.data.scene import CENTRE, FOCAL_LENGTH, HEIGHT, SUPERSAMPLING, WIDTH, draw_scene
+from gesture3d.data.rendering.gestures import GESTURES, perform
+from gesture3d.data.rendering.performer import draw_performer
+from gesture3d.data.rendering.render import render
+from gesture3d.data.rendering.scene import (
+    CENTRE,
+    FOCAL_LENGTH,
+    HEIGHT,
+    SUPERSAMPLING,
+    WIDTH,
+    draw_scene,
+)
 from gesture3d.errors import Gesture3dError, did_you_mean
 from gesture3d.files import atomic_path, locked, write_text
 from gesture3d.machine import num_cores

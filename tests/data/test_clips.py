@@ -211,8 +211,8 @@ def test_playing_backwards_swaps_labels_where_they_are_declared(root):
 
 
 def test_jester_declares_what_happens_backwards():
-    from gesture3d.data.gestures import GESTURES
     from gesture3d.data.jester import REVERSAL_PAIRS
+    from gesture3d.data.rendering.gestures import GESTURES
 
     names = [name for pair in REVERSAL_PAIRS for name in pair]
     assert len(set(names)) == len(names) == 20

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from gesture3d.data.gestures import MAX_FRAMES, MIN_FRAMES, perform
-from gesture3d.data.hand import FINGERTIPS, PARENTS, POSES, draw_shape, forward_kinematics
-from gesture3d.data.performer import draw_performer
+from gesture3d.data.rendering.gestures import MAX_FRAMES, MIN_FRAMES, perform
+from gesture3d.data.rendering.hand import FINGERTIPS, PARENTS, POSES, draw_shape, forward_kinematics
+from gesture3d.data.rendering.performer import draw_performer
 from gesture3d.data.synthetic import LABELS, generate
 from gesture3d.errors import Gesture3dError
 from gesture3d.rng import generator

@@ -8,10 +8,10 @@ import torch
 
 from gesture3d.config import load_data
 from gesture3d.data.clips import clip_from_frames
-from gesture3d.data.gestures import perform
-from gesture3d.data.performer import draw_performer
-from gesture3d.data.render import render
-from gesture3d.data.scene import HEIGHT, WIDTH, draw_scene
+from gesture3d.data.rendering.gestures import perform
+from gesture3d.data.rendering.performer import draw_performer
+from gesture3d.data.rendering.render import render
+from gesture3d.data.rendering.scene import HEIGHT, WIDTH, draw_scene
 from gesture3d.data.synthetic import joint_pixels
 from gesture3d.rng import generator
 from gesture3d.viz.explain import FRONT_END, Explanation

@@ -15,8 +15,16 @@ from functools import partial
 
 import numpy as np
 
-from gesture3d.data.hand import POSES, axis_rotation, forward_kinematics, solve_elbow
-from gesture3d.data.performer import Key, Performer, Plan, Take, Track, minimum_jerk, sample
+from gesture3d.data.rendering.hand import POSES, axis_rotation, forward_kinematics, solve_elbow
+from gesture3d.data.rendering.performer import (
+    Key,
+    Performer,
+    Plan,
+    Take,
+    Track,
+    minimum_jerk,
+    sample,
+)
 
 MIN_FRAMES, MAX_FRAMES = 28, 44
 

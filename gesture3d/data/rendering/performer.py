@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from gesture3d.data.hand import HandShape, axis_rotation, draw_shape, orientation
+from gesture3d.data.rendering.hand import HandShape, axis_rotation, draw_shape, orientation
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from gesture3d.data.gestures import Motion
-from gesture3d.data.performer import Performer
+from gesture3d.data.rendering.gestures import Motion
+from gesture3d.data.rendering.performer import Performer
 from gesture3d.rng import generator
 
 WIDTH, HEIGHT = 176, 100

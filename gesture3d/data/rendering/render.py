@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from gesture3d.data.gestures import Motion
-from gesture3d.data.hand import PARENTS
-from gesture3d.data.performer import Performer
-from gesture3d.data.scene import (
+from gesture3d.data.rendering.gestures import Motion
+from gesture3d.data.rendering.hand import PARENTS
+from gesture3d.data.rendering.performer import Performer
+from gesture3d.data.rendering.scene import (
     CENTRE,
     FOCAL_LENGTH,
     HEIGHT,
