@@ -14,11 +14,11 @@ import torch
 from gesture3d import checkpoint
 from gesture3d.config import load_experiment
 from gesture3d.data import build_datasets
+from gesture3d.distributed import Processes
 from gesture3d.files import PACKAGE
 from gesture3d.inference.classifier import Classifier
 from gesture3d.models import build_model
 from gesture3d.models.gesture_net import GestureNet
-from gesture3d.training.distributed import Processes
 from gesture3d.training.loop import Trainer
 from gesture3d.training.run_log import RunLog
 from tests.clips import square_folder, tiny_settings

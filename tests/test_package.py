@@ -1,9 +1,12 @@
-"""The package as a whole: what it costs to import and what it leaves alone."""
+"""The package as a whole: what it costs to import, how its parts lean on each other."""
 
+import ast
+import graphlib
 import subprocess
 import sys
 
 import gesture3d
+from gesture3d.files import PACKAGE
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
@@ -18,3 +21,20 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 def test_every_public_name_is_there_and_documented() -> None:
     for name in gesture3d.__all__:
         assert getattr(gesture3d, name).__doc__, name
+
+
+def test_imports_point_one_way() -> None:
+    """Folders and single modules import each other without a circle; models import no
+    settings and no data, data no models."""
+    imports: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gesture3d"):
+                inner = node.module.split(".")[1:2]
+                names = inner or [alias.name for alias in node.names]
+                imports.setdefault(part, set()).update(set(names) - {part, "__version__"})
+    imports.pop("__init__", None)
+    graphlib.TopologicalSorter(imports).prepare()  # raises CycleError
+    assert imports["models"] <= {"errors"}
+    assert "models" not in imports["data"]

@@ -54,8 +54,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    from gesture3d.evaluation.ablation import NETWORKS, gather, plan_runs
-    from gesture3d.evaluation.ablation_report import write_report
+    from gesture3d.ablation.report import write_report
+    from gesture3d.ablation.runs import NETWORKS, gather, plan_runs
     from gesture3d.training.many import Runner, Stopped, check_folder, choose_jobs
 
     jobs, gpus = choose_jobs(args.jobs, args.set)

@@ -49,7 +49,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     from gesture3d.config import load_experiment
-    from gesture3d.training.distributed import choose_num_processes, companions
+    from gesture3d.distributed import choose_num_processes, companions
     from gesture3d.training.loop import Interrupted
     from gesture3d.training.run import free_folder, resumable, train
 

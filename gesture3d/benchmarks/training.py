@@ -23,9 +23,9 @@ from gesture3d.benchmarks.timing import Clock, interleave, ratio
 from gesture3d.config import Experiment, load_experiment
 from gesture3d.data import Datasets
 from gesture3d.data.batch import Sample
+from gesture3d.distributed import Processes
 from gesture3d.machine import num_cores
 from gesture3d.models import build_model
-from gesture3d.training.distributed import Processes
 from gesture3d.training.loop import Progress, Trainer
 from gesture3d.training.optim import build_optimizer
 from gesture3d.training.run_log import RunLog

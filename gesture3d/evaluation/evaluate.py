@@ -9,11 +9,11 @@ from gesture3d import checkpoint
 from gesture3d.config import DataConfig, Experiment, VideoData, load_data, with_overrides
 from gesture3d.data import Datasets, build_datasets, make_loader
 from gesture3d.data.batch import EpochSampler
+from gesture3d.distributed import Processes, processes
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.metrics import Metrics, compute_metrics
 from gesture3d.evaluation.predict import predict
 from gesture3d.evaluation.predictions import SplitPredictions, check_finite
-from gesture3d.training.distributed import Processes, processes
 
 # How samples are presented to a network: on another data set as in training.
 INPUT_SETTINGS = frozenset(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gesture3d.data.batch import Batch
-from gesture3d.training.distributed import Processes
+from gesture3d.distributed import Processes
 
 
 @dataclass(frozen=True)

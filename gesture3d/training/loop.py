@@ -21,12 +21,12 @@ from gesture3d import checkpoint
 from gesture3d.config import Experiment
 from gesture3d.data import Datasets, make_loader
 from gesture3d.data.batch import Batch, EpochSampler
+from gesture3d.distributed import Processes
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.metrics import Metrics, compute_metrics
 from gesture3d.evaluation.predict import Predictions, predict
 from gesture3d.machine import peak_memory
 from gesture3d.rng import generator
-from gesture3d.training.distributed import Processes
 from gesture3d.training.optim import WeightAverage, build_optimizer, learning_rate
 from gesture3d.training.run_log import RunLog
 from gesture3d.training.stopping import on_stop_signals

@@ -10,9 +10,9 @@ from torch import nn
 from gesture3d.checkpoint import versions
 from gesture3d.cost import clips_per_second, count_cost_of_one
 from gesture3d.data.batch import Batch
+from gesture3d.distributed import Processes
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import write_text
-from gesture3d.training.distributed import Processes
 from gesture3d.training.loop import Progress
 
 

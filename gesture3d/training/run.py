@@ -8,6 +8,7 @@ from gesture3d import checkpoint
 from gesture3d.config import Experiment, dump_experiment
 from gesture3d.data import Datasets, build_datasets
 from gesture3d.data.batch import Sample, collate
+from gesture3d.distributed import Processes, processes
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.evaluate import data_name
 from gesture3d.evaluation.metrics import compute_metrics
@@ -18,7 +19,6 @@ from gesture3d.files import write_text
 from gesture3d.machine import num_cores
 from gesture3d.models import build_model
 from gesture3d.models.gesture_net import GestureNet
-from gesture3d.training.distributed import Processes, processes
 from gesture3d.training.loop import Trainer
 from gesture3d.training.report import write_report
 from gesture3d.training.result import gather_result, write_result

@@ -18,9 +18,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from gesture3d.ablation.runs import plan_runs
 from gesture3d.config import dump_experiment
 from gesture3d.errors import Gesture3dError
-from gesture3d.evaluation.ablation import plan_runs
 from gesture3d.evaluation.predictions import read_predictions
 from gesture3d.files import PACKAGE
 from gesture3d.training.many import Runner, Stopped, check_folder, choose_jobs

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gesture3d.evaluation.ablation import Outcome, Section, group_by_network, make_sections
-from gesture3d.evaluation.ablation_tables import (
+from gesture3d.ablation.runs import Outcome, Section, group_by_network, make_sections
+from gesture3d.ablation.tables import (
     accuracy_table,
     cost_table,
     counted,
@@ -37,7 +37,7 @@ def write_report(outcomes: Sequence[Outcome], folder: Path, notes: Sequence[str]
     Raises:
         Gesture3dError: the runs are not of the same samples.
     """
-    from gesture3d.viz.ablation_page import html_page
+    from gesture3d.ablation.page import html_page
 
     sections = make_sections(group_by_network(outcomes))
     title, facts = f"Ablation: {folder.name}", describe(sections, outcomes)

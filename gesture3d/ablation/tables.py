@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gesture3d.ablation.runs import Group, Outcome, Section, not_below_best
 from gesture3d.config import GestureNetConfig, VideoData
 from gesture3d.cost import BlockCost, RecurrentCost, recurrent_costs
-from gesture3d.evaluation.ablation import Group, Outcome, Section, not_below_best
 
 # Top-1 (%) that Zhang et al. print, by the variants of the two recurrent layers: table 1 (Jester,
 # IsoGD's RGB) and table 2 (IsoGD's depth and flow), all on validation splits.

@@ -8,8 +8,8 @@ from html import escape
 
 import numpy as np
 
-from gesture3d.evaluation.ablation import Group, Section
-from gesture3d.evaluation.ablation_tables import Table
+from gesture3d.ablation.runs import Group, Section
+from gesture3d.ablation.tables import Table
 
 STYLE = """
 :root { color-scheme: light dark; --text: #1c2024; --ground: #fdfdfc; --soft: #60646c;

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gesture3d.ablation.report import write_report
+from gesture3d.ablation.runs import compare, gather, group_by_network, holm, plan_runs
 from gesture3d.errors import Gesture3dError
-from gesture3d.evaluation.ablation import compare, gather, group_by_network, holm, plan_runs
-from gesture3d.evaluation.ablation_report import write_report
 from gesture3d.evaluation.bootstrap import compare_runs, paired_bootstrap
 from gesture3d.evaluation.predictions import SplitPredictions, write_predictions
 from gesture3d.files import write_text

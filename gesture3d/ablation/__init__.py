@@ -1,0 +1,1 @@
+"""Many runs as tables: what `tools/ablate.py` plans, compares and writes."""
