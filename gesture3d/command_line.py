@@ -1,5 +1,6 @@
 """How every command-line tool starts and ends."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable
@@ -34,3 +35,10 @@ def run_command_line(main: Callable[[], int | None]) -> None:
         print("interrupted", file=sys.stderr)
         code = 130
     sys.exit(code)
+
+
+def add_settings(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """The option ``--set KEY=VALUE …``, once or several times."""
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=meaning
+    )

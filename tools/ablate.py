@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from gesture3d.command_line import run_command_line
+from gesture3d.command_line import add_settings, run_command_line
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -30,14 +30,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--data", nargs="+", default=["synthetic"], help="data recipes, one column each (synthetic)"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(0 1 2)")
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a setting of all runs that have it",
-    )
+    add_settings(parser, "change a setting of all runs that have it")
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="where runs and tables go (runs/ablation-DATA)"
     )

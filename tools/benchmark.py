@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gesture3d.command_line import run_command_line
+from gesture3d.command_line import add_settings, run_command_line
 
 NETWORK_PARTS = ["limits", "recurrent", "network", "throughput"]
 # Those that the targets are for: default, meaning.
@@ -61,7 +61,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cost.add_argument("--frames", type=int, help="of a clip or sequence (the recipe's)")
     cost.add_argument("--features", type=int, help="of a sequence's frame (the data set's)")
     cost.add_argument("--classes", type=int, help="(27 for clips, else the data set's)")
-    cost.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
+    add_settings(cost, "change any setting")
     return parser.parse_args(argv)
 
 

@@ -8,7 +8,7 @@ share the work.
 import argparse
 from pathlib import Path
 
-from gesture3d.command_line import run_command_line
+from gesture3d.command_line import add_settings, run_command_line
 from gesture3d.machine import is_main_process
 
 
@@ -25,14 +25,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="another data set with the same classes: a file, or a name in configs/data/ "
         "(default: the training's)",
     )
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a setting, e.g. data.root=… where the data has moved",
-    )
+    add_settings(parser, "change a setting, e.g. data.root=… where the data has moved")
     parser.add_argument(
         "--clips", type=int, help="average over so many choices of frames (data.eval_clips)"
     )

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gesture3d.command_line import run_command_line
+from gesture3d.command_line import add_settings, run_command_line
 from gesture3d.errors import Gesture3dError
 
 
@@ -17,7 +17,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     ):
         command = commands.add_parser(name, help=about, description=about)
         command.add_argument("--data", required=True, help="a data recipe, as of tools/train.py")
-        command.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
+        add_settings(command, "change any setting")
         command.add_argument("--workers", type=int, help="processes (default: one per core)")
         command.add_argument("--quiet", action="store_true", help="no progress bars")
         if name == "check":

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gesture3d.command_line import run_command_line
+from gesture3d.command_line import add_settings, run_command_line
 from gesture3d.errors import Gesture3dError
 from gesture3d.machine import is_main_process
 
@@ -14,14 +14,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--data", help="data set and recipe: a file, or a name in configs/data/ (synthetic)"
     )
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change any setting, e.g. optim.lr=0.01 train.epochs=3",
-    )
+    add_settings(parser, "change any setting, e.g. optim.lr=0.01 train.epochs=3")
     parser.add_argument("--name", help="the run's name (default: model-data)")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where runs are kept")
     parser.add_argument(
