@@ -22,13 +22,15 @@ VARIANTS = ["a", "b", "c", "d", "convlstm"]
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    data = commands.add_parser("data", help="decoding against ffmpeg and decord; memory; waiting")
+    data = commands.add_parser(
+        "data", help="decoding against ffmpeg and decord; memory; waiting; lists"
+    )
     data.add_argument("--clips", type=int, default=24, help="clips of each kind (24)")
     data.add_argument("--rounds", type=int, default=7, help="measurements of each method (7)")
     data.add_argument("--loads", type=int, default=5000, help="clips of the memory test (5000)")
     data.add_argument("--folder", type=Path, default=Path("data/benchmark"), help="for the clips")
     data.add_argument(
-        "--part", choices=["all", "decoding", "memory", "long", "waiting"], default="all"
+        "--part", choices=["all", "decoding", "memory", "long", "waiting", "lists"], default="all"
     )
     network = commands.add_parser("network", help="the video network against the machine's limits")
     network.add_argument("--part", nargs="+", choices=NETWORK_PARTS, default=NETWORK_PARTS[:3])
@@ -91,6 +93,8 @@ def data(args: argparse.Namespace) -> int:
     if wanted("long"):
         for length, backend, seconds in benchmarks.crossover(args.folder):
             print(f"16 of {length} frames: {backend} {1000 * seconds:.0f} ms")
+    if wanted("lists"):
+        print(f"lists of Jester's length, 148,092 rows: {benchmarks.benchmark_lists():.2f} s")
     return 0
 
 

@@ -9,6 +9,7 @@ import os
 import shutil
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from gesture3d.config import JesterData
 from gesture3d.data.cache import open_cache
 from gesture3d.data.clips import clip_from_frames, load_clip
 from gesture3d.data.index import Clip
+from gesture3d.data.jester import read_list
 from gesture3d.data.sampling import uniform_indices
 from gesture3d.errors import Gesture3dError
 
@@ -156,6 +158,23 @@ def crossover(folder: Path, lengths: tuple[int, ...] = (100, 1000, 3000, 9000)) 
                 for _ in range(3)
             ]
             yield length, backend, statistics.median(times)
+
+
+def benchmark_lists(counts: tuple[int, ...] = (118_562, 14_787, 14_743)) -> float:
+    """Seconds of one core to read lists as long as Jester's: training, validation, test."""
+    names = tuple(f"gesture {number}" for number in range(27))
+    with tempfile.TemporaryDirectory() as name:
+        folder, first, lists = Path(name), 1, []
+        for number, count in enumerate(counts):
+            labels = [f";{names[key % 27]}" if number < 2 else "" for key in range(count)]
+            lists.append(folder / f"{number}.csv")
+            lists[-1].write_text("".join(f"{first + k}{x}\n" for k, x in enumerate(labels)))
+            first += count
+        paths = {str(key): folder / f"{key}.mp4" for key in range(1, first)}
+        started, seen = time.process_time(), {}
+        for number, path in enumerate(lists):
+            read_list(path, folder, paths, names, seen, has_labels=number < 2)
+        return time.process_time() - started
 
 
 def _measure(clips: list[Clip], kind: str, rounds: int) -> Row:

