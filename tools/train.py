@@ -1,6 +1,7 @@
 """Train a network: tools/train.py --cfg variant_a.yaml [--data synthetic] [--set key=value …]."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from gesture3d.command_line import add_settings, run_command_line
@@ -71,18 +72,27 @@ def main() -> int:
 
 
 def cross_validation(args: argparse.Namespace) -> int:
-    from gesture3d.config import load_experiment
-    from gesture3d.training.cross_validation import cross_validate, folds_overrides
-    from gesture3d.training.loop import Interrupted
+    from gesture3d.training.cross_validation import plan_folds, report_folds
+    from gesture3d.training.many import Runner, Stopped, check_folder, choose_jobs
 
     data = args.data or "synthetic_joints"
-    experiment = load_experiment(args.cfg, data, [*args.set, *folds_overrides(args.folds)])
-    name = args.name or f"{Path(args.cfg).stem}-{Path(data).stem}-folds"
+    folder = args.runs / (args.name or f"{Path(args.cfg).stem}-{Path(data).stem}-folds")
+    jobs, gpus = choose_jobs(None, args.set)
+    alone = [] if gpus else ["train.processes=1"]
+    runs = plan_folds(args.cfg, data, args.folds, args.seeds or [0], [*alone, *args.set])
+    for run in runs:
+        check_folder(run, folder, "--name")
     try:
-        cross_validate(experiment, args.runs / name, args.seeds or [0])
-    except Interrupted:
-        print("stopped and saved; the same command continues")
+        errors = Runner(folder, Path(__file__).parent, jobs, gpus).run(runs)
+    except Stopped:
+        print("stopped and saved; the same command continues", file=sys.stderr)
         return 130
+    for name, error in errors.items():
+        print(f"error: {name}: {error}", file=sys.stderr)
+    if errors:
+        return 1
+    report, summary = report_folds(runs, folder)
+    print(f"test top-1 {summary}; report: {report}")
     return 0
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 from tqdm import tqdm
 
-from gesture3d.config import Experiment
+from gesture3d.config import Experiment, validate_experiment
 from gesture3d.errors import Gesture3dError
 from gesture3d.machine import num_cores, total_memory
 from gesture3d.training.result import read_result
@@ -63,28 +63,35 @@ def choose_jobs(wanted: int | None, overrides: Sequence[str]) -> tuple[int, list
     return jobs, gpus[:jobs]
 
 
-def check_folder(run: PlannedRun, folder: Path) -> None:
-    """Raise Gesture3dError where the run's folder holds another experiment; the keys are named."""
-    path = folder / run.name / "experiment.yaml"
+def check_folder(run: PlannedRun, folder: Path, option: str = "--out") -> None:
+    """Raise Gesture3dError where the run's folder holds another experiment; the keys are named.
+
+    A setting that its experiment.yaml does not have, being older, counts as its default.
+
+    Args:
+        option: what the user can choose otherwise.
+    """
+    path, advice = folder / run.name / "experiment.yaml", f"choose another {option}"
     if not path.is_file():
         if any(not p.name.startswith(".") for p in (folder / run.name).glob("*")):
-            raise Gesture3dError(f"{path.parent} is no run's folder; choose another --out")
+            raise Gesture3dError(f"{path.parent} is no run's folder; {advice}")
         return
     try:
-        there = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        there = validate_experiment(tree, str(path)).model_dump(mode="json")
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError):
         raise Gesture3dError(f"{path}: not readable; remove {path.parent}") from None
-    here = run.experiment.model_dump(mode="json")
+    except Gesture3dError as error:
+        raise Gesture3dError(f"{error}; {advice}") from None
     differing = [
         f"{key}: {old} there, {new} here"
-        for (key, old), (_, new) in _pairs(there, here)
+        for (key, old), (_, new) in _pairs(there, run.experiment.model_dump(mode="json"))
         if old != new
     ]
     if differing:
         more = f"; and {len(differing) - 4} more" if len(differing) > 4 else ""
         raise Gesture3dError(
-            f"{path.parent} holds another experiment ({'; '.join(differing[:4])}{more}); choose "
-            "another --out"
+            f"{path.parent} holds another experiment ({'; '.join(differing[:4])}{more}); {advice}"
         )
 
 
@@ -134,7 +141,10 @@ class Runner:
 
         Raises:
             Stopped: SIGINT or SIGTERM arrived; what ran has been saved.
+            Gesture3dError: called under torchrun.
         """
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise Gesture3dError("several runs share the machine by themselves; without torchrun")
         waiting = [run for run in runs if not self._done(run)]
         if len(waiting) < len(runs):
             tqdm.write(f"{len(runs) - len(waiting)} of {len(runs)} runs are finished already")

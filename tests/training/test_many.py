@@ -3,7 +3,6 @@
 Most tests use stand-ins for the tools that leave a run's files in no time; one trains for real.
 """
 
-import importlib
 import json
 import os
 import runpy
@@ -11,12 +10,11 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 
 from gesture3d.ablation.runs import plan_runs
 from gesture3d.config import dump_experiment
@@ -158,60 +156,30 @@ def test_a_folder_of_another_experiment_is_refused(tmp_path):
     path.parent.mkdir()
     path.write_text(dump_experiment(run.experiment))
     check_folder(run, tmp_path)
+    older = yaml.safe_load(path.read_text())
+    del older["train"]["gradient_checkpointing"]  # a setting that came later, at its default
+    path.write_text(yaml.safe_dump(older))
+    check_folder(run, tmp_path)
     with pytest.raises(Gesture3dError, match=r"another experiment \(optim.lr: 0.012 there, 0.5 he"):
         check_folder(other, tmp_path)
+    path.write_text(yaml.safe_dump(older | {"speed": 3}))
+    with pytest.raises(Gesture3dError, match=r"unknown key 'speed'.*another --out"):
+        check_folder(run, tmp_path)
+    path.write_text("nothing")
+    with pytest.raises(Gesture3dError, match="not readable; remove"):
+        check_folder(run, tmp_path)
     path.rename(path.with_name("notes.txt"))
     with pytest.raises(Gesture3dError, match="is no run's folder"):
         check_folder(run, tmp_path)
 
 
-class Forked:
-    """Popen's face on a fork of this process, which spares the imports: they take far longer than
-    trainings of this size."""
-
-    def __init__(self, command, stdout, env, **_) -> None:
-        self.returncode = None
-        sys.stdout.flush()
-        self.pid = os.fork()
-        if self.pid:
-            return
-        code = 1
-        try:
-            sys.stdout = sys.stderr = stdout
-            sys.argv = command[1:]
-            os.environ.update(env)
-            runpy.run_path(command[1], run_name="__main__")
-        except SystemExit as end:
-            code = end.code or 0
-        except BaseException:
-            traceback.print_exc(file=stdout)
-        finally:
-            stdout.flush()
-            os._exit(code)
-
-    def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
-
-    def poll(self) -> int | None:
-        if self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
-        return self.returncode
-
-
-def test_an_ablation_from_one_command(tmp_path, monkeypatch, capsys):
+def test_an_ablation_from_one_command(tmp_path, monkeypatch, capsys, forked_runs):
     """Two networks, two seeds, one epoch; the second call trains nothing."""
     clips = square_folder(tmp_path / "clips", clips_per_class=5, classes=2)
     settings = [*tiny_settings(clips), "train.epochs=1", "data.num_frames=4", "data.size=16"]
     out = tmp_path / "out"
     tool = str(PACKAGE.parent / "tools" / "ablate.py")
     main = runpy.run_path(tool, run_name="ablate")["main"]
-    for module in ("training.run", "evaluation.evaluate", "viz.plots"):
-        importlib.import_module(f"gesture3d.{module}")
-    for module in ("torch.utils.tensorboard", "torchmetrics.functional.classification"):
-        importlib.import_module(module)  # else every forked process would
-    forking = SimpleNamespace(Popen=Forked, STDOUT=None)
-    monkeypatch.setattr("gesture3d.training.many.subprocess", forking)
 
     def ablate(*seeds: str) -> int:
         arguments = ["--networks", "convlstm", "variant_a", "--data", "folder", "--out", str(out)]

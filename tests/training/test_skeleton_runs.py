@@ -2,6 +2,8 @@
 
 import csv
 import json
+import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,11 +18,12 @@ from gesture3d.data import build_datasets
 from gesture3d.data.batch import collate
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.evaluate import evaluate_checkpoint
+from gesture3d.evaluation.predictions import read_predictions
 from gesture3d.files import PACKAGE
 from gesture3d.inference.classifier import Classifier, find_clips
 from gesture3d.models.sequence import mean_and_std
 from gesture3d.rng import generator
-from gesture3d.training.cross_validation import cross_validate, folds_overrides, summary
+from gesture3d.training.cross_validation import summary
 from gesture3d.training.run import train
 
 DIRECTIONS = {"left": (-1, 0, 0), "right": (1, 0, 0), "up": (0, 1, 0), "down": (0, -1, 0)}
@@ -126,25 +129,51 @@ def test_the_command_line_classifies_files_of_joints(folder, weights, tmp_path) 
         find_clips(tmp_path / "in" / "left", (".npy",))
 
 
-def test_cross_validation_tests_every_fold_once_and_continues(folder, tmp_path, capsys) -> None:
-    overrides = settings(folder, "train.epochs=2", *folds_overrides("leave_one_group_out"))
-    experiment = load_experiment("deepgru_small", "skeleton_folder", overrides)
-    report = cross_validate(experiment, tmp_path / "cv", [0, 1], progress=False)
-    results = sorted((tmp_path / "cv").glob("*/test.json"))
+def test_cross_validation_tests_every_fold_once_and_continues(
+    folder, tmp_path, monkeypatch, capsys, forked_runs
+) -> None:
+    tool = str(PACKAGE.parent / "tools" / "train.py")
+    main = runpy.run_path(tool, run_name="train")["main"]
+
+    def cross_validate(*more: str, seeds: tuple[str, ...] = ("0", "1")) -> int:
+        arguments = ["--cfg", "deepgru_small", "--data", "skeleton_folder", "--name", "cv"]
+        arguments += ["--runs", str(tmp_path), "--folds", "leave_one_group_out", "--seeds", *seeds]
+        changes = settings(folder, "train.epochs=2", *more)
+        monkeypatch.setattr(sys, "argv", [tool, *arguments, "--set", *changes])
+        return main()
+
+    assert cross_validate() == 0, "".join(p.read_text() for p in tmp_path.glob("cv/logs/*"))
+    printed = capsys.readouterr().out
+    results = sorted((tmp_path / "cv").glob("*/evaluation-test/metrics.json"))
     assert len(results) == 6
+    keys = [read_predictions(path.with_name("predictions.csv")).keys for path in results[::2]]
+    assert sorted(key for fold in keys for key in fold) == sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*.npy")
+    )
     top1 = np.array([json.loads(path.read_text())["top1"] for path in results])
     expected = summary(top1.reshape(3, 2).T)
-    assert expected in report.read_text()
-    assert f"{100 * top1.mean():.1f} %" in expected
+    assert expected in printed
+    report = (tmp_path / "cv" / "report.md").read_text()
+    assert expected in report
+    assert "| 1 | " + " | ".join(f"{100 * v:.1f}" for v in top1[1::2]) in report
     before = [path.stat().st_mtime_ns for path in results]
-    results[4].unlink()
-    cross_validate(experiment, tmp_path / "cv", [0, 1], progress=False)
+    shutil.rmtree(results[4].parents[1])
+    assert cross_validate() == 0
+    assert "5 of 6 runs are finished already" in capsys.readouterr().out
     after = [path.stat().st_mtime_ns for path in results]
     assert [a == b for a, b in zip(before, after, strict=True)] == [True] * 4 + [False, True]
-    other = with_overrides(experiment, ["train.epochs=3"])
-    with pytest.raises(Gesture3dError, match="another experiment"):
-        cross_validate(other, tmp_path / "cv", [0], progress=False)
     assert json.loads(results[4].read_text())["top1"] == pytest.approx(top1[4])  # same seed
+    with pytest.raises(Gesture3dError, match=r"optim.lr: 0.01 there, 0.02 here.*another --name"):
+        cross_validate("optim.lr=2e-2")
+    with pytest.raises(Gesture3dError, match="--seeds: given twice: 0"):
+        cross_validate(seeds=("0", "0"))
+    shutil.rmtree(results[0].parents[1])
+    monkeypatch.setattr("gesture3d.training.run.train", None)
+    assert cross_validate() == 1
+    assert "error: fold-1-seed-0: " in capsys.readouterr().err
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(Gesture3dError, match="without torchrun"):
+        cross_validate()
 
 
 def test_the_summary_has_the_spreads_of_seeds_and_folds() -> None:
