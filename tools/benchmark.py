@@ -48,8 +48,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     network.add_argument("--seconds", type=float, default=3, help="of each measurement (3)")
     network.add_argument("--out", type=Path, default=Path("runs/benchmark_network.json"))
-    training = commands.add_parser("training", help="the loop's own cost; cores that are shared")
-    training.add_argument("--part", choices=["all", "loop", "shared"], default="all")
+    training = commands.add_parser("training", help="start, the loop's own cost, shared cores")
+    training.add_argument("--part", choices=["all", "start", "loop", "shared"], default="all")
     training.add_argument("--steps", type=int, default=25, help="of an epoch (25)")
     training.add_argument("--seconds", type=float, default=60, help="for the loop (60)")
     deepgru = commands.add_parser("deepgru", help="DeepGRU against the official form")
@@ -145,8 +145,10 @@ def training(args: argparse.Namespace) -> int:
     import torch
 
     from gesture3d.benchmarks.tables import format_table
-    from gesture3d.benchmarks.training import loop_overhead, shared_cores
+    from gesture3d.benchmarks.training import first_step, loop_overhead, shared_cores
 
+    if args.part in ("all", "start"):
+        print(format_table([first_step(Path(__file__).with_name("train.py"))]), flush=True)
     if args.part in ("all", "loop"):
         torch.set_num_threads(1)
         print(format_table([loop_overhead(args.steps, args.seconds)]), flush=True)

@@ -1,16 +1,21 @@
-"""What surrounds the network in training: the loop's own cost, and cores shared with other work."""
+"""What surrounds the network in training: the start, the loop's own cost, and shared cores."""
 
 import contextlib
 import io
+import json
 import multiprocessing
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -24,6 +29,8 @@ from gesture3d.config import Experiment, load_experiment
 from gesture3d.data import Datasets
 from gesture3d.data.batch import Sample
 from gesture3d.distributed import Processes
+from gesture3d.errors import Gesture3dError
+from gesture3d.files import write_text
 from gesture3d.machine import num_cores
 from gesture3d.models import build_model
 from gesture3d.training.loop import Progress, Trainer
@@ -97,6 +104,47 @@ def _step(
     F.cross_entropy(scores, labels, label_smoothing=experiment.optim.label_smoothing).backward()
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+
+
+def first_step(tool: Path, num_clips: int = 32) -> Row:
+    """How soon a training learns: from the command to the end of its first step.
+
+    A small network on ``num_clips`` folders of frames, decoded as they are needed, and two more
+    for validation, which is included.
+
+    Args:
+        tool: ``tools/train.py``.
+
+    Raises:
+        Gesture3dError: the training failed.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        rows = ["path,label,split"]
+        for number in range(num_clips + 2):
+            rows.append(f"{number},class_{number % 2},{'train' if number > 1 else 'validation'}")
+            clip = folder / "clips" / str(number)
+            clip.mkdir(parents=True)
+            for t in range(36):
+                frame = np.full((100, 176, 3), 5 * t, np.uint8)
+                cv2.imwrite(str(clip / f"{t + 1:05}.jpg"), frame)
+        write_text(folder / "clips" / "list.csv", "\n".join(rows) + "\n")
+        settings = [f"data.root={folder / 'clips'}", "data.cache_size=null", "train.epochs=1"]
+        settings += ["data.csv=list.csv", f"train.batch_size={num_clips}"]
+        command = [sys.executable, str(tool), "--cfg", "variant_a", "--data", "folder"]
+        command += ["--runs", name, "--name", "run", "--set", *settings]
+        written, started = folder / "run" / "metrics.jsonl", time.perf_counter()
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as training:
+            while training.poll() is None and not written.is_file():
+                time.sleep(0.02)
+            seconds = time.perf_counter() - started
+            said = training.communicate()[0]
+        if training.returncode:
+            raise Gesture3dError(f"the training failed: {said.strip()}")
+        step = json.loads(written.read_text(encoding="utf-8"))["seconds"]
+    return {"command to end of first step, s": seconds, "of which loading and the step": step}
 
 
 # --- cores shared with other work ----------------------------------------------------------------

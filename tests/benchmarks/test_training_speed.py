@@ -1,6 +1,19 @@
 """The benchmark of what surrounds the network: that it measures, not what."""
 
-from gesture3d.benchmarks.training import _measure, loop_overhead
+import pytest
+
+from gesture3d.benchmarks.training import _measure, first_step, loop_overhead
+from gesture3d.errors import Gesture3dError
+from gesture3d.files import PACKAGE
+
+
+def test_the_start_is_measured_on_a_real_training(tmp_path):
+    row = first_step(PACKAGE.parent / "tools" / "train.py", num_clips=4)
+    assert row["command to end of first step, s"] > row["of which loading and the step"] > 0
+    broken = tmp_path / "train.py"
+    broken.write_text("import sys; sys.exit('error: no such thing')")
+    with pytest.raises(Gesture3dError, match="the training failed: error: no such thing"):
+        first_step(broken, num_clips=1)
 
 
 def test_the_loop_is_set_against_bare_steps():
