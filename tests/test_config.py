@@ -74,6 +74,15 @@ def test_dump_reads_back_the_same() -> None:
     assert validate_experiment(yaml.safe_load(dump_experiment(experiment)), "") == experiment
 
 
+def test_people_may_be_named_by_numbers() -> None:
+    for network, data, key in (
+        ("deepgru_small", "utd_mhad_skeleton", "validation_groups"),
+        ("cnn1d", "utd_mhad_inertial", "validation_subjects"),
+    ):
+        experiment = load_experiment(network, data, [f"data.{key}=[7, anna]"])
+        assert getattr(experiment.data, key) == ("7", "anna")
+
+
 @pytest.mark.parametrize(
     ("override", "expected"),
     [

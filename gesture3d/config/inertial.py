@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gesture3d.config.section import Fraction, PositiveInt, Section
+from gesture3d.config.section import Fraction, Name, PositiveInt, Section
 
 
 class InertialAugmentation(Section):
@@ -48,7 +48,7 @@ class InertialData(Section):
     resample: bool = False
     augmentation: InertialAugmentation = InertialAugmentation()
     # Subjects of the training part that choose the best epoch. Empty: train on all.
-    validation_subjects: tuple[str, ...] = ()
+    validation_subjects: tuple[Name, ...] = ()
     # The original's habit: choose the best epoch on the test set. For comparisons only.
     validate_on_test: bool = False
     num_workers: Annotated[int, Field(ge=0, le=256)] = 0  # processes that load batches

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Degrees = Annotated[float, Field(ge=0.0, le=180.0)]
+Name = Annotated[str, Field(coerce_numbers_to_str=True)]  # of a subject or group: 7 is "7"
 
 
 class Section(BaseModel):

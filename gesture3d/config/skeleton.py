@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gesture3d.config.section import Degrees, Fraction, PositiveInt, Section
+from gesture3d.config.section import Degrees, Fraction, Name, PositiveInt, Section
 from gesture3d.config.video import ClipsPerClass
 
 
@@ -55,7 +55,7 @@ class SkeletonData(Section):
     num_folds: Annotated[int, Field(ge=2)] = 5  # of k_fold
     fold: PositiveInt = 1
     # Groups (subjects) of the training part that choose the best epoch. Empty: train on all.
-    validation_groups: tuple[str, ...] = ()
+    validation_groups: tuple[Name, ...] = ()
     bucket_by_length: bool = True  # training batches of similar lengths; the same samples
     num_workers: Annotated[int, Field(ge=0, le=256)] = 0  # processes that load batches
     seed: int = 0  # of a random split

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gesture3d.config.section import Fraction, PositiveInt, Section
+from gesture3d.config.section import Fraction, Name, PositiveInt, Section
 
 
 class Augmentation(Section):
@@ -171,7 +171,7 @@ class FolderData(VideoData):
     ignore_columns: tuple[str, ...] = ()
     modality: Literal["rgb", "flow"] = "rgb"
     # Which groups to hold out ...
-    validation_groups: tuple[str, ...] = ()
+    validation_groups: tuple[Name, ...] = ()
     test_groups: tuple[str, ...] = ()
     # ... or, where neither these nor splits are given: which shares of each class.
     validation_share: Fraction = 0.2
