@@ -18,8 +18,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--rule",
         choices=["mean", "product", "weights"],
-        help="mean of the probabilities; product (mean of their logarithms); or weighted mean, "
-        "which needs --weights-from (mean, or weights with --weights-from)",
+        help="mean of the probabilities; product of them; or weights, a product of powers, which "
+        "needs --weights-from (mean, or weights with --weights-from)",
     )
     parser.add_argument(
         "--weights-from",

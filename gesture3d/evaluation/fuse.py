@@ -29,7 +29,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Fusion:
-    """Fused predictions, and the weight of each stream (None for the product)."""
+    """Fused predictions, and the weight of each stream where weights were fitted."""
 
     predictions: SplitPredictions
     weights: np.ndarray | None
@@ -50,17 +50,17 @@ def fuse(
     """Fuse streams of the same samples (see `align`).
 
     ``mean``: mean of the probabilities. ``product``: their normalised geometric mean. ``weights``:
-    mean with weights that are fitted on the streams' validation predictions, ``fitting``, in the
-    same order. The scores are logarithms of the fused probabilities.
+    the normalised product of powers of them, the exponents fitted on the streams' validation
+    predictions, ``fitting``, in the same order. The scores are logarithms of the fused
+    probabilities.
     """
     logs = _log_probabilities(streams)
-    weights = np.full(len(streams), 1 / len(streams))
-    if rule == "product":
-        scores, weights = log_softmax(logs.mean(axis=0), axis=1), None
+    weights = None
+    if rule == "mean":
+        scores = logsumexp(logs, axis=0) - np.log(len(streams))
     else:
-        if rule == "weights":
-            weights = fit_weights(fitting)
-        scores = logsumexp(logs, axis=0, b=weights[:, None, None])
+        weights = fit_weights(fitting) if rule == "weights" else None
+        scores = log_softmax(logs.mean(axis=0) if weights is None else _pool(logs, weights), axis=1)
     first = streams[0].predictions
     fused = replace(
         first,
@@ -71,8 +71,12 @@ def fuse(
 
 
 def fit_weights(streams: Sequence[Stream]) -> np.ndarray:
-    """Weights (K,), none negative, their sum 1, that minimise the cross-entropy of the weighted
-    mean of the streams' probabilities: a convex problem.
+    """Weights w (K,), none negative, for log-probabilities Σₖ wₖ log pₖ + constant.
+
+    A logarithmic opinion pool: a weight makes up for a stream that is too sure of itself or not
+    sure enough, as well as for one that knows little. The weights minimise the cross-entropy,
+    summed over the samples, plus ½ Σ (wₖ − 1)², which keeps few samples from deciding too much
+    (weights of 1 take the streams for independent). The problem is convex.
 
     Raises:
         Gesture3dError: no sample has a label.
@@ -82,26 +86,18 @@ def fit_weights(streams: Sequence[Stream]) -> np.ndarray:
     if not known.any():
         raise Gesture3dError(f"{streams[0].source}: no labels to fit the streams' weights on")
     logs = _log_probabilities(streams)[:, known]  # (K, N, classes)
-    of_label = np.take_along_axis(logs, labels[known][None, :, None], axis=2)[..., 0].T
-    # (N, K) probabilities of the true class; a factor for each sample changes no minimum.
-    likelihood = np.exp(of_label - of_label.max(axis=1, keepdims=True))
+    of_label = np.take_along_axis(logs, labels[known][None, :, None], axis=2)[..., 0]  # (K, N)
 
     def loss_and_gradient(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        mixed = np.maximum(likelihood @ weights, 1e-300)
-        return -np.log(mixed).mean(), -(likelihood / mixed[:, None]).mean(axis=0)
+        pooled = _pool(logs, weights)
+        normalisers = logsumexp(pooled, axis=1)
+        expected = (np.exp(pooled - normalisers[:, None]) * logs).sum(axis=(1, 2))
+        loss = normalisers.sum() - (weights @ of_label).sum() + ((weights - 1) ** 2).sum() / 2
+        return loss, expected - of_label.sum(axis=1) + weights - 1
 
     count = len(streams)
-    found = minimize(
-        loss_and_gradient,
-        np.full(count, 1 / count),
-        jac=True,
-        method="SLSQP",
-        bounds=[(0, 1)] * count,
-        constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like},
-        options={"ftol": 1e-12, "maxiter": 1000},
-    )
-    weights = np.clip(found.x, 0, None)
-    return weights / weights.sum()
+    found = minimize(loss_and_gradient, np.ones(count), jac=True, bounds=[(0, None)] * count)
+    return found.x
 
 
 def contributions(
@@ -243,6 +239,11 @@ def _counted(keys: set[str], limit: int = 3) -> str:
     """``5 samples (a, b, c, …)``."""
     shown = ", ".join(sorted(keys)[:limit]) + (", …" if len(keys) > limit else "")
     return f"{len(keys)} sample{'s' if len(keys) > 1 else ''} ({shown})"
+
+
+def _pool(logs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(K, N, classes) log-probabilities as their weighted sum (N, classes)."""
+    return np.tensordot(weights, logs, axes=1)
 
 
 def _log_probabilities(streams: Sequence[Stream]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Files of predictions, and their fusion sample by sample."""
 
+import itertools
 import subprocess
 import sys
 from dataclasses import replace
@@ -151,23 +152,44 @@ def test_sure_streams_neither_overflow_nor_vanish() -> None:
 
 
 def test_fitted_weights_minimise_the_cross_entropy() -> None:
-    """Against a fine grid over the weights of three streams of different skill."""
+    """Against a grid over the weights of three streams of different skill."""
     members = [predictions(n, skill=s, split="validation") for n, s in enumerate((2.0, 1.6, 0.0))]
     weights = fit_weights(streams(*members))
-    assert weights.sum() == pytest.approx(1)
-    assert (weights >= 0).all()
-    rows = np.arange(200)
-    of_label = np.stack([probabilities(m.scores)[rows, m.labels] for m in members], axis=1)
+    each = [probabilities(m.scores) for m in members]
+    rows, labels = np.arange(200), members[0].labels
 
-    def loss(w: np.ndarray) -> np.ndarray:
-        return -np.log(of_label @ np.asarray(w).T).mean(axis=0)
+    def loss(*w: float) -> float:
+        pooled = np.prod([p**x for p, x in zip(each, w, strict=True)], axis=0)
+        of_label = pooled[rows, labels] / pooled.sum(axis=1)
+        return -np.log(of_label).sum() + sum((x - 1) ** 2 for x in w) / 2
 
-    steps = np.linspace(0, 1, 101)
-    grid = np.array([(x, y, 1 - x - y) for x in steps for y in steps if x + y <= 1 + 1e-9])
-    best = grid[loss(grid).argmin()]
-    assert loss(weights) <= loss(best) + 1e-9
-    assert weights == pytest.approx(best, abs=0.02)
-    assert weights[0] > weights[1] > 0.1 > weights[2]
+    steps = np.arange(0, 2.5, 0.1)
+    best = min(itertools.product(steps, repeat=3), key=lambda w: loss(*w))
+    assert loss(*weights) <= loss(*best)
+    assert weights == pytest.approx(best, abs=0.1)
+    assert weights[0] > 0.5 > weights[2] >= 0
+    for n in range(3):  # a minimum to four digits, each side of every weight
+        for step in (-1e-3, 1e-3):
+            moved = np.array(weights)
+            moved[n] = max(0, moved[n] + step)
+            assert loss(*weights) <= loss(*moved) + 1e-7
+
+
+def test_weights_make_up_for_streams_that_are_too_unsure_or_too_sure() -> None:
+    def scaled(split: str, *factors: float) -> list[Stream]:
+        skills = (2.0, 1.6)
+        members = [predictions(n, skill=s, split=split) for n, s in enumerate(skills)]
+        pairs = zip(members, factors, strict=True)
+        return streams(*(replace(m, scores=m.scores * np.float32(f)) for m, f in pairs))
+
+    as_they_are = fit_weights(scaled("validation", 1, 1))
+    other = fit_weights(scaled("validation", 0.5, 2))
+    assert other * [0.5, 2] == pytest.approx(as_they_are, rel=0.2)  # but for the pull to 1
+    fused = [
+        fuse(scaled("test", *f), "weights", scaled("validation", *f)).predictions.correct.mean()
+        for f in ((1, 1), (0.5, 2))
+    ]
+    assert fused[1] == pytest.approx(fused[0], abs=0.02)
 
 
 def test_weights_come_from_the_fitting_streams_alone() -> None:
@@ -176,10 +198,11 @@ def test_weights_come_from_the_fitting_streams_alone() -> None:
         predictions(0, skill=2, split="validation"), predictions(1, skill=0.1, split="validation")
     )
     fusion = fuse(members, "weights", fitting)
-    assert fusion.weights[0] > 0.8
+    assert fusion.weights[0] > 4 * fusion.weights[1]
     assert fusion.weights == pytest.approx(fit_weights(fitting))
-    each = [probabilities(m.predictions.scores) for m in members]
-    expected = fusion.weights[0] * each[0] + fusion.weights[1] * each[1]
+    first, second = (probabilities(m.predictions.scores) for m in members)
+    expected = first ** fusion.weights[0] * second ** fusion.weights[1]
+    expected /= expected.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(fusion.predictions.probabilities, expected, atol=1e-6)
     without = [c.without for c in contributions(members, fusion, "weights", fitting)]
     assert without == [m.predictions.correct.mean() for m in reversed(members)]
