@@ -88,13 +88,11 @@ def runs_csv(outcomes: Sequence[Outcome]) -> str:
 
 
 def describe(sections: Sequence[Section], outcomes: Sequence[Outcome]) -> list[str]:
-    """Two paragraphs of facts: what differs in accuracy, and what in order of frames and cost."""
+    """A paragraph of facts on each data set, and one on the cost of the layers."""
     finished = sum(not o.error for o in outcomes)
     text = [f"{finished} of {counted(len(outcomes), 'run')} finished."]
-    text += [sentence for section in sections for sentence in _accuracy_facts(section)]
-    more = [sentence for section in sections for sentence in _order_and_speed_facts(section)]
-    more += [fact for section in sections for fact in _layer_facts(section)][:1]
-    return [" ".join(text), *([" ".join(more)] if more else [])]
+    text += [" ".join([*_accuracy_facts(s), *_order_and_speed_facts(s)]) for s in sections]
+    return text + [fact for section in sections for fact in _layer_facts(section)][:1]
 
 
 def _accuracy_facts(section: Section) -> list[str]:
@@ -132,8 +130,8 @@ def _order_and_speed_facts(section: Section) -> list[str]:
             for k in ("real order", "shuffled frames")
         )
         text.append(
-            f"{section.data}: with shuffled frames, validation top-1 is {span(shuffled)} % "
-            f"instead of {span(real)} %."
+            f"With shuffled frames, validation top-1 is {span(shuffled)} % instead of "
+            f"{span(real)} %."
         )
     speeds = {g.network: np.mean(g.values("train_clips_per_second")) for g in section.groups}
     slow, fast = min(speeds, key=speeds.get), max(speeds, key=speeds.get)

@@ -60,7 +60,7 @@ def accuracy_table(section: Section) -> Table:
                 *(f"{paper[key]:.2f}" if key in paper else "–" for key in columns),
             ]
         )
-    notes = ["In %: mean ± standard deviation over seeds (each seed's value)."]
+    notes = [_how_averaged([section], " (each seed's value)")]
     if len(section.groups) > 1:
         notes.append("† Highest mean, or not significantly below it.")
     if columns:
@@ -141,7 +141,7 @@ def modality_table(sections: Sequence[Section]) -> Table:
         rows.append([network, *shown])
     header = ["network", *(f"{s.data}, {s.split}" for s in sections)]
     header += [f"paper, IsoGD {modality}" for modality in modalities]
-    notes = ["Top-1 in %, mean ± standard deviation over seeds."]
+    notes = [_how_averaged(sections)]
     return Table("Accuracy by data", header, rows, notes)
 
 
@@ -151,6 +151,11 @@ def failure_table(outcomes: Sequence[Outcome]) -> Table:
 
 
 # --- small parts ---------------------------------------------------------------------------------
+
+
+def _how_averaged(sections: Sequence[Section], more: str = "") -> str:
+    single = all(len(group.outcomes) == 1 for section in sections for group in section.groups)
+    return "In %; one run each." if single else f"In %: mean ± standard deviation over seeds{more}."
 
 
 def _with_seeds(values: Sequence[float]) -> str:

@@ -257,7 +257,9 @@ def test_several_recipes_make_the_papers_second_table(tmp_path):
         right = np.arange(50) < (40 if run.data == "synthetic" else 30)
         finished_run(tmp_path, run, {"validation": right})
     text = write_report(gather(runs, tmp_path, {}), tmp_path).read_text()
+    assert "\n\nsynthetic_depth, validation split (50 samples; runs a network: 1): the hi" in text
     table = text.split("## Accuracy by data")[1]
+    assert "In %; one run each." in table
     header, _, first, second = [x for x in table.splitlines() if x.startswith("|")][:4]
     assert header == (
         "| network | synthetic, validation | synthetic_depth, validation | "
