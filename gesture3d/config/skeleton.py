@@ -23,6 +23,7 @@ class SkeletonAugmentation(Section):
     time_warp: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # largest relative change of speed
     speed: tuple[float, float] = (1.0, 1.0)  # a factor from this range; 2 plays twice as fast
     joint_dropout: Fraction = 0.0  # probability that a joint stands still at its mean
+    one_at_a_time: bool = False  # each sample gets one of these changes or none, as likely each
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> "SkeletonAugmentation":

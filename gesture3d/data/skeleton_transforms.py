@@ -5,7 +5,7 @@ units, or in lengths of the reference chain behind `scale_to_length`. No functio
 The random ones draw from the NumPy generator that they are given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -118,21 +118,23 @@ def drop_joints(joints: np.ndarray, probability: float, rng: np.random.Generator
 def augment(
     joints: np.ndarray, settings: SkeletonAugmentation, rng: np.random.Generator
 ) -> np.ndarray:
-    """All of the above that the settings ask for, in a fixed order."""
-    if any(settings.rotation_degrees):
-        joints = rotate(joints, settings.rotation_degrees, rng)
-    if settings.scale != (1.0, 1.0):
-        joints = random_scale(joints, *settings.scale, rng)
-    if settings.translation:
-        joints = random_translation(joints, settings.translation, rng)
-    if settings.joint_dropout:
-        joints = drop_joints(joints, settings.joint_dropout, rng)
-    if settings.time_warp:
-        joints = time_warp(joints, settings.time_warp, rng)
-    if settings.speed != (1.0, 1.0):
-        joints = change_speed(joints, *settings.speed, rng)
-    if settings.noise:
-        joints = add_noise(joints, settings.noise, rng)
+    """All of the above that the settings ask for, in a fixed order, or one of them or none."""
+    s = settings
+    changes: list[tuple[bool, Callable[[np.ndarray], np.ndarray]]] = [
+        (any(s.rotation_degrees), lambda x: rotate(x, s.rotation_degrees, rng)),
+        (s.scale != (1.0, 1.0), lambda x: random_scale(x, *s.scale, rng)),
+        (s.translation > 0, lambda x: random_translation(x, s.translation, rng)),
+        (s.joint_dropout > 0, lambda x: drop_joints(x, s.joint_dropout, rng)),
+        (s.time_warp > 0, lambda x: time_warp(x, s.time_warp, rng)),
+        (s.speed != (1.0, 1.0), lambda x: change_speed(x, *s.speed, rng)),
+        (s.noise > 0, lambda x: add_noise(x, s.noise, rng)),
+    ]
+    wanted = [change for is_wanted, change in changes if is_wanted]
+    if s.one_at_a_time:
+        wanted = [*wanted, lambda x: x]
+        wanted = [wanted[rng.integers(len(wanted))]]
+    for change in wanted:
+        joints = change(joints)
     return joints
 
 

@@ -167,6 +167,23 @@ def test_augmentation_belongs_to_its_generator() -> None:
     assert np.array_equal(x, before)
 
 
+def test_one_change_at_a_time_or_none() -> None:
+    """As likely each: what DeepGRU's authors do with fixed copies."""
+    settings = SkeletonAugmentation(scale=(0.7, 1.3), translation=1.0, one_at_a_time=True)
+    x, found = joints(), {"none": 0, "scaled": 0, "shifted": 0}
+    for seed in range(300):
+        y = transforms.augment(x, settings, generator(seed))
+        factors, shifts = y / x, y - x
+        if np.array_equal(y, x):
+            found["none"] += 1
+        elif np.ptp(factors) < 1e-6:
+            found["scaled"] += 1
+        else:
+            assert np.ptp(shifts, axis=(0, 1)).max() < 1e-6
+            found["shifted"] += 1
+    assert min(found.values()) > 70
+
+
 def test_features_forget_place_and_size_and_have_the_promised_shape() -> None:
     data = SkeletonFolderData(
         **SETTINGS, centre="first_frame", centre_joint=1, scale_joints=(0, 1), num_frames=12,
