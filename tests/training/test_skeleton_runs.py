@@ -23,7 +23,7 @@ from gesture3d.files import PACKAGE
 from gesture3d.inference.classifier import Classifier, find_clips
 from gesture3d.models.sequence import mean_and_std
 from gesture3d.rng import generator
-from gesture3d.training.cross_validation import summary
+from gesture3d.training.cross_validation import plan_folds, summary
 from gesture3d.training.run import train
 
 DIRECTIONS = {"left": (-1, 0, 0), "right": (1, 0, 0), "up": (0, 1, 0), "down": (0, -1, 0)}
@@ -174,6 +174,11 @@ def test_cross_validation_tests_every_fold_once_and_continues(
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(Gesture3dError, match="without torchrun"):
         cross_validate()
+
+
+def test_a_set_of_clips_has_no_folds() -> None:
+    with pytest.raises(Gesture3dError, match=r"^--folds: synthetic has a fixed"):
+        plan_folds("variant_a", "synthetic", "official", [0], [])
 
 
 def test_the_summary_has_the_spreads_of_seeds_and_folds() -> None:
