@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from gesture3d.errors import Gesture3dError
-from gesture3d.machine import is_main_process
+from gesture3d.machine import is_main_process, keep_freed_memory
 
 
 def run_command_line(main: Callable[[], int | None]) -> None:
@@ -18,6 +18,7 @@ def run_command_line(main: Callable[[], int | None]) -> None:
     Exit codes: 0 done (or what ``main`` returns), 2 bad input, 130 interrupted.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    keep_freed_memory()
     try:
         code = main() or 0
     except Gesture3dError as error:

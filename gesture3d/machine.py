@@ -1,10 +1,12 @@
 """The machine that a command runs on."""
 
+import ctypes
 import os
 import sys
 from pathlib import Path
 
 CGROUP_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # version 2, version 1
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def num_cores() -> int:
@@ -42,6 +44,18 @@ def peak_memory() -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep what it frees for what it allocates next, up to 32 MiB a block.
+
+    glibc gives large blocks back to the system at once, and getting them anew, page by page, costs
+    a training step on a CPU several per cent of its time. Other C libraries are left as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt:
+        mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
+        mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def is_main_process() -> bool:
