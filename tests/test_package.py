@@ -2,6 +2,8 @@
 
 import ast
 import graphlib
+import operator
+import re
 import subprocess
 import sys
 
@@ -38,3 +40,12 @@ def test_imports_point_one_way() -> None:
     graphlib.TopologicalSorter(imports).prepare()  # raises CycleError
     assert imports["models"] <= {"errors"}
     assert "models" not in imports["data"]
+
+
+def test_names_of_torch_exist() -> None:
+    """Also in the branches for a GPU, which no test runs where there is none."""
+    import torch
+
+    for path in [*PACKAGE.rglob("*.py"), *PACKAGE.parent.glob("tests/test_gpu.py")]:
+        for name in set(re.findall(r"torch\.(cuda\.[\w.]+)", path.read_text(encoding="utf-8"))):
+            operator.attrgetter(name)(torch)

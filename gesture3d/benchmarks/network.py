@@ -272,7 +272,7 @@ class Benchmark:
     def peak_memory(self, run: Callable) -> float | None:
         if self.device.type != "cuda":
             return None
-        torch.cuda.resetpeak_memory_stats(self.device)
+        torch.cuda.reset_peak_memory_stats(self.device)
         run()
         return torch.cuda.max_memory_allocated(self.device) / 1e6
 
