@@ -19,10 +19,9 @@ from gesture3d.data.depth import DepthClip, split_zip
 from gesture3d.data.pixels import Pixels, bgr_to_rgb, prepare_frame
 from gesture3d.errors import Gesture3dError
 
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg is quiet; failures become errors
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # failures become errors of ours
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 import cv2
-
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 Backend = Literal["auto", "opencv", "decord", "torchcodec"]
 
