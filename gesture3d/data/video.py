@@ -19,9 +19,11 @@ from gesture3d.data.depth import DepthClip, split_zip
 from gesture3d.data.pixels import Pixels, bgr_to_rgb, prepare_frame
 from gesture3d.errors import Gesture3dError
 
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # failures become errors of ours
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg is quiet; failures become errors
 import cv2
+
+# So is OpenCV; version 5 has another name for it.
+(getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
 
 Backend = Literal["auto", "opencv", "decord", "torchcodec"]
 
