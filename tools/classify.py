@@ -79,10 +79,15 @@ def main() -> int:
             write_predictions(args.out, results, args.top)
         if args.picture:
             draw_predictions(args.picture, results)
+    return report(problems, classified=sum(not result.error for result in results))
+
+
+def report(problems: list[str], classified: int) -> int:
+    """What failed, on stderr; the exit status."""
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if problems:
-        print(f"{len(problems)} failed, {len(clips)} clips found", file=sys.stderr)
+        print(f"{len(problems)} failed, {classified} classified", file=sys.stderr)
     return 1 if problems else 0
 
 
@@ -96,21 +101,21 @@ def classify_recordings(args: argparse.Namespace, classifier) -> int:
             paths += find_recordings(path)
         except Gesture3dError as error:
             problems.append(str(error))
-    for path in paths:
-        try:
-            timelines.append(classify_recording(classifier, path))
-        except Gesture3dError as error:
-            problems.append(str(error))
-            continue
-        for s in timelines[-1].stretches:
-            print(f"{path}  {clock(s.start)} – {clock(s.stop)}  {s.name} {s.probability:.1%}")
-    if args.out:
-        write_timelines(args.out, timelines)
-    if args.picture and timelines:
-        draw_timelines(args.picture, timelines)
-    for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
-    return 1 if problems else 0
+    try:
+        for path in paths:
+            try:
+                timelines.append(classify_recording(classifier, path))
+            except Gesture3dError as error:
+                problems.append(str(error))
+                continue
+            for s in timelines[-1].stretches:
+                print(f"{path}  {clock(s.start)} – {clock(s.stop)}  {s.name} {s.probability:.1%}")
+    finally:
+        if args.out:
+            write_timelines(args.out, timelines)
+        if args.picture and timelines:
+            draw_timelines(args.picture, timelines)
+    return report(problems, classified=len(timelines))
 
 
 def clock(seconds: float) -> str:

@@ -160,6 +160,8 @@ def test_tool_goes_on_past_broken_clips(folder, odd_clips, broken_clips, weights
         assert sum(str(path) in line for line in errors) == 1
     shown = done.stdout.splitlines()
     assert len(shown) == 3 + len(odd_clips)
+    total = f"{len(broken_clips)} failed, {len(shown)} classified"
+    assert done.stderr.splitlines()[-1] == total
     assert all(line.count("%") == 2 and line.endswith(" s]") for line in shown)
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -133,6 +133,7 @@ def test_the_command_line_prints_writes_and_draws(trained, recordings, tmp_path)
     assert "00:00.0 – 00:0" in done.stdout
     assert "short.csv" in done.stderr
     assert "none.csv: no such file" in done.stderr
+    assert done.stderr.splitlines()[-1] == "2 failed, 1 classified"
     assert "Traceback" not in done.stderr
     rows = json.loads((tmp_path / "out.json").read_text())
     assert {"path", "start", "stop", "class", "probability"} == rows[0].keys()
