@@ -164,11 +164,14 @@ def method(sections: Sequence[Section], outcomes: Sequence[Outcome]) -> list[str
         "without one of them (such as width) goes without.",
     ]
     keeps = {o.run.experiment.train.keep for o in finished}
+    on_test = any(getattr(o.run.experiment.data, "validate_on_test", False) for o in finished)
     if "best" in keeps:
-        text.append(
-            "The kept epoch is the one with the highest top-1 on validation, so validation "
-            "numbers flatter; the test split chose nothing."
+        flattered = (
+            "and validation was the test split (data.validate_on_test), so both flatter."
+            if on_test
+            else "so validation numbers flatter; the test split chose nothing."
         )
+        text.append(f"The kept epoch is the one with the highest top-1 on validation, {flattered}")
     if "last" in keeps:
         text.append("train.keep=last: the last epoch is evaluated, none is chosen.")
     text += [

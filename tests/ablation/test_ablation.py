@@ -296,3 +296,13 @@ def test_the_same_accuracy_is_nobodys_alone(tmp_path):
     text = write_report(gather(runs, tmp_path, {}), tmp_path).read_text()
     assert "highest mean top-1 is that of convlstm and variant_a, 75.0 %" in text
     assert "No difference is significant" in text
+
+
+@pytest.mark.parametrize("on_test", [False, True])
+def test_a_test_split_that_chose_the_epoch_is_said_to_flatter(tmp_path, on_test):
+    settings = ["data.validate_on_test=true", "data.validation_subjects=[]"] if on_test else []
+    (run,), _ = plan_runs(["residual_bilstm_original"], ["hapt_original"], [0], settings)
+    finished_run(tmp_path, run, {split: np.arange(20) < 15 for split in ("validation", "test")})
+    text = write_report(gather([run], tmp_path, {}), tmp_path).read_text()
+    assert ("so both flatter" in text) == on_test
+    assert ("the test split chose nothing" in text) != on_test
