@@ -41,6 +41,7 @@ class Description:
     progress: dict[str, Any] = field(default_factory=dict)  # position in the run, history
     versions: dict[str, str] = field(default_factory=lambda: versions())
     num_features: int | None = None  # of a frame, where the network reads sequences
+    channel_names: list[str] | None = None  # of CSV recordings, in the network's order
 
     def validated_experiment(self, source: Path | str) -> Experiment:
         return validate_experiment(self.experiment, f"{source} (experiment)")

@@ -8,6 +8,7 @@ from gesture3d.config import (
     DataConfig,
     VideoData,
     dump_experiment,
+    load_data,
     load_experiment,
     validate_experiment,
 )
@@ -81,6 +82,7 @@ def test_people_may_be_named_by_numbers() -> None:
     ):
         experiment = load_experiment(network, data, [f"data.{key}=[7, anna]"])
         assert getattr(experiment.data, key) == ("7", "anna")
+    assert load_data("jester", ["data.exclude=[71072, 'x']"]).exclude == ("71072", "x")
 
 
 @pytest.mark.parametrize(
@@ -98,6 +100,7 @@ def test_people_may_be_named_by_numbers() -> None:
         ("optim.final_lr=1", ["--set optim.final_lr=1", "final_lr 1", "above lr"]),
         ("traim.epochs=3", ["--set traim.epochs=3", "'traim'", "Did you mean 'train'"]),
         ("train=3", ["train = 3"]),
+        ("train.epochs=true", ["epochs = True", "true and false"]),
         ("train.epochs", ["key=value"]),
         ("train.epochs=[", ["not valid YAML"]),
     ],
@@ -118,6 +121,14 @@ def test_a_wrong_file_is_named(tmp_path) -> None:
         load_experiment(str(bad))
     bad.write_text("variants: [a\n")
     with pytest.raises(Gesture3dError, match=r"bad\.yaml: not valid YAML"):
+        load_experiment(str(bad))
+    bad.write_text("name: [x]\n")
+    with pytest.raises(Gesture3dError, match=r"bad\.yaml: model\.name"):
+        load_experiment(str(bad))
+    bad.write_text("width: 0.5\nwidth: 0.25\n")
+    with pytest.raises(
+        Gesture3dError, match=r"bad\.yaml: .*the key 'width' is there twice.*line 2"
+    ):
         load_experiment(str(bad))
     bad.write_text("- a\n")
     with pytest.raises(Gesture3dError, match=r"bad\.yaml: expected"):

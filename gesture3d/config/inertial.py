@@ -109,5 +109,5 @@ class InertialFolderData(InertialData):
     split_column: str = "split"  # train, validation or test
     time_column: str = "time"  # seconds
     window_column: str = "window"  # rows of one number are a window that was cut already
-    ignore_columns: tuple[str, ...] = ()
-    test_subjects: tuple[str, ...] = ()
+    ignore_columns: tuple[Name, ...] = ()
+    test_subjects: tuple[Name, ...] = ()

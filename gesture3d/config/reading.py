@@ -40,7 +40,7 @@ def load_experiment(
     data_path = find_config(data, resource("configs") / "data")
     model, recipe = _read_yaml(cfg_path), _read_yaml(data_path)
     _check_known(recipe, Experiment, "", data_path)
-    tree = _merge(_fitting(recipe, model.get("name", "gesture_net")), {"model": model})
+    tree = _merge(_fitting(recipe, str(model.get("name", "gesture_net"))), {"model": model})
     sources = _sources(recipe, data_path) | _sources({"model": model}, cfg_path)
     for override in overrides or []:
         keys, value = _parse_override(override)
@@ -115,10 +115,23 @@ def find_config(name: str, folder: Path) -> Path:
     raise Gesture3dError(f"no config {name!r}: not a file, and configs/ has {known}.{hint}")
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is there twice, of which YAML would take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for number, (key, (place, _)) in enumerate(zip(keys, node.value, strict=True)):
+            if key in keys[:number]:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is there twice", place.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise Gesture3dError(f"{path}: not valid YAML: {reason}") from None
     if not isinstance(tree, dict):
@@ -131,7 +144,7 @@ def _parse_override(text: str) -> tuple[list[str], Any]:
     if not equals or not key.strip():
         raise Gesture3dError(f"--set {text!r}: expected key=value, e.g. optim.lr=0.01")
     try:
-        return key.strip().split("."), _number(yaml.safe_load(value))
+        return key.strip().split("."), _number(yaml.load(value, _Loader))
     except yaml.YAMLError:
         raise Gesture3dError(f"--set {text!r}: the value is not valid YAML") from None
 

@@ -111,7 +111,7 @@ class SkeletonFolderData(SkeletonData):
     split_column: str = "split"
     group_column: str = "group"
     frames_column: str = "frames"
-    ignore_columns: tuple[str, ...] = ()
+    ignore_columns: tuple[Name, ...] = ()
     num_joints: PositiveInt | None = None  # of files with a flat row a frame; None: row / 3
     validation_share: Fraction = 0.0
     test_share: Fraction = 0.2

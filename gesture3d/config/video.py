@@ -61,11 +61,11 @@ class VideoData(Section):
     eval_clips: Annotated[int, Field(ge=1, le=64)] = 1
     eval_crops: Literal[1, 3] = 1
     augmentation: Augmentation = Augmentation()
-    classes: tuple[str, ...] | None = None  # only these, in this order; None: all
+    classes: tuple[Name, ...] | None = None  # only these, in this order; None: all
     few_shot: PositiveInt | None = None  # training clips a class, None: all
     subset_seed: int = 0  # which clips few_shot takes; more shots include fewer shots
     # Clips to leave out by key: here, or in a file (a key a line; text behind a tab is ignored).
-    exclude: tuple[str, ...] = ()
+    exclude: tuple[Name, ...] = ()
     exclude_list: Path | None = None
     # A clip that cannot be decoded fails the run, or is left out and counted.
     on_bad_clip: Literal["fail", "exclude"] = "fail"
@@ -168,11 +168,11 @@ class FolderData(VideoData):
     split_column: str = "split"  # train, validation or test
     group_column: str = "group"  # clips of one group stay in one split
     frames_column: str = "frames"  # how many frames a clip has, which is then checked
-    ignore_columns: tuple[str, ...] = ()
+    ignore_columns: tuple[Name, ...] = ()
     modality: Literal["rgb", "flow"] = "rgb"
     # Which groups to hold out ...
     validation_groups: tuple[Name, ...] = ()
-    test_groups: tuple[str, ...] = ()
+    test_groups: tuple[Name, ...] = ()
     # ... or, where neither these nor splits are given: which shares of each class.
     validation_share: Fraction = 0.2
     test_share: Fraction = 0.0

@@ -54,6 +54,7 @@ class Datasets:
     class_names: tuple[str, ...]
     fingerprint: dict[str, str]
     num_features: int | None = None
+    channel_names: tuple[str, ...] | None = None
     left_out: dict[str, str] = field(default_factory=dict)
 
 
@@ -136,6 +137,7 @@ def build_cache(
         progress=progress,
         pixels=config.pixels,
         skip_broken=config.on_bad_clip == "exclude",
+        modality=config.modality,
     )
 
 
@@ -207,6 +209,7 @@ def _inertial_datasets(config: InertialData, seed: int) -> Datasets:
             for split, w in splits.items()
         },
         num_features=sets["train"].inputs.shape[2],
+        channel_names=splits["train"].channel_names,
     )
 
 

@@ -1,5 +1,6 @@
 """The files of a data set as its authors publish it: a zip, or the folder unpacked from it."""
 
+import io
 import warnings
 import zipfile
 from pathlib import Path
@@ -44,21 +45,28 @@ class Archive:
             "at the official download"
         )
 
-    def _open_zip(self, path: Path, marker: str) -> bool:
+    def _open_zip(self, path: Path, marker: str, content: io.BytesIO | None = None) -> bool:
         try:
-            archive = zipfile.ZipFile(path)
+            archive = zipfile.ZipFile(content or path)
         except (zipfile.BadZipFile, OSError) as error:
             raise Gesture3dError(
                 f"{path}: not a readable zip ({error}); download it again"
             ) from None
         prefixes = [n[: -len(marker)] for n in archive.namelist() if f"/{n}".endswith(f"/{marker}")]
         if not prefixes:
-            return False
+            inner = [n for n in archive.namelist() if n.lower().endswith(".zip")]
+            return any(self._open_inner(archive, path, name, marker) for name in inner)
         prefix = min(prefixes, key=len)
         self._zip, self._prefix, self.base = archive, prefix, f"{path}:{prefix}"
         names = (n for n in archive.namelist() if n.startswith(prefix) and not n.endswith("/"))
         self.names = {n[len(prefix) :] for n in names}
         return True
+
+    def _open_inner(self, outer: zipfile.ZipFile, path: Path, name: str, marker: str) -> bool:
+        """A zip inside the zip, as UCI packs some of its sets."""
+        if name.startswith("__MACOSX/"):
+            return False
+        return self._open_zip(path / name, marker, io.BytesIO(outer.read(name)))
 
     def where(self, name: str) -> str:
         """The file's place, for messages."""
@@ -98,7 +106,7 @@ def parse_numbers(text: str, where: str, columns: int | None = None) -> np.ndarr
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             values = np.fromstring(text, dtype=np.float64, sep=" ")
-        if values.size == columns * len(lines) and values.size:
+        if values.size and all(len(line.split()) == columns for line in lines):
             return values.reshape(len(lines), columns)
     except (ValueError, DeprecationWarning):
         pass

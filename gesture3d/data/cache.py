@@ -59,6 +59,7 @@ def open_cache(
     progress: bool = True,
     pixels: Pixels = "rgb",
     skip_broken: bool = False,
+    modality: str = "rgb",
 ) -> FrameCache:
     """The decoded frames of ``clips``: reused where they are fresh, else decoded now.
 
@@ -71,13 +72,14 @@ def open_cache(
         short_side: pixels of the frames' short side.
         num_workers: processes that decode; None for one per core.
         skip_broken: leave clips out that cannot be decoded, and name them in ``broken``.
+        modality: caches of several in one folder do not replace each other.
 
     Raises:
         Gesture3dError: clips that cannot be decoded (all of them named), or too little disk.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    kind = f"frames-{short_side}" if pixels == "rgb" else f"frames-{short_side}-{pixels}"
+    kind = "-".join(["frames", str(short_side), *dict.fromkeys((modality, pixels))])
     name = f"{kind}-{fingerprint((c.key, c.path) for c in clips)[:8]}"
     frames, index = folder / f"{name}.bin", folder / f"{name}.json"
     with locked(folder / ".lock"):
@@ -100,7 +102,9 @@ def open_cache(
 
 
 def file_state(path: Path) -> str:
-    """Changes when the file (or the zip file it lies in, or the folder of frames) does."""
+    """Changes when the file (or the zip file it lies in) does, or a frame of a folder is added,
+    removed or renamed. A frame that is overwritten in place is not noticed: to look at every frame
+    of every clip takes minutes on large sets."""
     archive, member = split_zip(path)
     try:
         status = (archive or path).stat()

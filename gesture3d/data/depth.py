@@ -14,6 +14,7 @@ How a clip becomes grey, 8 bits:
 
 import functools
 import io
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,7 +68,7 @@ def read_mat(path: Path, name: str) -> np.ndarray:
         if archive is None:
             data = path.read_bytes()
         else:
-            data = _open_zip(archive, archive.stat().st_mtime_ns).read(member)
+            data = _open_zip(archive, archive.stat().st_mtime_ns, os.getpid()).read(member)
         return loadmat(io.BytesIO(data))[name]
     except FileNotFoundError:
         raise Gesture3dError("no such file") from None
@@ -106,5 +107,6 @@ class DepthClip:
 
 
 @functools.lru_cache(maxsize=4)
-def _open_zip(path: Path, _modified: int) -> zipfile.ZipFile:
+def _open_zip(path: Path, _modified: int, _process: int) -> zipfile.ZipFile:
+    # Each process opens its own: a forked one would share the place in the file with its parent.
     return zipfile.ZipFile(path)

@@ -28,7 +28,7 @@ from gesture3d.data.manifest import (
 )
 from gesture3d.data.places import manifest_path
 from gesture3d.data.pool import Helper, HelperDied, answer_questions, in_helpers, num_helpers
-from gesture3d.data.video import Backend, VideoError, open_video, read_opened
+from gesture3d.data.video import Backend, VideoError, open_video, read_opened, require_backend
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import write_text
 
@@ -70,6 +70,8 @@ def check_data(
     """`check` all clips that a data set's lists name, there or not; also returns the manifest."""
     from gesture3d.data import read_index
 
+    # What is left out is checked, too: the list of bad clips is made anew.
+    config = config.model_copy(update={"exclude": (), "exclude_list": None})
     index = read_index(config, progress, missing_ok=_Everything())
     manifest = manifest_path(config)
     return manifest, check(
@@ -88,8 +90,8 @@ def check(
 ) -> Diagnosis:
     """Decode every clip, write the manifest and, beside it, the list of bad clips.
 
-    Clips that have not changed since they were last checked are not decoded again, nor are those
-    that were done when an earlier check was killed.
+    Good clips that have not changed since they were last checked are not decoded again, nor are
+    those that were done when an earlier check was killed.
 
     Args:
         manifest: its path.
@@ -97,8 +99,9 @@ def check(
         fresh: decode everything again.
 
     Raises:
-        Gesture3dError: the manifest cannot be written or read.
+        Gesture3dError: the manifest cannot be written or read, or there is no such backend.
     """
+    require_backend(backend)
     journal = manifest.with_name(f".{manifest.name}.partial")
     known = {} if fresh else read_manifest(manifest) | read_manifest(journal, partial=True)
     clips = [(split, clip) for split, clips in index.splits.items() for clip in clips]
@@ -125,7 +128,7 @@ def check(
         bad = [record for record in ordered if record.status != "ok"]
         write_manifest(manifest, ordered)
         _write_bad_list(bad, bad_list_path(manifest))
-        journal.unlink()
+        journal.unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or str(error)
         raise Gesture3dError(f"cannot write the manifest {manifest}: {reason}") from error
@@ -183,10 +186,13 @@ def answer(backend: Backend) -> None:
 
 
 def _still_true(record: Record | None, clip: Clip) -> bool:
-    """Whether an earlier record of a clip is about the same file and the same promise."""
-    if record is None or record.state != file_state(clip.path):
-        return False
-    return record.status == "bad" or clip.num_frames in (None, record.num_frames)
+    """Whether an earlier check found this very file good, with the frames its list promises."""
+    return (
+        record is not None
+        and record.status == "ok"
+        and record.state == file_state(clip.path)
+        and clip.num_frames in (None, record.num_frames)
+    )
 
 
 def _inspect(

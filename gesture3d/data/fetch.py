@@ -85,8 +85,9 @@ SOURCES: dict[str, Source] = {
         "001/K_00001.avi, ..."
     ),
     "shrec17": Source(
-        by_hand="download http://www-rech.telecom-lille.fr/shrec2017-hand/ by hand; data/shrec17 "
-        "must then hold train_gestures.txt, test_gestures.txt and gesture_1 ... gesture_14"
+        by_hand="download http://www-rech.telecom-lille.fr/shrec2017-hand/ by hand; "
+        "data/HandGestureDataset_SHREC2017 must then hold train_gestures.txt, "
+        "test_gestures.txt and gesture_1 ... gesture_14"
     ),
     "sfinge3d": Source(
         by_hand="ask its authors at the University of Verona (Caputo et al., Computers & Graphics "

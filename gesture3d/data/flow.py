@@ -19,11 +19,11 @@ from tqdm import tqdm
 
 from gesture3d.config import VideoData
 from gesture3d.data.depth import split_zip
-from gesture3d.data.index import Clip, ClipIndex
+from gesture3d.data.index import Clip, ClipIndex, fingerprint
 from gesture3d.data.pixels import flow_to_frame
 from gesture3d.data.places import flow_folder
 from gesture3d.data.pool import Helper, HelperDied, answer_questions, in_helpers, num_helpers
-from gesture3d.data.video import VideoError, open_video, read_opened
+from gesture3d.data.video import VideoError, open_video, read_frames, read_opened
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import atomic_path, write_text
 
@@ -67,6 +67,20 @@ def write_flow(source: Path, target: Path, short_side: int = SHORT_SIDE) -> None
         writer.release()
         if not _has_frames(temporary, len(frames)):  # OpenCV does not say when the disk is full
             raise OSError(f"{target} could not be written whole: is the disk full?")
+
+
+def is_flow(path: Path) -> bool:
+    """Whether a clip has the form of stored flow: grey frames in a folder or in Motion-JPEG.
+
+    Raises:
+        VideoError: the clip cannot be decoded.
+    """
+    frame = read_frames(path, [0])
+    is_grey = bool((frame == frame[..., :1]).all())
+    if path.is_dir() or not is_grey:
+        return is_grey
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    return int(capture.get(cv2.CAP_PROP_FOURCC)) == cv2.VideoWriter.fourcc(*"MJPG")
 
 
 def _has_frames(path: Path, count: int) -> bool:
@@ -118,7 +132,9 @@ def flow_index(index: ClipIndex, config: VideoData, missing_ok: Container[str] =
     missing = []
 
     def flow_of(clip: Clip) -> Clip:
-        path = next((p for p in (target(folder, clip), folder / clip.key) if p.exists()), None)
+        path = next(
+            (p for p in (target(folder, clip), folder / _inside(clip.key)) if p.exists()), None
+        )
         if path is None and clip.key not in missing_ok:
             missing.append(clip.key)
         return replace(clip, path=path or target(folder, clip))
@@ -135,7 +151,13 @@ def flow_index(index: ClipIndex, config: VideoData, missing_ok: Container[str] =
 
 def target(folder: Path, clip: Clip) -> Path:
     """Where the flow of a clip is kept."""
-    return folder / f"{clip.key}.avi"
+    return folder / f"{_inside(clip.key)}.avi"
+
+
+def _inside(key: str) -> str:
+    """A key as a path that stays inside a folder; absolute ones, and those with "..", hashed."""
+    path = Path(key)
+    return fingerprint([(key,)]) if path.is_absolute() or ".." in path.parts else key
 
 
 def answer(short_side: str) -> None:

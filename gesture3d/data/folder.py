@@ -75,6 +75,8 @@ def _choose_classes(rows: list[Row], config: FolderData) -> tuple[list[Row], tup
     if config.classes is None:
         return rows, tuple(found)
     for name in config.classes:
+        if config.classes.count(name) > 1:
+            raise Gesture3dError(f"data.classes: {name!r} is named twice")
         if name not in found:
             hint = did_you_mean(name, found)
             raise Gesture3dError(f"data.classes: no clips of class {name!r}.{hint}")

@@ -51,4 +51,6 @@ class ClipIndex:
 def fingerprint(rows: Iterable[tuple]) -> str:
     """16 hexadecimal digits that depend on the rows' contents and not on their order."""
     lines = sorted("\x1f".join(map(str, row)) for row in rows)
-    return hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(
+        "\n".join(lines).encode(errors="surrogateescape"), digest_size=8
+    ).hexdigest()

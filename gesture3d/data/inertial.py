@@ -21,6 +21,7 @@ class Windows:
     Attributes:
         inputs: float32 (N, T, D), in physical units.
         keys, labels (N,) int64, subjects, splits (``train``, ``validation`` or ``test``): one each.
+        channel_names: of the columns of a CSV; None where the data set's format fixes them.
     """
 
     inputs: np.ndarray
@@ -29,6 +30,7 @@ class Windows:
     subjects: list[str]
     splits: list[str]
     class_names: tuple[str, ...]
+    channel_names: tuple[str, ...] | None = None
 
     def take(self, rows: Iterable[int]) -> "Windows":
         rows = list(rows)
@@ -49,12 +51,15 @@ def split_windows(windows: Windows, config: InertialData) -> dict[str, Windows]:
     the validation split is the test split.
 
     Raises:
-        Gesture3dError: a subject that the training split has not, or no training windows.
+        Gesture3dError: a subject that the training split has not, subjects beside a validation
+            split that is given, no training windows, or a class without any.
     """
     splits = list(windows.splits)
     known = sorted(
         {s for s, split in zip(windows.subjects, splits, strict=True) if split != "test"}
     )
+    if config.validation_subjects and "validation" in splits:
+        raise Gesture3dError("data.validation_subjects: the data comes with a validation split")
     for subject in config.validation_subjects:
         if subject not in known:
             raise Gesture3dError(
@@ -70,6 +75,10 @@ def split_windows(windows: Windows, config: InertialData) -> dict[str, Windows]:
     if not rows.get("train"):
         raise Gesture3dError(f"{config.root}: no training windows are left")
     found = {name: windows.take(r) for name, r in rows.items()}
+    for name, part in found.items():
+        for label in sorted(set(part.labels.tolist()) - set(found["train"].labels.tolist())):
+            missing = windows.class_names[label]
+            raise Gesture3dError(f"{config.root}: class {missing!r} is in {name} but not in train")
     if config.validate_on_test:
         if "test" not in found:
             raise Gesture3dError("data.validate_on_test: there is no test split")

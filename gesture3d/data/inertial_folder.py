@@ -10,7 +10,7 @@ import numpy as np
 from gesture3d.config import InertialFolderData
 from gesture3d.data.inertial import Windows
 from gesture3d.data.inertial_signal import check_rate, cut_windows, prepare
-from gesture3d.errors import Gesture3dError
+from gesture3d.errors import Gesture3dError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ def read_inertial_folder(config: InertialFolderData) -> Windows:
         Gesture3dError: anything wrong with a file, with its line; stretches without any window.
     """
     root = config.root
-    paths = [root] if root.is_file() else sorted(root.rglob("*.csv"))
+    paths = sorted(p for p in root.rglob("*") if p.suffix.lower() == ".csv")
+    paths = [root] if root.is_file() else paths
     if not paths:
         raise Gesture3dError(f"{root}: no .csv files there; point data.root at your recordings")
     parts, keys, labels, subjects, splits = [], [], [], [], []
@@ -62,9 +63,31 @@ def read_inertial_folder(config: InertialFolderData) -> Windows:
             f"{root}: no stretch of one label holds {config.window} samples; choose a smaller "
             "data.window, or data.resample=true"
         )
+    _check_test_subjects(config, subjects, splits)
+    splits = [
+        s or ("test" if who in config.test_subjects else "train")
+        for s, who in zip(splits, subjects, strict=True)
+    ]
     class_names = tuple(sorted(set(labels)))
     numbers = np.array([class_names.index(label) for label in labels])
-    return Windows(np.concatenate(parts), keys, numbers, subjects, splits, class_names)
+    return Windows(np.concatenate(parts), keys, numbers, subjects, splits, class_names, names)
+
+
+def _check_test_subjects(
+    config: InertialFolderData, subjects: list[str], splits: list[str]
+) -> None:
+    if config.test_subjects and any(splits):
+        raise Gesture3dError(
+            f"data.test_subjects: the recordings come with a split already, in the column "
+            f"{config.split_column!r}"
+        )
+    known = sorted(set(subjects))
+    for subject in config.test_subjects:
+        if subject not in known:
+            raise Gesture3dError(
+                f"data.test_subjects: no windows of subject {subject!r}; there are "
+                f"{', '.join(known)}.{did_you_mean(subject, known)}"
+            )
 
 
 def read_table(path: Path, config: InertialFolderData) -> Table:
@@ -81,6 +104,10 @@ def read_table(path: Path, config: InertialFolderData) -> Table:
     if len(rows) < 2:
         raise Gesture3dError(f"{path}: a line with column names and at least one row are needed")
     header = [name.strip() for name in rows[0]]
+    for column, name in enumerate(header, 1):
+        if not name or header.index(name) + 1 != column:
+            what = f"is called {name!r}, as an earlier one is" if name else "has no name"
+            raise Gesture3dError(f"{path}, line 1: column {column} {what}")
     for line, row in enumerate(rows, 1):
         if len(row) != len(header):
             raise Gesture3dError(f"{path}, line {line}: {len(row)} cells, {len(header)} columns")
@@ -126,7 +153,7 @@ def _cut(table: Table, config: InertialFolderData):
     splits = table.texts.get(config.split_column, [""] * count)
     given = config.window_column in table.texts
     numbers = table.texts.get(config.window_column, [""] * count)
-    signal = table.channels if given else prepare(table.channels, config, str(path))
+    signal = table.channels if given else prepare(table.channels, config, str(path), first_line=2)
     if given and not np.isfinite(signal).all():
         row = int(np.argwhere(~np.isfinite(signal))[0][0])
         raise Gesture3dError(f"{path}, line {row + 2}: a window with an empty or infinite value")
@@ -148,5 +175,4 @@ def _cut(table: Table, config: InertialFolderData):
         if stop - start < config.window and not config.resample:
             continue
         windows, starts = cut_windows(signal, config, where, start, stop)
-        split = split or ("test" if subject in config.test_subjects else "train")
         yield windows.astype(np.float32), starts, (label, subject, split)

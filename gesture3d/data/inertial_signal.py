@@ -10,7 +10,9 @@ from gesture3d.errors import Gesture3dError
 FILTER_ORDER = 3  # of every Butterworth filter (Anguita et al., ESANN 2013)
 
 
-def prepare(recording: np.ndarray, config: InertialData, where: str = "recording") -> np.ndarray:
+def prepare(
+    recording: np.ndarray, config: InertialData, where: str = "recording", first_line: int = 1
+) -> np.ndarray:
     """A recording as it was measured → the channels that windows are cut from.
 
     Gaps are interpolated, then a median filter and a low-pass filter take the noise away, then a
@@ -19,6 +21,7 @@ def prepare(recording: np.ndarray, config: InertialData, where: str = "recording
 
     Args:
         recording: (T, D); with ``gravity_hz`` the first three channels are the acceleration.
+        first_line: of the recording in its file, for messages.
 
     Returns:
         float32 (T, D), or (T, D + 3) with ``gravity_hz``: body acceleration, the other channels,
@@ -28,7 +31,7 @@ def prepare(recording: np.ndarray, config: InertialData, where: str = "recording
         Gesture3dError: a gap that is too long, a value that is infinite.
     """
     limit = None if config.max_gap_seconds is None else config.max_gap_seconds * config.rate_hz
-    x = interpolate_gaps(np.asarray(recording, dtype=np.float64), limit, where)
+    x = interpolate_gaps(np.asarray(recording, dtype=np.float64), limit, where, first_line)
     if config.median_steps > 1:
         x = ndimage.median_filter(x, size=(config.median_steps, 1), mode="nearest")
     if config.lowpass_hz is not None:
@@ -49,7 +52,9 @@ def lowpass(x: np.ndarray, cutoff_hz: float, rate_hz: float) -> np.ndarray:
     return signal.sosfiltfilt(sections, x, axis=0, padlen=padding)
 
 
-def interpolate_gaps(x: np.ndarray, limit: float | None, where: str) -> np.ndarray:
+def interpolate_gaps(
+    x: np.ndarray, limit: float | None, where: str, first_line: int = 1
+) -> np.ndarray:
     """NaNs replaced by straight lines between their neighbours, at the ends by the nearest value.
 
     A channel without a single value becomes 0 (where ``limit`` is None).
@@ -58,11 +63,11 @@ def interpolate_gaps(x: np.ndarray, limit: float | None, where: str) -> np.ndarr
         limit: samples that a gap may have at most; None: any number.
 
     Raises:
-        Gesture3dError: a longer gap, or an infinite value, with its line (counted from 1).
+        Gesture3dError: a longer gap, or an infinite value, with its line.
     """
     if np.isinf(x).any():
         row, channel = np.argwhere(np.isinf(x))[0]
-        raise Gesture3dError(f"{where}, line {row + 1}: channel {channel + 1} is infinite")
+        raise Gesture3dError(f"{where}, line {first_line + row}: channel {channel + 1} is infinite")
     missing = np.isnan(x)
     if not missing.any():
         return x
@@ -76,7 +81,7 @@ def interpolate_gaps(x: np.ndarray, limit: float | None, where: str) -> np.ndarr
             if lengths.max() > limit:
                 first = starts[lengths.argmax()]
                 raise Gesture3dError(
-                    f"{where}, line {first + 1}: channel {channel + 1} has no values for "
+                    f"{where}, line {first_line + first}: channel {channel + 1} has no values for "
                     f"{lengths.max()} samples; at most {limit:g} are interpolated "
                     "(data.max_gap_seconds)"
                 )

@@ -6,7 +6,6 @@ flat row a frame, (T, J · C); ``.csv`` with a flat row a frame, and perhaps a h
 
 import io
 import math
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,7 +86,7 @@ def _array(content: bytes, where: str) -> np.ndarray:
     try:
         loaded = np.load(io.BytesIO(content), allow_pickle=False)
         arrays = [loaded] if isinstance(loaded, np.ndarray) else [loaded[k] for k in loaded.files]
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # NumPy and zipfile raise of every kind on damaged files
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Gesture3dError(f"{where}: not a readable NumPy file ({reason})") from None
     if len(arrays) != 1 or arrays[0].dtype.kind not in "fiu":

@@ -186,12 +186,15 @@ def _read_folder(config: SkeletonFolderData, progress: bool) -> SkeletonIndex:
             f"{config.root}/<class>/, or set data.root"
         )
     names = tuple(sorted({name for _, _, name, _, _ in rows}))
-    sequences, given = [], {}
+    sequences, given, split_of_group = [], {}, {}
     for key, path, name, group, split in rows:
         joints = read_joints(path, config)
         sequences.append(Sequence(key, joints, names.index(name), group, str(path)))
         if split:
             given[key] = split
+            other = split_of_group.setdefault(group or key, split)
+            if other != split:
+                raise Gesture3dError(f"{config.csv}: group {group!r} is in {other} and {split}")
     if not given and config.folds == "official":
         shares = (config.validation_share, config.test_share)
         splits = split_by_shares(sequences, names, *shares, config.seed)

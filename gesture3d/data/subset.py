@@ -22,7 +22,8 @@ def excluded_keys(config: VideoData) -> set[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise Gesture3dError(f"data.exclude_list: cannot read {path}: {error}") from None
-    found = (line.split("\t")[0].strip() for line in lines if not line.startswith("#"))
+    # A line of the doctor's list, which has a tab, is no comment even if its key begins so.
+    found = (x.split("\t")[0].strip() for x in lines if not x.startswith("#") or "\t" in x)
     return keys | {key for key in found if key}
 
 

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from gesture3d.data.containers import container, missing_bytes
+from gesture3d.data.containers import container, edited_seconds, missing_bytes
 from gesture3d.data.depth import DepthClip, split_zip
 from gesture3d.data.pixels import Pixels, bgr_to_rgb, prepare_frame
 from gesture3d.errors import Gesture3dError
@@ -40,7 +40,8 @@ class VideoError(Gesture3dError):
     """A clip that cannot be decoded completely. One line: path and reason."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
+        shown = str(path).encode(errors="backslashreplace").decode()
+        super().__init__(f"{shown}: {reason}")
         self.path = path
         self.reason = reason
 
@@ -149,6 +150,10 @@ def open_video(path: Path, backend: Backend = "auto") -> VideoReader:
         except Gesture3dError as error:
             raise VideoError(path, str(error)) from None
     try:
+        str(path).encode()
+    except UnicodeEncodeError:  # OpenCV crashes on it
+        raise VideoError(path, "its name is not UTF-8: rename it") from None
+    try:
         size = path.stat().st_size
     except OSError as error:
         reason = "no such file" if not path.exists() else error.strerror or str(error)
@@ -156,12 +161,27 @@ def open_video(path: Path, backend: Backend = "auto") -> VideoReader:
     if size == 0:
         raise VideoError(path, "is empty (0 bytes)")
     opened = OpenCVVideo(path)
+    require_backend(backend)
     if backend == "torchcodec":
         return TorchcodecVideo(path, opened)
     is_long = opened.num_frames > LONG_CLIP and opened.count_is_exact
     if backend == "decord" or (backend == "auto" and is_long and _import_decord() is not None):
         return DecordVideo(path, opened)
     return opened
+
+
+def require_backend(backend: Backend) -> None:
+    """Raise Gesture3dError where a backend that is asked for by name is not installed."""
+    if backend == "decord" and _import_decord() is None:
+        raise Gesture3dError("the backend 'decord' is not installed: use 'opencv' or 'auto'")
+    if backend == "torchcodec":
+        try:
+            import torchcodec.decoders  # noqa: F401
+        except (ImportError, OSError, RuntimeError):
+            raise Gesture3dError(
+                "the backend 'torchcodec' is not usable: pip install gesture3d[torchcodec] and "
+                "FFmpeg, or use 'opencv' or 'auto'"
+            ) from None
 
 
 class OpenCVVideo:
@@ -184,8 +204,12 @@ class OpenCVVideo:
             int(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH)
         )
         # Only these containers store a number of frames; for others OpenCV multiplies duration
-        # and frame rate, so the frames are counted.
-        self.count_is_exact = promised > 0 and container(path) in ("mp4", "avi")
+        # and frame rate, so the frames are counted. So are those of an mp4 that hides some.
+        kind = container(path)
+        shown = edited_seconds(path) if kind == "mp4" else None
+        if shown is not None and round(shown * fps) <= promised - 2:
+            kind, promised = "edited mp4", shown * fps
+        self.count_is_exact = promised > 0 and kind in ("mp4", "avi")
         if self.count_is_exact:
             self.num_frames = int(promised)
         else:
@@ -261,8 +285,6 @@ class DecordVideo:
 
     def __init__(self, path: Path, opened: OpenCVVideo) -> None:
         decord = _import_decord()
-        if decord is None:
-            raise VideoError(path, "the backend 'decord' is not installed: use 'opencv' or 'auto'")
         self.path, self.size, self.fps = path, opened.size, opened.fps
         try:
             self._reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
@@ -288,14 +310,8 @@ class TorchcodecVideo:
     is_bgr = False
 
     def __init__(self, path: Path, opened: OpenCVVideo) -> None:
-        try:
-            from torchcodec.decoders import VideoDecoder
-        except (ImportError, OSError, RuntimeError):
-            raise VideoError(
-                path,
-                "the backend 'torchcodec' is not usable: pip install gesture3d[torchcodec] and "
-                "FFmpeg, or use 'opencv' or 'auto'",
-            ) from None
+        from torchcodec.decoders import VideoDecoder
+
         self.path, self.size, self.fps = path, opened.size, opened.fps
         try:
             self._decoder = VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=1)
@@ -320,7 +336,10 @@ class FrameFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        names = [entry.name for entry in os.scandir(path) if not entry.name.startswith(".")]
+        try:
+            names = [entry.name for entry in os.scandir(path) if not entry.name.startswith(".")]
+        except OSError as error:
+            raise VideoError(path, error.strerror or str(error)) from None
         names = [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
         if not names:
             raise VideoError(path, f"has no frames ({', '.join(sorted(IMAGE_SUFFIXES))})")
@@ -352,7 +371,11 @@ class FrameFolder:
             yield frame
 
     def _read_image(self, name: str) -> np.ndarray:
-        data = np.fromfile(self.path / name, np.uint8)
+        try:
+            data = np.fromfile(self.path / name, np.uint8)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise VideoError(self.path / name, f"cannot be read: {reason}") from None
         if data.size == 0:
             raise VideoError(self.path / name, "is empty (0 bytes)")
         if name.lower().endswith((".jpg", ".jpeg")) and b"\xff\xd9" not in data[-1024:].tobytes():

@@ -122,6 +122,12 @@ def _check_same_kind(
             f"{source}: its classes are not those of the training; "
             + ("; ".join(shown) or "they are the same in another order")
         )
+    names = description.channel_names, datasets.channel_names
+    if None not in names and list(names[0]) != list(names[1]):
+        raise Gesture3dError(
+            f"{source}: channels {', '.join(names[1])}; the network was trained on "
+            f"{', '.join(names[0])}"
+        )
     if datasets.num_features != description.num_features:
         raise Gesture3dError(
             f"{source}: {datasets.num_features} features a frame; the network was trained on "

@@ -1,6 +1,7 @@
 """Offline classification: paths of clips in, ranked classes out."""
 
 import itertools
+import tempfile
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor
 
 from gesture3d import checkpoint
-from gesture3d.config import SkeletonData
+from gesture3d.config import SkeletonData, VideoData
 from gesture3d.data.batch import Sample, collate
 from gesture3d.data.clips import load_clip
+from gesture3d.data.flow import is_flow, write_flow
 from gesture3d.data.skeleton import load_skeleton
 from gesture3d.data.skeleton_files import skeleton_suffixes
 from gesture3d.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
@@ -49,7 +51,8 @@ class Classifier:
     """A trained network, ready for clips.
 
     ``Classifier()("clip.mp4")`` returns all classes, most probable first. A path is a video file
-    or a folder of frames; for a network that reads skeletons, a file of joints. Decoding, sampling
+    or a folder of frames, of which flow is computed first where the network reads flow; for a
+    network that reads skeletons, a file of joints. Decoding, sampling
     and preprocessing are those the network was evaluated with, read from its checkpoint.
 
     Args:
@@ -92,7 +95,7 @@ class Classifier:
         """The clip as the network gets it: uint8 ``(T, C, H, W)``; a skeleton's ``(T, D)``."""
         data = self.experiment.data
         if not isinstance(data, SkeletonData):
-            return load_clip(Path(path), data)
+            return self._load_clip(Path(path), data)
         inputs, expected = load_skeleton(Path(path), data), self.description.num_features
         if inputs.shape[1] != expected:
             raise Gesture3dError(
@@ -100,6 +103,14 @@ class Classifier:
                 f"coordinates; the network was trained on {expected}"
             )
         return inputs
+
+    def _load_clip(self, path: Path, data: VideoData) -> Tensor:
+        if data.modality != "flow" or is_flow(path):
+            return load_clip(path, data)
+        with tempfile.TemporaryDirectory() as folder:
+            flow = Path(folder) / "flow.avi"
+            write_flow(path, flow)
+            return load_clip(flow, data)
 
     @torch.inference_mode()
     def scores(self, clips: Sequence[Tensor] | Tensor) -> Tensor:
@@ -148,11 +159,13 @@ class Classifier:
         ]
 
 
-def find_clips(path: Path | str, suffixes: Collection[str] = VIDEO_SUFFIXES) -> list[Path]:
+def find_clips(
+    path: Path | str, suffixes: Collection[str] = VIDEO_SUFFIXES, _above: tuple[Path, ...] = ()
+) -> list[Path]:
     """The clips at a path: a video file, a folder of frames, or a directory with such in it.
 
     A file that is named itself is always taken; inside a directory, the suffix decides. Folders of
-    frames are clips where ``suffixes`` are those of videos.
+    frames (and of nothing else) are clips where ``suffixes`` are those of videos.
 
     Raises:
         Gesture3dError: the path does not exist, or has no clips in it.
@@ -164,12 +177,15 @@ def find_clips(path: Path | str, suffixes: Collection[str] = VIDEO_SUFFIXES) -> 
         raise Gesture3dError(f"{path}: no such file or directory")
     entries = sorted(path.iterdir())
     videos = set(suffixes) == set(VIDEO_SUFFIXES)
-    if videos and any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in entries):
-        return [path]
     clips = [entry for entry in entries if entry.suffix.lower() in suffixes]
-    for folder in filter(Path.is_dir, entries):
+    if videos and not clips and any(e.suffix.lower() in IMAGE_SUFFIXES for e in entries):
+        return [path]
+    above = (*_above, path.resolve())
+    for folder in entries:
+        if not folder.is_dir() or folder.resolve() in above:  # a link may lead back up
+            continue
         try:
-            clips += find_clips(folder, suffixes)
+            clips += find_clips(folder, suffixes, above)
         except Gesture3dError:
             continue  # a folder without clips inside a directory is no error
     if not clips:

@@ -1,6 +1,7 @@
 """Recordings in, timelines out: which activity from when to when."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +53,9 @@ def classify_recording(classifier: Classifier, path: Path | str) -> Timeline:
     path, config = Path(path), classifier.experiment.data
     if not isinstance(config, InertialData):
         raise Gesture3dError(f"{classifier.weights}: made for clips, not for recordings")
-    channels = prepare(read_recording(path, config), config, str(path))
+    recording = read_recording(path, config, classifier.description.channel_names)
+    first_line = 2 if path.suffix.lower() == ".csv" else 1
+    channels = prepare(recording, config, str(path), first_line)
     expected = classifier.description.num_features
     if channels.shape[1] != expected:
         added = 3 * (config.gravity_hz is not None)
@@ -100,15 +103,21 @@ def merge(
     return stretches
 
 
-def read_recording(path: Path, config: InertialData) -> np.ndarray:
+def read_recording(
+    path: Path, config: InertialData, channel_names: Sequence[str] | None = None
+) -> np.ndarray:
     """A recording as it was measured: (T, D), in the units of the training data.
 
     A ``.csv`` with a header (columns named label, time and so on are no channels; a time column is
     checked against the sampling rate), UTD-MHAD's ``.mat``, or HAPT's ``acc_….txt`` with its
     ``gyro_….txt`` beside it.
 
+    Args:
+        channel_names: columns of a ``.csv``, in the order that is wanted; others are left out.
+            None: all channels as they stand.
+
     Raises:
-        Gesture3dError: none of these, or damaged.
+        Gesture3dError: none of these, damaged, or without one of the channels.
     """
     if not path.is_file():
         raise Gesture3dError(f"{path}: no such recording")
@@ -116,7 +125,16 @@ def read_recording(path: Path, config: InertialData) -> np.ndarray:
     if suffix == ".csv":
         if not isinstance(config, InertialFolderData):
             config = InertialFolderData(name="inertial_folder", rate_hz=config.rate_hz)
-        return read_table(path, config).channels
+        table = read_table(path, config)
+        if channel_names is None:
+            return table.channels
+        missing = [name for name in channel_names if name not in table.names]
+        if missing:
+            raise Gesture3dError(
+                f"{path}, line 1: no column {', '.join(missing)}; the network was trained on "
+                f"{', '.join(channel_names)}"
+            )
+        return table.channels[:, [table.names.index(name) for name in channel_names]]
     if suffix == ".mat":
         return parse_mat(path.read_bytes(), str(path))
     if suffix == ".txt" and path.name.startswith("acc_"):

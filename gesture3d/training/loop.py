@@ -317,6 +317,7 @@ class Trainer:
             class_names=list(self.datasets.class_names),
             data_fingerprint=self.datasets.fingerprint,
             num_features=self.datasets.num_features,
+            channel_names=self.datasets.channel_names and list(self.datasets.channel_names),
             **fields,
         )
 

@@ -120,8 +120,8 @@ def _datasets(experiment: Experiment, here: Processes, progress: bool) -> Datase
 def _log_inputs(log: RunLog, datasets: Datasets, count: int = 8) -> None:
     """A few training clips as the network gets them."""
     chosen = range(0, len(datasets.train), max(len(datasets.train) // count, 1))[:count]
-    samples = [datasets.train[index] for index in chosen]
-    if samples[0].inputs.ndim == 4:
+    samples = [s for s in (datasets.train[index] for index in chosen) if isinstance(s, Sample)]
+    if samples and samples[0].inputs.ndim == 4:
         titles = [f"{s.key}: {datasets.class_names[s.label]}" for s in samples]
         log.inputs(collate(samples).inputs.numpy(), titles)
 

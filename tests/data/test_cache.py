@@ -233,9 +233,11 @@ def test_old_caches_are_removed_and_others_kept(clips, tmp_path, capsys):
     small = make(clips[:2], tmp_path).path
     other = make(clips[10:12], tmp_path).path
     grey = make(clips[:2], tmp_path, pixels="grey").path
-    assert bins() == {small, other, grey}
+    moved = [Clip(clip.key, clips[20].path, 0) for clip in clips[:2]]  # the same keys
+    depth = make(moved, tmp_path, modality="depth").path
+    assert bins() == {small, other, grey, depth}
     whole = make(clips[:4], tmp_path).path  # has all that the small one has
-    assert bins() == {other, grey, whole}
+    assert bins() == {other, grey, depth, whole}
     assert not small.with_suffix(".json").exists()
 
 

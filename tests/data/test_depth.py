@@ -1,3 +1,5 @@
+import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -6,7 +8,7 @@ import pytest
 
 from gesture3d.config import load_data
 from gesture3d.data import build_datasets, read_index
-from gesture3d.data.depth import cut_to_foreground, depth_to_grey
+from gesture3d.data.depth import cut_to_foreground, depth_to_grey, read_mat
 from gesture3d.data.video import VideoError, open_video, read_frames
 from gesture3d.errors import Gesture3dError
 
@@ -96,6 +98,26 @@ def test_one_channel_goes_from_the_file_to_the_network(root, monkeypatch):
             assert dataset[0].inputs.shape == (16, 1, 48, 48)
     data = build_datasets(recipe(root, "data.channels=3"), 0, progress=False)
     assert data.test[0].inputs.shape == (16, 3, 48, 48)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_forked_process_opens_the_zip_file_itself(root):
+    """Otherwise it would share the place in the file with its parent, and read damaged clips."""
+    path = root / "Depth.zip" / "Depth" / "a1_s3_t1_depth.mat"
+    read_mat(path, "d_depth")
+    before = _descriptors(root)
+    assert before
+    child = os.fork()
+    if child == 0:
+        read_mat(path, "d_depth")
+        os._exit(len(_descriptors(root)) - len(before))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+
+
+def _descriptors(root: Path) -> list[Path]:
+    """The open files of this process that are the archive."""
+    links = Path("/proc/self/fd").iterdir()
+    return [link for link in links if os.path.realpath(link) == str(root / "Depth.zip")]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -132,6 +133,30 @@ def test_only_what_has_changed_is_checked_again(tmp_path):
     assert [record.key for record in found.bad] == ["2"]
     shutil.copy(clip_path(root, 1), clip_path(root, 2))
     assert check(root)[1].bad == []
+
+
+def test_a_bad_clip_is_looked_at_again_and_what_is_left_out_stays_listed(tmp_path):
+    root = make_set(tmp_path)
+    good = clip_path(root, 2).read_bytes()
+    clip_path(root, 2).write_bytes(good[:40])
+    manifest, found = check(root)
+    assert [record.key for record in found.bad] == ["2"]
+    excluding = recipe(root, f"data.exclude_list={bad_list_path(manifest)}", "data.exclude=[1]")
+    assert len(check_data(excluding, progress=False)[1].records) == 10
+    assert bad_list_path(manifest).read_text().startswith("2\t")
+    status = clip_path(root, 2).stat()
+    clip_path(root, 2).write_bytes(good)
+    os.utime(clip_path(root, 2), ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert check(root)[1].bad == []
+    assert not bad_list_path(manifest).exists()
+
+
+def test_a_backend_that_is_not_there_is_no_clips_fault(tmp_path, monkeypatch):
+    root = make_set(tmp_path)
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
+    with pytest.raises(Gesture3dError, match="backend 'torchcodec' is not usable"):
+        check(root, backend="torchcodec")
+    assert not list(root.glob("manifest*"))
 
 
 def test_duplicates_across_splits_are_reported(tmp_path):

@@ -1,6 +1,7 @@
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -58,6 +59,19 @@ def test_stored_flow_is_the_movement_in_the_video(index, tmp_path):
         assert np.abs(inner - (dx, dy)).mean() < 0.4
         length = read_frames(path, pixels="flow_magnitude")[..., 2]
         assert abs(np.median(length[:, 20:-20, 20:-20]) - 128 - 8 * np.hypot(dx, dy)) < 3
+
+
+def test_flow_of_clips_elsewhere_stays_in_its_folder(index, tmp_path):
+    clips = [replace(clip, key=str(clip.path)) for clip in index.all_clips()]
+    clips[1] = replace(clips[1], key="../elsewhere/clip.mp4")
+    outside = ClipIndex(("pan",), {"train": clips})
+    data = load_data("jester", [f"data.root={tmp_path}", "data.modality=flow"])
+    with pytest.raises(Gesture3dError, match="3 clips have no optical flow"):
+        flow.flow_index(outside, data)
+    prepare_flow(outside, tmp_path / "flow", num_workers=1, progress=False)
+    found = flow.flow_index(outside, data).all_clips()
+    assert {clip.path.parent for clip in found} == {tmp_path / "flow"}
+    assert len({clip.path for clip in found}) == 3
 
 
 def test_scaling_keeps_both_components_apart(index, tmp_path):

@@ -363,8 +363,26 @@ def test_recordings_are_cut_inside_their_stretches(tmp_path):
     assert found.train.keys[:2] == ["anna:2", "anna:7"]
     assert found.train.inputs[1, :, 0].tolist() == list(range(5, 15))
     assert len(found.test) == 3
-    held_out = datasets("inertial_folder", tmp_path, *SMALL, "data.test_subjects=[ben]", HELD_OUT)
+    write_csv(tmp_path / "ben.CSV", 20, lambda n: "sit")
+    (tmp_path / "ben.csv").unlink()
+    held_out = datasets("inertial_folder", tmp_path, *SMALL, "data.test_subjects=[ben]")
     assert len(held_out.test) == 3
+
+
+def test_held_out_subjects_are_never_trained_on_by_mistake(tmp_path):
+    for name in ("anna", "ben", "carl"):
+        write_csv(tmp_path / f"{name}.csv", 40, lambda n: "sit" if n < 20 else "walk")
+
+    def message(*overrides: str) -> str:
+        return refused("inertial_folder", tmp_path, *SMALL, *overrides)
+
+    wrong = message("data.test_subjects=[ana]")
+    assert "no windows of subject 'ana'; there are anna, ben, carl. Did you mean 'anna'?" in wrong
+    write_csv(tmp_path / "ben.csv", 20, lambda n: "sit", extra="split=validation")
+    assert "come with a split already" in message("data.test_subjects=[anna]")
+    assert "comes with a validation split" in message("data.validation_subjects=[anna]")
+    write_csv(tmp_path / "ben.csv", 20, lambda n: "jump", extra="split=validation")
+    assert "class 'jump' is in validation but not in train" in message()
 
 
 def test_windows_that_were_cut_already_are_taken_as_they_are(tmp_path):
@@ -388,6 +406,10 @@ def test_csv_mistakes_are_named_with_their_line(tmp_path):
     write_csv(path, 40, lambda n: "walk")
     good = path.read_text()
     assert "line 5: x '7m' is no number" in message(good.replace("0.060,3,", "0.060,7m,"))
+    infinite = good.replace("0.060,3,", "0.060,inf,")
+    assert "line 5: channel 1 is infinite" in message(infinite)
+    assert "line 1: column 1 has no name" in message(good.replace("time,", ",", 1))
+    assert "line 1: column 3 is called 'x', as an earlier" in message(good.replace(",y,", ",x,", 1))
     assert "line 4: 4 cells, 5 columns" in message(good.replace("0.040,2,-2,1,", "0.040,2,-2,"))
     other = message(good, "data.label_column=activity", "data.ignore_columns=[label]")
     assert "line 1: no column 'activity'" in other

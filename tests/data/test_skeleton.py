@@ -228,6 +228,15 @@ def test_a_csv_with_groups_gives_folds_by_group(tmp_path) -> None:
     assert [len(splits[s]) for s in ("train", "validation", "test")] == [6, 6, 6]
 
 
+def test_a_group_in_two_splits_is_refused(tmp_path) -> None:
+    folder_set(tmp_path)
+    paths = [p.relative_to(tmp_path) for p in sorted(tmp_path.glob("*/*"))]
+    rows = [f"{p},{p.parent.name},{'train' if n else 'test'},anna" for n, p in enumerate(paths)]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,split,group", *rows]) + "\n")
+    with pytest.raises(Gesture3dError, match="group 'anna' is in test and train"):
+        read_skeletons(folder_config(tmp_path, csv="list.csv"))
+
+
 # --- order, augmentation, statistics -------------------------------------------------------------
 
 

@@ -1,4 +1,6 @@
 import csv
+import os
+import shutil
 import subprocess
 import sys
 import wave
@@ -10,6 +12,7 @@ import pytest
 
 from gesture3d.data import video
 from gesture3d.data.video import VideoError, frame_count, read_frames
+from gesture3d.errors import Gesture3dError
 from tests.clips import write_clip
 
 BACKENDS = ["opencv", "decord"]
@@ -177,6 +180,23 @@ def test_real_clips_have_the_frames_that_ffprobe_counts(shared_data):
         assert np.abs(opencv.astype(int) - decord).max() <= 1  # two versions of FFmpeg round
 
 
+def test_a_part_of_an_mp4_that_was_cut_without_decoding(tmp_path):
+    """It holds frames from the last key frame on, and says which of them are shown."""
+    make = ["ffmpeg", "-loglevel", "error", "-f", "lavfi", "-i"]
+    make += ["testsrc=size=64x48:rate=30:duration=4", "-pix_fmt", "yuv420p", "-g", "60"]
+    whole, part = tmp_path / "whole.mp4", tmp_path / "part.mp4"
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("ffmpeg is not installed")
+    subprocess.run([*make, whole], check=True)
+    cutting = ["ffmpeg", "-loglevel", "error", "-ss", "1.2", "-i", whole, "-c", "copy", part]
+    subprocess.run(cutting, check=True)
+    frames = read_frames(part)
+    assert frame_count(part) == len(frames)
+    assert len(frames) == pytest.approx(4 * 30 - 1.2 * 30, abs=1)
+    expected = read_frames(whole)[-len(frames) :]
+    assert np.abs(frames.astype(int) - expected).max() <= 1
+
+
 # --- what cannot be read ------------------------------------------------------------------------
 
 
@@ -226,6 +246,13 @@ def test_what_is_no_video(tmp_path, backend):
     ]:
         (tmp_path / name).write_bytes(content)
         fails(tmp_path / name, backend, reason)
+    (tmp_path / "dangling").mkdir()
+    (tmp_path / "dangling" / "1.jpg").symlink_to("nowhere.jpg")
+    fails(tmp_path / "dangling", backend, "cannot be read: No such file")
+    latin = Path(os.fsdecode(os.fsencode(tmp_path) + b"/gr\xfc\xdf.mp4"))
+    latin.write_bytes(b"x")
+    with pytest.raises(VideoError, match="name is not UTF-8"):
+        read_frames(latin, backend=backend)
     with wave.open(str(tmp_path / "sound.mp4"), "wb") as sound:
         sound.setnchannels(1)
         sound.setsampwidth(2)
@@ -296,5 +323,5 @@ def test_torchcodec_finds_the_same_frames(clips, kind):
 
 def test_without_torchcodec_the_remedy_is_named(clips, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
-    with pytest.raises(VideoError, match=r"pip install gesture3d\[torchcodec\]"):
+    with pytest.raises(Gesture3dError, match=r"pip install gesture3d\[torchcodec\]"):
         read_frames(clips["mp4", "mp4v"], backend="torchcodec")

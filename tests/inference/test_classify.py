@@ -15,6 +15,8 @@ from gesture3d import checkpoint
 from gesture3d.config import load_experiment
 from gesture3d.data import build_datasets, make_loader
 from gesture3d.data.batch import EpochSampler
+from gesture3d.data.clips import load_clip
+from gesture3d.data.flow import write_flow
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.predict import predict
 from gesture3d.files import PACKAGE
@@ -168,6 +170,31 @@ def test_tool_goes_on_past_broken_clips(folder, odd_clips, broken_clips, weights
     assert len(rows) == 3 + len(odd_clips) + 3  # the missing path is no clip
     assert sum(bool(row["error"]) for row in rows) == 3
     assert {row["class_1"] for row in rows if not row["error"]} <= {"down", "left", "right", "up"}
+
+
+def test_folders_hold_clips_or_frames_and_links_lead_nowhere(folder, odd_clips, tmp_path) -> None:
+    (tmp_path / "a.mp4").write_bytes((folder / "left" / "0.mp4").read_bytes())
+    (tmp_path / "cover.jpg").write_bytes(b"x")
+    (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "frames").symlink_to(odd_clips["frame folder"], target_is_directory=True)
+    assert find_clips(tmp_path) == [tmp_path / "a.mp4", tmp_path / "frames"]
+
+
+def test_a_network_that_reads_flow_computes_it(folder, tmp_path) -> None:
+    """A clip gives the scores of its stored flow, whichever of the two is named."""
+    plain = ("rotation_degrees=0", "gain=[1, 1]", "channel_gain=[1, 1]")
+    settings = [*tiny_settings(folder), *(f"data.augmentation.{setting}" for setting in plain)]
+    settings += ["data.modality=flow", "model.in_channels=2"]
+    experiment = load_experiment("variant_a", "folder", settings)
+    torch.manual_seed(0)
+    model = build_model(experiment.model, 4)
+    description = checkpoint.Description(experiment.model_dump(mode="json"), list("abcd"), {})
+    checkpoint.save(tmp_path / "w.safetensors", model.state_dict(), description)
+    classifier = Classifier(tmp_path / "w.safetensors", "cpu")
+    clip = folder / "left" / "0.mp4"
+    write_flow(clip, tmp_path / "flow.avi")
+    assert torch.equal(classifier.load(clip), classifier.load(tmp_path / "flow.avi"))
+    assert torch.equal(classifier.load(clip), load_clip(tmp_path / "flow.avi", experiment.data))
 
 
 def test_json_output_and_success(folder, weights, tmp_path) -> None:

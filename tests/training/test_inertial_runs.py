@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,6 +124,22 @@ def test_classification_gives_the_scores_of_evaluation(trained, recordings, tmp_
     np.testing.assert_allclose(classifier.scores(window)[0], predictions.scores[row], atol=1e-5)
 
 
+def test_channels_are_found_by_their_names(trained, recordings, tmp_path):
+    """Columns in another order, and others beside them, change nothing; a missing one is named."""
+    header, *rows = (recordings / "dora.csv").read_text().splitlines()
+    order = list(range(len(header.split(","))))[::-1]
+    lines = [line.split(",") for line in (header, *rows)]
+    text = "\n".join(",".join([*(cells[n] for n in order), "0"]) for cells in lines)
+    (tmp_path / "dora.csv").write_text(text.replace(",0", ",extra", 1))
+    classifier = Classifier(trained, "cpu")
+    expected = classify_recording(classifier, recordings / "dora.csv")
+    found = classify_recording(classifier, tmp_path / "dora.csv")
+    assert found.stretches == expected.stretches
+    (tmp_path / "dora.csv").write_text(text.replace(header.split(",")[1], "other", 1))
+    with pytest.raises(Gesture3dError, match=r"line 1: no column .*the network was trained on"):
+        classify_recording(classifier, tmp_path / "dora.csv")
+
+
 def test_the_command_line_prints_writes_and_draws(trained, recordings, tmp_path):
     (tmp_path / "short.csv").write_text("x\n1\n2\n")
     command = [sys.executable, str(PACKAGE.parent / "tools" / "classify.py"), "--weights", trained]
@@ -151,11 +168,19 @@ def test_recordings_that_do_not_fit_are_refused(trained, tmp_path):
         return str(caught.value)
 
     def rows(count: int, columns: int = 6, rate: float = RATE) -> str:
-        header = ",".join(["time", *(f"c{n}" for n in range(columns))])
+        header = ",".join(["time", *("ax", "ay", "az", "gx", "gy", "gz")[:columns]])
         values = ",".join(["0.5"] * columns)
         return "\n".join([header, *(f"{n / rate:.4f},{values}" for n in range(count))])
 
-    assert "4 channels; the network was trained on 6" in message(rows(50, columns=4))
+    assert "no column gx, gy, gz; the network was trained on ax, ay," in message(
+        rows(50, columns=3)
+    )
+    named, classifier.description = (
+        classifier.description,
+        replace(classifier.description, channel_names=None),
+    )
+    assert "3 channels; the network was trained on 6" in message(rows(50, columns=3))
+    classifier.description = named
     assert "20 samples, but a window takes 32" in message(rows(20))
     assert "sampled at 100.0 Hz, but data.rate_hz is 50" in message(rows(50, rate=100))
 
