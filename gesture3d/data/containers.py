@@ -1,5 +1,7 @@
 """What a video file itself says about its kind and its size, read from its first bytes."""
 
+import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,13 +73,13 @@ def missing_bytes(path: Path) -> str | None:
         return None
     with path.open("rb") as file:
         head = file.read(256)
-    _, after_id = _ebml_number(head, 0, keep_marker=True)
-    header_size, start = _ebml_number(head, after_id)
-    segment = start + header_size
-    if segment + 12 > len(head):
+    try:
+        _, after_id = _ebml_number(head, 0, keep_marker=True)
+        header_size, start = _ebml_number(head, after_id)
+        _, after_id = _ebml_number(head, start + header_size, keep_marker=True)
+        size, start = _ebml_number(head, after_id)
+    except IndexError:
         return None
-    _, after_id = _ebml_number(head, segment, keep_marker=True)
-    size, start = _ebml_number(head, after_id)
     unknown = (1 << (7 * (start - after_id))) - 1  # all bits set: a live stream
     actual = path.stat().st_size
     if size == unknown or start + size <= actual:
@@ -85,8 +87,71 @@ def missing_bytes(path: Path) -> str | None:
     return f"is cut off: {actual} of {start + size} bytes are there"
 
 
+def matroska_frames(path: Path) -> int | None:
+    """How many frames of its first video a Matroska file holds, whatever their times.
+
+    None where its structure breaks off: damaged, or of a kind unknown here.
+    """
+    counts: Counter[int] = Counter()
+    video, at, end = None, 0, path.stat().st_size
+    with path.open("rb") as file:
+        while at < end:
+            file.seek(at)
+            head = file.read(12)
+            try:
+                element, after = _ebml_number(head, 0, keep_marker=True)
+                size, after = _ebml_number(head, after)
+            except IndexError:
+                return None
+            at += after
+            if element in _OPENED:
+                continue
+            if at + size > end or element not in _PASSED | _BLOCKS | {_TRACKS}:
+                return None
+            file.seek(at)
+            if element == _TRACKS and video is None:
+                video = _video_track(file.read(size))
+            elif element in _BLOCKS:
+                counts[_ebml_number(file.read(8), 0)[0]] += 1
+            at += size
+    return counts[video] if video is not None else None
+
+
+# Matroska's elements: those that are looked into, those that hold a frame, and those passed over.
+_TRACKS = 0x1654AE6B
+_OPENED = {0x18538067, 0x1F43B675, 0xA0}  # segment, cluster, block group
+_BLOCKS = {0xA3, 0xA1}
+_PASSED = {0x1A45DFA3, 0x114D9B74, 0x1549A966, 0x1C53BB6B, 0x1043A770, 0x1254C367, 0x1941A469}
+_PASSED |= {0xE7, 0xA7, 0xAB, 0x5854, 0xEC, 0xBF, 0x9B, 0xFB, 0xFA, 0xFD, 0xA4, 0x75A1, 0x75A2}
+
+
+def _video_track(content: bytes) -> int | None:
+    """The number of the first video in the element of all tracks."""
+    for entry, track in _ebml_elements(content):
+        values = dict(_ebml_elements(track)) if entry == 0xAE else {}
+        if values.get(0x83) == b"\1":
+            return int.from_bytes(values.get(0xD7, b""))
+    return None
+
+
+def _ebml_elements(content: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    with contextlib.suppress(IndexError):  # broken off
+        while at < len(content):
+            element, after = _ebml_number(content, at, keep_marker=True)
+            size, after = _ebml_number(content, after)
+            yield element, content[after : after + size]
+            at = after + size
+
+
 def _ebml_number(data: bytes, at: int, keep_marker: bool = False) -> tuple[int, int]:
-    """A number of variable length in Matroska's encoding, and the position behind it."""
+    """A number of variable length in Matroska's encoding, and the position behind it.
+
+    Raises:
+        IndexError: the data ends before it.
+    """
     length = 9 - data[at].bit_length()
+    if length > 8 or at + length > len(data):
+        raise IndexError("no whole number")
     value = int.from_bytes(data[at : at + length], "big")
     return value if keep_marker else value & ((1 << (7 * length)) - 1), at + length

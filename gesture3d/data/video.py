@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from gesture3d.data.containers import container, edited_seconds, missing_bytes
+from gesture3d.data.containers import container, edited_seconds, matroska_frames, missing_bytes
 from gesture3d.data.depth import DepthClip, split_zip
 from gesture3d.data.pixels import Pixels, bgr_to_rgb, prepare_frame
 from gesture3d.errors import Gesture3dError
@@ -216,7 +216,10 @@ class OpenCVVideo:
             reason = missing_bytes(path)
             if reason is not None:
                 raise VideoError(path, reason)
-            self.num_frames = self._count(promised if 0 < fps <= 240 else 0)
+            promised = promised if 0 < fps <= 240 else 0
+            if kind == "matroska":  # its frame rate is that of a clock, not of the frames
+                promised = matroska_frames(path) or promised
+            self.num_frames = self._count(promised)
         if self.num_frames < 1:
             raise VideoError(path, "has no video frames")
 

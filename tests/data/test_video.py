@@ -197,6 +197,18 @@ def test_a_part_of_an_mp4_that_was_cut_without_decoding(tmp_path):
     assert np.abs(frames.astype(int) - expected).max() <= 1
 
 
+@pytest.mark.parametrize("name", ["v.mkv", "v.webm", "v.mp4"])
+def test_a_variable_frame_rate(tmp_path, name):
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("ffmpeg is not installed")
+    make = ["ffmpeg", "-loglevel", "error", "-f", "lavfi", "-i"]
+    make += ["testsrc=size=64x48:rate=30:duration=4", "-vf", "select='not(mod(n,4))+lt(n,10)'"]
+    make += ["-fps_mode", "vfr", "-pix_fmt", "yuv420p", tmp_path / name]
+    subprocess.run(make, check=True)
+    expected = len([n for n in range(120) if n % 4 == 0 or n < 10])
+    assert frame_count(tmp_path / name) == len(read_frames(tmp_path / name)) == expected
+
+
 # --- what cannot be read ------------------------------------------------------------------------
 
 
