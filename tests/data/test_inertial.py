@@ -291,8 +291,18 @@ def test_uci_har_layout(tmp_path):
     np.testing.assert_allclose(found.train.inputs.mean((0, 1)), np.arange(9), atol=0.2)
     assert found.test.labels.tolist() == [0, 1, 2]
     assert found.class_names == ("A1", "A2", "A3", "A4", "A5", "A6")
+    zipped(root, tmp_path / "inner.zip")
+    (tmp_path / "official").mkdir()
+    with zipfile.ZipFile(tmp_path / "official" / "har.zip", "w") as outer:  # as UCI packs it
+        outer.write(tmp_path / "inner.zip", "UCI HAR Dataset.zip")
+    again = datasets("uci_har", tmp_path / "official", HELD_OUT)
+    np.testing.assert_array_equal(again.train.inputs, found.train.inputs)
     path = root / "train" / "Inertial Signals" / "body_gyro_y_train.txt"
     whole = path.read_text()
+    lines = whole.splitlines()  # as many numbers, but not in every row
+    first, second = lines[0].rsplit(" ", 1)
+    path.write_text("\n".join([first, f"{second} {lines[1]}", *lines[2:]]))
+    assert "body_gyro_y_train.txt, line 1: 127 numbers" in refused("uci_har", root)
     path.write_text("".join(whole.splitlines(keepends=True)[:-1]))
     assert "body_gyro_y_train.txt: 5 windows, but y_train.txt has 6" in refused("uci_har", tmp_path)
     path.write_text(whole[:-200])
