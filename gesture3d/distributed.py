@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from gesture3d.errors import Gesture3dError
-from gesture3d.machine import num_cores
+from gesture3d.machine import choose_device, num_cores
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def companions(count: int) -> Iterator[None]:
 @contextlib.contextmanager
 def processes(device: str = "auto") -> Iterator[Processes]:
     """Join the processes that ``torchrun`` started, for the length of the block."""
-    use_cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    use_cuda = choose_device(device).type == "cuda"
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if use_cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
@@ -135,8 +136,14 @@ def processes(device: str = "auto") -> Iterator[Processes]:
     if world_size == 1:
         yield Processes(0, 1, here)
         return
-    dist.init_process_group("nccl" if use_cuda else "gloo")
+    # The others wait while the main process prepares the data, which may take hours.
+    hours = timedelta(hours=12)
+    dist.init_process_group("nccl" if use_cuda else "gloo", timeout=hours)
     try:
         yield Processes(dist.get_rank(), world_size, here)
-    finally:
+    except Gesture3dError:
+        raise  # with the connection open: the others are to be ended before they miss it
+    except BaseException:
         dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()

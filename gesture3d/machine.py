@@ -4,6 +4,12 @@ import ctypes
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gesture3d.errors import Gesture3dError
+
+if TYPE_CHECKING:
+    import torch
 
 CGROUP_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # version 2, version 1
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
@@ -25,6 +31,23 @@ def total_memory() -> int:
     except (AttributeError, ValueError, OSError):  # Windows
         of_machine = 8 << 30
     return min([of_machine, *(int(text) for text in texts if text.isdigit())])
+
+
+def choose_device(name: str) -> "torch.device":
+    """``cpu``, ``cuda``, or ``auto``: a GPU where there is one.
+
+    Raises:
+        Gesture3dError: there is no GPU, or no such kind of device.
+    """
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.partition(":")[0] not in ("cpu", "cuda"):
+        raise Gesture3dError(f"device {name!r}: must be cpu or cuda")
+    if name != "cpu" and not torch.cuda.is_available():
+        raise Gesture3dError("device cuda: PyTorch finds no GPU here; use the device cpu")
+    return torch.device(name)
 
 
 def peak_memory() -> int | None:

@@ -101,6 +101,8 @@ def test_people_may_be_named_by_numbers() -> None:
         ("traim.epochs=3", ["--set traim.epochs=3", "'traim'", "Did you mean 'train'"]),
         ("train=3", ["train = 3"]),
         ("train.epochs=true", ["epochs = True", "true and false"]),
+        ("optim={nesterov: true, momentum: 0}", ["nesterov needs a momentum"]),
+        ("train={compile: true, gradient_checkpointing: true}", ["do not go together"]),
         ("train.epochs", ["key=value"]),
         ("train.epochs=[", ["not valid YAML"]),
     ],

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 
 from gesture3d import checkpoint
 from gesture3d.config import load_experiment
@@ -51,6 +52,8 @@ def compare_devices(model, *inputs):
     found = []
     for device in ("cpu", "cuda"):
         model = model.to(device).eval()  # without dropout, which differs
+        for layer in model.modules():  # cuDNN differentiates its own only in training mode
+            layer.train(isinstance(layer, nn.GRU))
         model.zero_grad()
         scores = model(*(x.to(device) if n == 0 else x for n, x in enumerate(inputs)))
         scores.square().sum().backward()
@@ -87,6 +90,18 @@ def test_sequence_networks(network, recipe):
     x = torch.randn(6, 64, 9)
     lengths = torch.tensor([64, 50, 40, 33, 20, 9])
     compare_devices(model, x, *([lengths] if network == "deepgru_small" else []))
+
+
+@pytest.mark.parametrize("network", ["deepgru_small", "deepgru", "gru"])
+def test_recurrent_layers_of_pytorch_stay_in_fp32(network):
+    model = build_model(load_experiment(network, "utd_mhad_skeleton").model, 5, 9).cuda()
+    x = torch.randn(6, 64, 9, device="cuda")
+    lengths = torch.tensor([64, 50, 40, 33, 20, 9])
+    with torch.autocast("cuda", torch.bfloat16):
+        scores = model(x, lengths)
+        assert scores.dtype == torch.float32
+    scores.square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
 def test_compiled_network_gives_the_same_scores():

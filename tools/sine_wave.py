@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gesture3d.files import atomic_path
 from gesture3d.models.gru import GRUNet
 
 WINDOW = 50  # values that a prediction sees
@@ -48,7 +49,8 @@ def plot(path: Path, truth: np.ndarray, predicted: np.ndarray) -> None:
     axes.plot(predicted, "--", label="predicted")
     axes.set(xlabel="test window", ylabel="next value")
     axes.legend()
-    figure.savefig(path)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary)
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from gesture3d.benchmarks.timing import (
     ratio,
 )
 from gesture3d.cost import count_cost
+from gesture3d.machine import choose_device
 from gesture3d.models.convlstm import ConvLSTM
 from gesture3d.models.gesture_net import GestureNet
 
@@ -47,7 +48,7 @@ class Benchmark:
     """
 
     def __init__(self, device: str, precision: str, seconds: float):
-        self.device = torch.device(device)
+        self.device = choose_device(device)
         self.precision, self.seconds = precision, seconds
         self.clock = Clock(self.device)
         # Floating-point operations a second so far: of convolutions, of any product.

@@ -59,6 +59,8 @@ class OptimConfig(Section):
     def _final_below_peak(self) -> "OptimConfig":
         if self.schedule != "constant" and self.final_lr > self.lr:
             raise ValueError(f"final_lr {self.final_lr} is above lr {self.lr}")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
         return self
 
 
@@ -72,6 +74,7 @@ class TrainConfig(Section):
     eval_batch_size: PositiveInt = 32
     eval_every: PositiveInt = 1  # epochs
     # Of training; auto: bf16 autocast where the processor has it. Evaluation is always in fp32.
+    # In fp32, too, GPUs compute convolutions in TF32 in training.
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     # Which epoch's weights are kept to use: the best on validation, or the last.
     keep: Literal["best", "last"] = "best"
@@ -112,6 +115,11 @@ class Experiment(Section):
             raise ValueError(
                 "train.gradient_checkpointing is there for gesture_net only, not for "
                 f"{self.model.name}: set it to false"
+            )
+        if self.train.gradient_checkpointing and self.train.compile:
+            raise ValueError(
+                "train.gradient_checkpointing and train.compile do not go together: set one of "
+                "them to false"
             )
         return self
 

@@ -1,7 +1,8 @@
 """The one way from batches to scores: used in training, evaluation and classification."""
 
+import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,11 +45,25 @@ class Predictions:
 
 def score(model: nn.Module, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
     """Scores ``(B, num_classes)``; of clips in several views ``(B, V, T, C, H, W)``, the logarithm
-    of the mean of the views' probabilities."""
-    if inputs.ndim < 6:
-        return model(inputs, lengths)
-    scores = model(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])  # (B, V, classes)
+    of the mean of the views' probabilities. On a GPU in full fp32, without TF32."""
+    with _without_tf32():
+        if inputs.ndim < 6:
+            return model(inputs, lengths)
+        scores = model(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])  # (B, V, classes)
     return scores.log_softmax(dim=2).logsumexp(dim=1) - math.log(inputs.shape[1])
+
+
+@contextlib.contextmanager
+def _without_tf32() -> Iterator[None]:
+    backends = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = False
+        yield
+    finally:
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed
 
 
 @torch.inference_mode()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gesture3d import checkpoint
-from gesture3d.config import SkeletonData, VideoData
+from gesture3d.config import InertialData, SkeletonData, VideoData
 from gesture3d.data.batch import Sample, collate
 from gesture3d.data.clips import load_clip
 from gesture3d.data.flow import is_flow, write_flow
@@ -22,6 +22,7 @@ from gesture3d.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.predict import score
 from gesture3d.files import resource
+from gesture3d.machine import choose_device
 
 DEFAULT_WEIGHTS = "variant_a-synthetic.safetensors"
 
@@ -71,9 +72,7 @@ class Classifier:
     ) -> None:
         self.weights = Path(weights) if weights else resource("weights") / DEFAULT_WEIGHTS
         model, self.description = checkpoint.load_model(self.weights)
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(device)
+        self.device = choose_device(device)
         self.model = model.to(self.device)
         if compile:
             self.model = torch.compile(self.model, options={"freezing": True})
@@ -94,6 +93,8 @@ class Classifier:
     def load(self, path: Path | str) -> Tensor:
         """The clip as the network gets it: uint8 ``(T, C, H, W)``; a skeleton's ``(T, D)``."""
         data = self.experiment.data
+        if isinstance(data, InertialData):
+            raise Gesture3dError(f"{self.weights}: made for recordings, not for clips")
         if not isinstance(data, SkeletonData):
             return self._load_clip(Path(path), data)
         inputs, expected = load_skeleton(Path(path), data), self.description.num_features

@@ -12,7 +12,12 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from gesture3d.errors import Gesture3dError
-from gesture3d.models.sequence import check_lengths, last_outputs, padding_mask
+from gesture3d.models.sequence import (
+    check_lengths,
+    last_outputs,
+    no_half_precision,
+    padding_mask,
+)
 
 DIMS = {"gru1": 512, "gru2": 256, "gru3": 128, "fc": 256}
 
@@ -118,6 +123,11 @@ class DeepGRU(nn.Module):
             raise Gesture3dError(
                 "a training batch of one sequence: set train.batch_size to 2 or more"
             )
+        with no_half_precision(x.device):
+            return self._scores(x, x_lengths)
+
+    def _scores(self, x: Tensor, x_lengths: Tensor) -> Tensor:
+        num_steps = x.shape[1]
         outputs = self._encode(x, x_lengths)  # (B, T, D)
         mask = None
         if (x_lengths < num_steps).any():

@@ -6,7 +6,7 @@ Its cell is Cho et al. 2014 in the form that PyTorch documents under `torch.nn.G
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gesture3d.models.sequence import last_outputs
+from gesture3d.models.sequence import last_outputs, no_half_precision
 
 
 class GRUNet(nn.Module):
@@ -40,5 +40,6 @@ class GRUNet(nn.Module):
     def forward(
         self, inputs: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"] | None = None
     ) -> Float[Tensor, "B K"]:
-        outputs, _ = self.gru(inputs)  # (B, T, hidden_size)
-        return self.fc(self.dropout(last_outputs(outputs, lengths)))
+        with no_half_precision(inputs.device):
+            outputs, _ = self.gru(inputs)  # (B, T, hidden_size)
+            return self.fc(self.dropout(last_outputs(outputs, lengths)))

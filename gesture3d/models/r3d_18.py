@@ -52,7 +52,8 @@ class R3D18(nn.Module):
 
         def stem() -> nn.Sequential:
             channels = scaled_channels(64, width)
-            conv = nn.Conv3d(in_channels, channels, (3, 7, 7), stem_stride, (1, 3, 3), bias=False)
+            kernel, padding = (3, 7, 7), (1, 3, 3)
+            conv = SafeConv3d(in_channels, channels, kernel, stem_stride, padding, bias=False)
             return nn.Sequential(conv, nn.BatchNorm3d(channels), nn.ReLU(inplace=True))
 
         super().__init__()

@@ -96,7 +96,7 @@ class Res3D(nn.Module):
         super().__init__()
         c1, c2, c3 = (scaled_channels(channels, width) for channels in (64, 128, 256))
         self.stem = nn.Sequential(
-            nn.Conv3d(in_channels, c1, (3, 7, 7), stem_stride, padding=(1, 3, 3), bias=False),
+            SafeConv3d(in_channels, c1, (3, 7, 7), stem_stride, padding=(1, 3, 3), bias=False),
             nn.BatchNorm3d(c1),
             nn.ReLU(inplace=True),
         )

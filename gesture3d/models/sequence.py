@@ -1,5 +1,6 @@
 """What the networks for padded sequences (B, T, D) share."""
 
+import contextlib
 from collections.abc import Iterable
 
 import torch
@@ -12,6 +13,12 @@ from gesture3d.errors import Gesture3dError
 def no_autocast(device: torch.device) -> torch.autocast:
     """Full precision for the length of a block, also where a network runs on shapes alone."""
     return torch.autocast("cpu" if device.type == "meta" else device.type, enabled=False)
+
+
+def no_half_precision(device: torch.device) -> contextlib.AbstractContextManager:
+    """Around PyTorch's own recurrent layers: on a GPU any autocast would run them in fp16, which
+    overflows without a scaled loss and does not mix with bf16."""
+    return no_autocast(device) if device.type == "cuda" else contextlib.nullcontext()
 
 
 def check_lengths(lengths: Tensor, batch_size: int, num_steps: int) -> None:

@@ -127,8 +127,8 @@ class Trainer:
                     self._check_finite(sums)
                     bar.show(sums.tolist())
                 self._after_step(sums, time.monotonic() - started)
+        progress.sums = self.processes.sum(sums).tolist()  # waits until a GPU has done it all
         progress.seconds = time.monotonic() - started
-        progress.sums = self.processes.sum(sums).tolist()
         self._check_finite(sums)
 
     def _replay_worst(self) -> None:
@@ -185,9 +185,13 @@ class Trainer:
                 return
             due, self._stop = self.processes.any(due), self.processes.any(self._stop)
         if due or self._stop:
+            own = self.progress.losses
+            losses = torch.tensor(own, dtype=torch.float64, device=sums.device)
+            self.progress.losses = self.processes.sum(losses).tolist() if own else []
             self.progress.sums = self.processes.sum(sums.clone()).tolist()
             self.progress.seconds = seconds
             self.save_last()
+            self.progress.losses = own
         if self._stop:
             raise Interrupted
 
@@ -310,6 +314,7 @@ class Trainer:
         self.progress = Progress(**description.progress)
         if not self.processes.is_main:  # the sums so far are the main process's
             self.progress.sums = [0.0] * 4
+            self.progress.losses = [0.0] * len(self.progress.losses)
 
     def _describe(self, **fields: Any) -> checkpoint.Description:
         return checkpoint.Description(

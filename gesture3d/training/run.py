@@ -56,6 +56,7 @@ def train(
         model = build_model(experiment.model, len(datasets.class_names), datasets.num_features)
         if hasattr(model, "fit_inputs") and getattr(experiment.data, "standardise", True):
             model.fit_inputs(datasets.train.inputs)
+        _check_size(model, experiment)
         started = checkpoint.initialise_from(model, experiment, init) if init else "from scratch"
         log = RunLog(folder, is_main=here.is_main, num_epochs=config.epochs, progress=progress)
         trainer = Trainer(experiment, model, datasets, here, log)
@@ -109,12 +110,27 @@ def _datasets(experiment: Experiment, here: Processes, progress: bool) -> Datase
     built = here.main_first(
         lambda: build_datasets(experiment.data, experiment.train.seed, progress=show)
     )
+    if len(built.class_names) < 2:
+        raise Gesture3dError(
+            f"{experiment.data.root}: one class only, {built.class_names[0]!r}; there must be two"
+        )
     if built.validation is None and experiment.train.keep == "best":
         raise Gesture3dError(
             "there is no validation split to choose the best epoch on: hold some out, for example "
             "with data.validation_groups, or set train.keep=last"
         )
     return built
+
+
+def _check_size(model: torch.nn.Module, experiment: Experiment) -> None:
+    """Raise where the clips are too short or too small for the network."""
+    data = experiment.data
+    if isinstance(model, GestureNet):
+        shape = (1, data.num_frames, data.num_channels, data.size, data.size)
+        try:
+            model.check(torch.empty(shape, dtype=torch.uint8))
+        except ValueError as error:
+            raise Gesture3dError(f"data.num_frames, data.size: {error}") from None
 
 
 def _log_inputs(log: RunLog, datasets: Datasets, count: int = 8) -> None:

@@ -197,6 +197,14 @@ def test_a_network_that_reads_flow_computes_it(folder, tmp_path) -> None:
     assert torch.equal(classifier.load(clip), load_clip(tmp_path / "flow.avi", experiment.data))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_one_line(weights) -> None:
+    with pytest.raises(Gesture3dError, match="PyTorch finds no GPU here"):
+        Classifier(weights, "cuda")
+    with pytest.raises(Gesture3dError, match="'tpu': must be cpu or cuda"):
+        Classifier(weights, "tpu")
+
+
 def test_json_output_and_success(folder, weights, tmp_path) -> None:
     out = tmp_path / "predictions.json"
     done = subprocess.run(

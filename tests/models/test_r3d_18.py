@@ -7,6 +7,7 @@ from torchvision.models.video import r3d_18
 from gesture3d.config import load_experiment
 from gesture3d.models import build_model
 from gesture3d.models.r3d_18 import R3D18
+from gesture3d.models.res3d import SafeConv3d
 
 
 def clips(batch: int = 2, frames: int = 8, channels: int = 3, size: int = 24) -> torch.Tensor:
@@ -59,6 +60,7 @@ def test_width_scales_every_convolution_and_stem_stride_the_maps():
 def test_recipes_give_it_their_width_channels_and_preprocessing():
     model = build_model(load_experiment("r3d_18", "synthetic_depth").model, num_classes=3).eval()
     assert model.network.stem[0].weight.shape == (16, 1, 3, 7, 7)
+    assert isinstance(model.network.stem[0], SafeConv3d)
     with torch.no_grad():
         assert model(clips(channels=1)).shape == (2, 3)
     assert model.preprocessing.mode == "clip_mean"

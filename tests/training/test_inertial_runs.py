@@ -12,13 +12,16 @@ import torch
 from gesture3d import checkpoint
 from gesture3d.config import load_experiment
 from gesture3d.data import build_datasets
+from gesture3d.distributed import Processes
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.evaluate import evaluate_checkpoint
 from gesture3d.files import PACKAGE
 from gesture3d.inference.classifier import Classifier
 from gesture3d.inference.timeline import classify_recording, merge
+from gesture3d.models import build_model
 from gesture3d.training.loop import Interrupted, Trainer
 from gesture3d.training.run import train
+from gesture3d.training.run_log import RunLog
 
 RATE = 50.0
 CLASSES = {"slow": 1.0, "fast": 4.0}
@@ -248,3 +251,32 @@ def test_a_run_with_replays_resumes_exactly(recordings, tmp_path, monkeypatch):
     part = train(experiment, tmp_path / "part", resume=True, progress=False)
     one, other = checkpoint.load(whole)[0], checkpoint.load(part)[0]
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_several_processes_save_the_sum_of_their_losses_and_go_on_with_their_own(
+    recordings, tmp_path
+):
+    class OneOfTwo(Processes):
+        def sum(self, values):
+            return 2 * values  # as if the other had the same
+
+    experiment = load_experiment("cnn1d", "inertial_folder", settings_for(recordings, *REPLAY))
+    datasets = build_datasets(experiment.data, 0)
+
+    def trainer(rank: int) -> Trainer:
+        model = build_model(experiment.model, 2, datasets.num_features)
+        log = RunLog(tmp_path / "run", num_epochs=2, progress=False)
+        here = OneOfTwo(0, 1, torch.device("cpu"))
+        made = Trainer(experiment, model, datasets, here, log)
+        made.processes = OneOfTwo(rank, 1, here.device)
+        return made
+
+    first = trainer(0)
+    first.progress.losses, first._stop = [1.0, 3.0], True
+    with pytest.raises(Interrupted):
+        first._after_step(torch.zeros(4, dtype=torch.float64), 1.0)
+    assert first.progress.losses == [1.0, 3.0]
+    for rank, losses in ((0, [2.0, 6.0]), (1, [0.0, 0.0])):
+        resumed = trainer(rank)
+        resumed.resume(tmp_path / "run" / "last.ckpt")
+        assert resumed.progress.losses == losses

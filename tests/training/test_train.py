@@ -277,3 +277,14 @@ def test_the_report_names_the_clips_that_were_left_out(folder, tmp_path) -> None
     report = (tmp_path / "run" / "report.md").read_text()
     assert "Left out: 1 clips" in report
     assert "left/bad" in report
+
+
+def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(folder, tmp_path) -> None:
+    for settings, message in (
+        (["data.classes=[left]"], "one class only, 'left'"),
+        (["data.num_frames=1"], "data.num_frames, data.size: clips of 1 frames"),
+    ):
+        experiment = load_experiment("variant_a", "folder", [*tiny_settings(folder), *settings])
+        with pytest.raises(Gesture3dError, match=message):
+            train(experiment, tmp_path / "run", progress=False)
+        assert not (tmp_path / "run").exists()
