@@ -175,11 +175,11 @@ def method(sections: Sequence[Section], outcomes: Sequence[Outcome]) -> list[str
     if "last" in keeps:
         text.append("train.keep=last: the last epoch is evaluated, none is chosen.")
     text += [
-        "Intervals and p-values: bootstrap over samples in pairs and, of several runs, over runs "
-        "(10,000 resamples, see gesture3d/evaluation/bootstrap.py). Samples count as independent; "
+        "Intervals and p-values: of several runs a network, Welch's t with the variance of samples "
+        "(in pairs) and of runs; of one, a bootstrap over the samples in pairs, which says nothing "
+        "about other seeds (see gesture3d/evaluation/bootstrap.py). Samples count as independent; "
         "where several come from one person, the true uncertainty is larger. Where all are right, "
-        "or none, an interval is one point, which says too little. With a single run a network, "
-        "nothing is said about other seeds.",
+        "or none, an interval is one point, which says too little.",
         "Significant: p below 0.05 after Holm's correction for all pairs on that data.",
         "Inference speed: the network alone, fp32, batches as in evaluation. Peak memory: of the "
         "main training process, shared file cache included. Runs side by side slow each other.",

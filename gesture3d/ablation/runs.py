@@ -128,7 +128,8 @@ class Group:
     def interval(self, split: str) -> Difference:
         """Mean accuracy and its interval over samples and, of several runs, over runs."""
         correct = self.correct(split)
-        return compare_runs(correct, np.zeros_like(correct))
+        found = compare_runs(correct, np.zeros_like(correct))
+        return found._replace(low=max(found.low, 0.0))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How sure an accuracy is, and a difference of two: resampling the evaluated samples.
+"""How sure an accuracy is, and a difference of two, over the evaluated samples and over runs.
 
 Drawing n of n samples with replacement and counting the correct ones is a binomial (of paired
 samples a multinomial) draw, so no sample is ever drawn one by one. Samples count as independent:
@@ -69,16 +69,14 @@ def paired_bootstrap(
     return Difference(float(only_a - only_b), float(low), float(high), p_value)
 
 
-def compare_runs(
-    correct_a: np.ndarray, correct_b: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0
-) -> Difference:
+def compare_runs(correct_a: np.ndarray, correct_b: np.ndarray) -> Difference:
     """Is the recipe a better than b? Several runs of each, on the same samples.
 
-    The difference is that of the mean accuracies. Both samples and runs are resampled: samples in
-    pairs, and of S runs S - 1 with replacement, separately for a and b, which gives the variance
-    of a mean of S the right size (Rao & Wu, "Resampling inference with complex survey data", 1988).
-    The p-value is how often resampled differences lie as far from the observed one as that from 0.
-    A single run says nothing about other seeds: then only the samples vary, and of one run each
+    The difference is that of the mean accuracies. Its variance has three parts: that of the
+    samples, in pairs, and those of the means over the runs of a and of b, s² / runs each. With few
+    runs s is little known, so the quantiles are Student's, with the degrees of freedom of Welch
+    ("The generalization of Student's problem", 1947) where the samples' part has infinitely many.
+    A single run says nothing about other seeds: then only the samples count, and of one run each
     this is `paired_bootstrap`.
 
     Args:
@@ -87,26 +85,23 @@ def compare_runs(
     Raises:
         ValueError: different numbers of samples, or none.
     """
+    from scipy.stats import t
+
     a, b = np.asarray(correct_a, bool), np.asarray(correct_b, bool)
     if len(a) == len(b) == 1:
-        return paired_bootstrap(a[0], b[0], resamples=resamples, seed=seed)
+        return paired_bootstrap(a[0], b[0])
     if a.shape[1] != b.shape[1] or a.size == 0 or b.size == 0:
         raise ValueError(f"paired samples are needed, not {a.shape} and {b.shape}")
-    rng = generator(seed, "runs")
-    # Samples that the same runs get right are drawn together.
-    patterns, counts = np.unique(np.concatenate([a, b]), axis=1, return_counts=True)
-    shares = rng.multinomial(a.shape[1], counts / a.shape[1], size=resamples) / a.shape[1]
-    hits = shares @ patterns.T  # (resamples, runs): accuracy of each run
-    difference = _mean_of_runs(hits[:, : len(a)], rng) - _mean_of_runs(hits[:, len(a) :], rng)
-    observed = a.mean() - b.mean()
-    low, high = np.percentile(difference, (2.5, 97.5))
-    as_far = np.count_nonzero(abs(difference - observed) >= abs(observed) - 1e-12)
-    return Difference(float(observed), float(low), float(high), (as_far + 1) / (resamples + 1))
-
-
-def _mean_of_runs(accuracies: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Row by row the mean over runs that are drawn with replacement, one fewer than there are."""
-    resamples, runs = accuracies.shape
-    drawn = max(runs - 1, 1)
-    weights = rng.multinomial(drawn, np.full(runs, 1 / runs), size=resamples) / drawn
-    return (accuracies * weights).sum(axis=1)
+    difference = float(a.mean() - b.mean())
+    of_samples = (a.mean(0) - b.mean(0)).var() / max(a.shape[1] - 1, 1)
+    of_runs = [runs.mean(1).var(ddof=1) / len(runs) if len(runs) > 1 else 0.0 for runs in (a, b)]
+    error = float(np.sqrt(of_samples + sum(of_runs)))
+    if error == 0.0:
+        return Difference(difference, difference, difference, float(difference == 0.0))
+    unsure = sum(v**2 / (len(x) - 1) for v, x in zip(of_runs, (a, b), strict=True) if v > 0)
+    freedom = error**4 / unsure if unsure else np.inf
+    half = float(t.ppf(0.975, freedom)) * error
+    p_value = float(2 * t.sf(abs(difference) / error, freedom))
+    return Difference(
+        difference, max(difference - half, -1.0), min(difference + half, 1.0), p_value
+    )
