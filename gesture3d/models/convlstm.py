@@ -147,7 +147,7 @@ class SpatialAttention(nn.Module):
     def forward(
         self, input_term: Float[Tensor, "B C H W"], h: Float[Tensor, "B C H W"]
     ) -> Float[Tensor, "B 1 H W"]:
-        z = self.score(_tanh(self.transition(input_term, h)))  # (17)
+        z = self.score(_tanh(self.transition(input_term, h)).to(self.score.weight.dtype))  # (17)
         return _fp32(z).flatten(1).softmax(dim=1).view(z.shape)  # (18)
 
 
@@ -168,7 +168,8 @@ class ChannelAttention(nn.Module):
     def forward(
         self, input_term: Float[Tensor, "B C H W"], h: Float[Tensor, "B C H W"]
     ) -> Float[Tensor, "B C H W"]:
-        z = _fp32(self.score(_tanh(self.transition(input_term, h))))  # (21)
+        squashed = _tanh(self.transition(input_term, h)).to(self.score.depthwise.weight.dtype)
+        z = _fp32(self.score(squashed))  # (21)
         return (z - z.amax((2, 3), keepdim=True)).exp()  # (22)-(23)
 
 

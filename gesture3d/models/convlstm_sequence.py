@@ -20,7 +20,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from gesture3d.models.autograd import first_order
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (grad, σ) → grad · σ(1 - σ)
 
@@ -155,7 +156,7 @@ class _Sequence(torch.autograd.Function):
         return hidden, previous / 2
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx, d_hidden, d_c):
         x, h0, c0, hidden, s, c2, gates, means, *weights = ctx.saved_tensors
         weights = Weights(*weights)

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gesture3d.models.autograd import first_order
+
 # On a CPU one block-diagonal LSTM is the fastest up to this many sequences, and the own backward
 # pass from this many on (6 cells of 14 units, one thread of a Zen 5; tools/benchmark.py).
 BLOCK_UP_TO = 16
@@ -128,7 +130,7 @@ class _Scan(torch.autograd.Function):
         return xh[1:, :, inputs:].clone()
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @first_order
     def backward(ctx, d_outputs: Tensor) -> tuple[Tensor, Tensor]:
         weight, xh, cell_states, gates = ctx.saved_tensors
         steps, cells, _, hidden, batch = gates.shape

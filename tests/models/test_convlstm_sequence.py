@@ -161,6 +161,10 @@ def test_backward_can_run_twice_over_a_retained_graph_but_not_be_differentiated(
     (again,) = torch.autograd.grad(loss, x, create_graph=True)
     with pytest.raises(RuntimeError, match="differentiate twice"):
         again.sum().backward()
+    out = layer(x)[0].sum()  # whose incoming gradient is a constant
+    (penalised,) = torch.autograd.grad(out, x, create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiate twice"):
+        (out + penalised.square().sum()).backward()
 
 
 def test_what_cannot_run_it_takes_the_loop(calls, monkeypatch):

@@ -241,6 +241,16 @@ def test_low_precision_kernel_gradients_are_right_for_few_frames(frames, make):
         )
 
 
+@pytest.mark.parametrize("variant", ["convlstm", "a", "b", "c", "d"])
+def test_a_whole_network_in_low_precision(variant):
+    net, clips = GestureNet(5, (variant, "a"), width=1 / 8).eval(), make_clips()
+    with torch.no_grad():
+        expected = net(clips)
+        found = net.bfloat16()(clips)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=0.1, atol=0.05 * expected.abs().max().item())
+
+
 def test_state_dict_round_trip():
     first, second, clips = make_net(0), make_net(1), make_clips()
     first.train()(clips)  # move the running statistics
