@@ -2,8 +2,10 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 
 from gesture3d.errors import Gesture3dError
 from gesture3d.machine import is_main_process, keep_freed_memory
@@ -19,6 +21,8 @@ def run_command_line(main: Callable[[], int | None]) -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     keep_freed_memory()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         code = main() or 0
     except Gesture3dError as error:
@@ -36,6 +40,15 @@ def run_command_line(main: Callable[[], int | None]) -> None:
         print("interrupted", file=sys.stderr)
         code = 130
     sys.exit(code)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Ctrl-C: as always, but at once while torch is imported, whose C++ would abort on it."""
+    importing = getattr(sys.modules.get("torch"), "__spec__", None)
+    if getattr(importing, "_initializing", False):
+        os.write(2, b"interrupted\n")
+        os._exit(130)
+    signal.default_int_handler(number, frame)
 
 
 def add_settings(parser: argparse.ArgumentParser, meaning: str) -> None:

@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 import gesture3d
 from gesture3d.files import PACKAGE
 
@@ -49,3 +51,25 @@ def test_names_of_torch_exist() -> None:
     for path in [*PACKAGE.rglob("*.py"), *PACKAGE.parent.glob("tests/test_gpu.py")]:
         for name in set(re.findall(r"torch\.(cuda\.[\w.]+)", path.read_text(encoding="utf-8"))):
             operator.attrgetter(name)(torch)
+
+
+@pytest.mark.parametrize("importing", [True, False])
+def test_ctrl_c_is_one_line_also_while_torch_is_imported(importing):
+    program = f"""if True:
+        import os, signal, sys, time, types
+        from gesture3d.command_line import run_command_line
+
+        def main():
+            sys.modules["torch"] = torch = types.ModuleType("torch")
+            torch.__spec__ = types.SimpleNamespace(_initializing={importing})
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(10)
+            finally:
+                print("an exception")
+
+        run_command_line(main)
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+    assert bool(done.stdout) != importing
