@@ -100,6 +100,8 @@ def companions(count: int) -> Iterator[None]:
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
     def end_with_parent() -> None:  # however the parent ends
+        # Ctrl-C is the main process's business, which would wait for ever for one that is gone.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         if libc:
             libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from gesture3d.config import Experiment, validate_experiment
 from gesture3d.errors import Gesture3dError
+from gesture3d.files import locked
 from gesture3d.machine import num_cores, total_memory
 from gesture3d.training.result import read_result
 from gesture3d.training.stopping import on_stop_signals
@@ -109,8 +110,6 @@ def _next_step(run: PlannedRun, folder: Path) -> list[str] | None:
         return ["evaluate.py", "--weights", str(folder / "best.safetensors"), "--split", "test"]
     if (folder / "last.ckpt").is_file():
         return ["train.py", "--resume", str(folder)]
-    if folder.exists():  # stopped before anything was learnt
-        shutil.rmtree(folder)
     start = ["train.py", "--cfg", run.network, "--data", run.data]
     start += ["--runs", str(folder.parent), "--name", run.name]
     return [*start, "--set", *run.overrides]
@@ -145,6 +144,11 @@ class Runner:
         """
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise Gesture3dError("several runs share the machine by themselves; without torchrun")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder / ".lock"):  # of two commands in one folder the second waits
+            return self._run(runs)
+
+    def _run(self, runs: Sequence[PlannedRun]) -> dict[str, str]:
         waiting = [run for run in runs if not self._done(run)]
         if len(waiting) < len(runs):
             tqdm.write(f"{len(runs) - len(waiting)} of {len(runs)} runs are finished already")
@@ -186,6 +190,8 @@ class Runner:
     def _start(self, job: int, run: PlannedRun) -> None:
         step = _next_step(run, self.folder / run.name)
         tool, *arguments = step
+        if "--cfg" in arguments and (self.folder / run.name).exists():
+            shutil.rmtree(self.folder / run.name)  # stopped before anything was learnt
         log = self.folder / "logs" / f"{run.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         own = {"CUDA_VISIBLE_DEVICES": self.gpus[job]} if self.gpus else {}

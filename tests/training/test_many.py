@@ -20,7 +20,7 @@ from gesture3d.ablation.runs import plan_runs
 from gesture3d.config import dump_experiment
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.predictions import read_predictions
-from gesture3d.files import PACKAGE
+from gesture3d.files import PACKAGE, locked
 from gesture3d.training.many import Runner, Stopped, check_folder, choose_jobs
 from tests.clips import square_folder, tiny_settings
 
@@ -214,3 +214,21 @@ def test_an_ablation_from_one_command(tmp_path, monkeypatch, capsys, forked_runs
     settings[-1] = "data.size=20"
     with pytest.raises(Gesture3dError, match=r"data.size: 16 there, 20 here.*another --out"):
         ablate("0", "1")
+
+
+def test_of_two_commands_in_one_folder_the_second_waits(tmp_path):
+    order, held = [], threading.Event()
+
+    def other_command():
+        with locked(tmp_path / ".lock"):
+            held.set()
+            time.sleep(0.5)
+            order.append("first")
+
+    thread = threading.Thread(target=other_command)
+    thread.start()
+    held.wait()
+    assert Runner(tmp_path, tmp_path).run([]) == {}
+    order.append("second")
+    thread.join()
+    assert order == ["first", "second"]
