@@ -1,11 +1,25 @@
-"""The one exception for everything a user can cause."""
+"""The exceptions for everything a user can cause."""
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class Gesture3dError(Exception):
     """Bad input. The message is one line: what is wrong, where, and what to do about it."""
+
+
+class VideoError(Gesture3dError):
+    """A clip that cannot be decoded completely. One line: path and reason."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        shown = str(path).encode(errors="backslashreplace").decode()
+        super().__init__(f"{shown}: {reason}")
+        self.path = path
+        self.reason = reason
+
+    def __reduce__(self) -> tuple:
+        return VideoError, (self.path, self.reason)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -13,9 +13,10 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 
 from gesture3d.config import FolderData, SkeletonFolderData
+from gesture3d.data.frames import IMAGE_SUFFIXES
 from gesture3d.data.index import Clip, ClipIndex
 from gesture3d.data.split import SPLITS, check_splits, split_by_groups, split_by_shares
-from gesture3d.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from gesture3d.data.video import VIDEO_SUFFIXES
 from gesture3d.errors import Gesture3dError, did_you_mean
 
 # One clip as it was found: where it is listed, key, path, class, group, frames promised (None if

@@ -16,9 +16,10 @@ from gesture3d.config import InertialData, SkeletonData, VideoData
 from gesture3d.data.batch import Sample, collate
 from gesture3d.data.clips import load_clip
 from gesture3d.data.flow import is_flow, write_flow
+from gesture3d.data.frames import IMAGE_SUFFIXES
 from gesture3d.data.skeleton import load_skeleton
 from gesture3d.data.skeleton_files import skeleton_suffixes
-from gesture3d.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from gesture3d.data.video import VIDEO_SUFFIXES
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.predict import score
 from gesture3d.files import resource
