@@ -1,14 +1,20 @@
 """How every command-line tool starts and ends."""
 
 import argparse
+import contextlib
+import io
 import os
 import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
+from typing import TextIO
 
 from gesture3d.errors import Gesture3dError
-from gesture3d.machine import is_main_process, keep_freed_memory
+from gesture3d.machine import is_main_process, is_out_of_memory, keep_freed_memory
+from gesture3d.text import for_terminal, one_line
+
+LONGEST_MESSAGE = 2000  # characters
 
 
 def run_command_line(main: Callable[[], int | None]) -> None:
@@ -16,30 +22,73 @@ def run_command_line(main: Callable[[], int | None]) -> None:
 
     ``main`` imports torch itself, after this has set how its threads wait for each other: asleep
     rather than spinning, which costs little on idle cores and saves most of the time on busy ones.
+    What is printed meanwhile gives the terminal no commands, and what it cannot show has numbers.
 
-    Exit codes: 0 done (or what ``main`` returns), 2 bad input, 130 interrupted.
+    Exit codes: 0 done (or what ``main`` returns), 2 bad input, 130 interrupted, 141 nobody reads
+    the output any more.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     keep_freed_memory()
+    _guard(sys.stdout)
+    _guard(sys.stderr, with_bars=True)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
     try:
         code = main() or 0
-    except Gesture3dError as error:
-        if is_main_process():
-            print(f"error: {error}", file=sys.stderr)
-        code = 2
-    except BrokenPipeError:  # who reads the output has seen enough, as in `... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
-    except OSError as error:  # a full disk, a missing permission, ...
-        where = f": {error.filename}" if error.filename else ""
-        print(f"error: {error.strerror or error}{where}", file=sys.stderr)
-        code = 2
+        if sys.stdout:
+            sys.stdout.flush()
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _say("interrupted")
         code = 130
+    except BrokenPipeError:  # who reads the output has seen enough, as in `... | head`
+        code = 141
+    except Exception as error:
+        message = _one_line(error)
+        if message is None:
+            raise
+        if is_main_process() or not isinstance(error, Gesture3dError):  # all meet that one
+            _say(f"error: {message}")
+        code = 2
+    finally:
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            try:
+                stream.flush()
+            except OSError:  # closed or full: nothing more can be said, at the exit neither
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
+
+
+def _one_line(error: Exception) -> str | None:
+    """What to say of an error that a user can cause; None of a fault of the program."""
+    if isinstance(error, Gesture3dError):
+        return str(error)
+    if is_out_of_memory(error):
+        last_line = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        return (
+            "out of memory: take smaller batches (train.batch_size, train.eval_batch_size, "
+            "--batch-size), smaller or shorter samples (data.size, data.num_frames) or fewer "
+            f"workers (data.num_workers); it was: {one_line(last_line, 300)}"
+        )
+    if isinstance(error, OSError):  # a full disk, a missing permission, ...
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror or error}{where}"
+    if isinstance(error, UnicodeEncodeError) and sys.getfilesystemencoding() != "utf-8":
+        return f"{error.object!r}: no name of a file under this locale; set PYTHONUTF8=1"
+    return None
+
+
+def _say(message: str) -> None:
+    """Why the tool ends, where anyone listens."""
+    with contextlib.suppress(OSError):
+        print(one_line(message, LONGEST_MESSAGE), file=sys.stderr)
+
+
+def _guard(stream: TextIO | None, *, with_bars: bool = False) -> None:
+    """Let a stream escape what it cannot encode, and what a terminal would obey."""
+    if isinstance(stream, io.TextIOWrapper):  # not where a caller collects the text
+        stream.reconfigure(errors="backslashreplace")
+        write = stream.write
+        stream.write = lambda text: write(for_terminal(text, with_bars=with_bars))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,6 +1,7 @@
 """The machine that a command runs on."""
 
 import ctypes
+import errno
 import os
 import sys
 from pathlib import Path
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
     import torch
 
 CGROUP_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # version 2, version 1
+# What libraries that have no exception of their own for it say.
+_OUT_OF_MEMORY = (
+    *("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory"),
+    *("insufficient memory", "outofmemoryerror", "bad_alloc", "_alloc_failed"),
+)
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
@@ -79,6 +85,16 @@ def keep_freed_memory() -> None:
     if mallopt:
         mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
         mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, numpy, OpenCV, torch (on a CPU or a GPU) or the system ran out of memory."""
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    text = str(error).lower()
+    return isinstance(error, Exception) and any(sign in text for sign in _OUT_OF_MEMORY)
 
 
 def is_main_process() -> bool:
