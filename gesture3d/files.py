@@ -3,8 +3,10 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from gesture3d.errors import Gesture3dError
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -20,10 +22,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path in the same folder that takes ``path``'s place when the block succeeds.
 
     On any error (a full disk, Ctrl-C) the temporary file is removed and ``path`` stays as it was.
+
+    Raises:
+        Gesture3dError: ``path`` is something else than a file, such as a folder or a device.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise Gesture3dError(f"{path}: there already, and not a file; name another file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    start, end = f".{path.stem[:20]}-", path.suffix[:20]  # a name may have 255 bytes at most
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=start, suffix=end)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -41,7 +49,45 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, in UTF-8 (names of files that are not, with backslashes)."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def check_writable(path: Path, inputs: Iterable[Path] = (), *, is_folder: bool = False) -> None:
+    """Find out before the work whether its result can be written; nothing is left behind.
+
+    Args:
+        path: a file, or with ``is_folder`` a folder, there already or not.
+        inputs: files and folders of frames that are read; ``path`` must be no part of them.
+
+    Raises:
+        Gesture3dError: one of the inputs; a folder instead of a file or the reverse; no
+            permission, a read-only or full disk.
+    """
+    try:
+        there = _exists(path)
+        for source in inputs:
+            if path.resolve().is_relative_to(source.resolve()):
+                raise Gesture3dError(f"{path}: would be written over an input; name another place")
+        if there and not (path.is_dir() if is_folder else path.is_file()):
+            what = "folder" if is_folder else "file"
+            raise Gesture3dError(f"{path}: there already, and not a {what}; name another {what}")
+        folder = path if is_folder else path.parent
+        while not _exists(folder):
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            file.write(bytes(4096))
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise Gesture3dError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _exists(path: Path) -> bool:
+    """As ``path.exists()``, but with an error for a name that is too long or not to be reached."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -12,7 +12,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from gesture3d.command_line import add_settings, run_command_line
+from gesture3d.command_line import LONGEST_MESSAGE, add_settings, run_command_line
+from gesture3d.text import one_line
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -49,8 +50,10 @@ def main() -> int:
     args = parse_args()
     from gesture3d.ablation.report import write_report
     from gesture3d.ablation.runs import NETWORKS, gather, plan_runs
+    from gesture3d.files import check_writable
     from gesture3d.training.many import Runner, Stopped, check_folder, choose_jobs
 
+    check_writable(args.out, is_folder=True)
     jobs, gpus = choose_jobs(args.jobs, args.set)
     alone = [] if gpus else ["train.processes=1"]  # the same runs, however many go side by side
     runs, left_out = plan_runs(
@@ -72,7 +75,7 @@ def main() -> int:
         print("stopped and saved; the same command continues", file=sys.stderr)
         return 130
     for name, error in runner.errors.items():
-        print(f"error: {name}: {error}", file=sys.stderr)
+        print(one_line(f"error: {name}: {error}", LONGEST_MESSAGE), file=sys.stderr)
     return 1 if runner.errors else 0
 
 

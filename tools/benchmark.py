@@ -107,8 +107,9 @@ def network(args: argparse.Namespace) -> int:
     from gesture3d.benchmarks.tables import format_table
     from gesture3d.benchmarks.targets import compare
     from gesture3d.benchmarks.throughput import throughput
-    from gesture3d.files import write_text
+    from gesture3d.files import check_writable, write_text
 
+    check_writable(args.out)
     torch.set_num_threads(args.threads)
     found = {"torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability()}
     found |= {"arguments": {k: str(v) if k == "out" else v for k, v in vars(args).items()}}

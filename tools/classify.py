@@ -1,14 +1,13 @@
 """Classify clips, or recordings with weights for such: tools/classify.py PATH… [--weights W]."""
 
 import argparse
-import csv
-import io
 import json
 import sys
 from pathlib import Path
 
-from gesture3d.command_line import run_command_line
+from gesture3d.command_line import LONGEST_MESSAGE, run_command_line
 from gesture3d.errors import Gesture3dError
+from gesture3d.text import csv_text, one_line
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -59,6 +58,7 @@ def main() -> int:
             clips += find_clips(path, classifier.suffixes)
         except Gesture3dError as error:
             problems.append(str(error))
+    check_outputs(args, clips)
     results = []
     try:
         for result in tqdm(
@@ -73,7 +73,8 @@ def main() -> int:
             if result.error:
                 problems.append(result.error)
             else:
-                tqdm.write(f"{result.path}  {', '.join(shown)}  [{result.seconds:.3f} s]")
+                line = f"{result.path}  {', '.join(shown)}  [{result.seconds:.3f} s]"
+                tqdm.write(one_line(line))
     finally:
         if args.out:
             write_predictions(args.out, results, args.top)
@@ -82,10 +83,18 @@ def main() -> int:
     return report(problems, classified=sum(not result.error for result in results))
 
 
+def check_outputs(args: argparse.Namespace, inputs: list[Path]) -> None:
+    """Raise Gesture3dError where --out or --picture cannot be written, or is an input."""
+    from gesture3d.files import check_writable
+
+    for path in filter(None, (args.out, args.picture)):
+        check_writable(path, inputs)
+
+
 def report(problems: list[str], classified: int) -> int:
     """What failed, on stderr; the exit status."""
     for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
+        print(one_line(f"error: {problem}", LONGEST_MESSAGE), file=sys.stderr)
     if problems:
         print(f"{len(problems)} failed, {classified} classified", file=sys.stderr)
     return 1 if problems else 0
@@ -101,6 +110,7 @@ def classify_recordings(args: argparse.Namespace, classifier) -> int:
             paths += find_recordings(path)
         except Gesture3dError as error:
             problems.append(str(error))
+    check_outputs(args, paths)
     try:
         for path in paths:
             try:
@@ -109,7 +119,8 @@ def classify_recordings(args: argparse.Namespace, classifier) -> int:
                 problems.append(str(error))
                 continue
             for s in timelines[-1].stretches:
-                print(f"{path}  {clock(s.start)} – {clock(s.stop)}  {s.name} {s.probability:.1%}")
+                when = f"{clock(s.start)} – {clock(s.stop)}"
+                print(one_line(f"{path}  {when}  {s.name} {s.probability:.1%}"))
     finally:
         if args.out:
             write_timelines(args.out, timelines)
@@ -138,9 +149,7 @@ def write_timelines(path: Path, timelines: list) -> None:
         objects = [dict(zip(names, row, strict=True)) for row in rows]
         write_text(path, json.dumps(objects, indent=1) + "\n")
         return
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([names, *rows])
-    write_text(path, text.getvalue())
+    write_text(path, csv_text([names, *rows]))
 
 
 def draw_timelines(path: Path, timelines: list, limit: int = 12) -> None:
@@ -177,15 +186,13 @@ def write_predictions(path: Path, results: list, top: int) -> None:
         ]
         write_text(path, json.dumps(rows, indent=1) + "\n")
         return
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     ranks = [f"{name}_{rank}" for rank in range(1, top + 1) for name in ("class", "probability")]
-    writer.writerow(["path", *ranks, "seconds", "error"])
+    table = [["path", *ranks, "seconds", "error"]]
     for r in results:
         ranked = [value for c in r.classes[:top] for value in (c.name, f"{c.probability:.6f}")]
         padding = [""] * (2 * top - len(ranked))
-        writer.writerow([r.path, *ranked, *padding, f"{r.seconds:.4f}", r.error or ""])
-    write_text(path, text.getvalue())
+        table.append([r.path, *ranked, *padding, f"{r.seconds:.4f}", r.error or ""])
+    write_text(path, csv_text(table))
 
 
 def draw_predictions(path: Path, results: list, limit: int = 40) -> None:

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from gesture3d.command_line import add_settings, run_command_line
+from gesture3d.errors import Gesture3dError
 from gesture3d.machine import is_main_process
 
 
@@ -36,7 +37,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--out",
         type=Path,
         metavar="FOLDER",
-        help="(evaluation-<split> in the run's folder, else evaluation-<weights>-<split> here)",
+        help="(evaluation-<split> in the run's folder, else evaluation-<weights>-<split> here; "
+        "with -eval_clips=3 and the like behind it where samples are seen otherwise)",
     )
     args = parser.parse_args(argv)
     for name, value in (("eval_clips", args.clips), ("eval_crops", args.crops)):
@@ -46,14 +48,23 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    from gesture3d.evaluation.evaluate import evaluate_checkpoint, evaluated_experiment
+    from gesture3d.evaluation.evaluate import (
+        changed_inputs,
+        evaluate_checkpoint,
+        evaluated_experiment,
+    )
     from gesture3d.evaluation.report import evaluation_folder, summary, write_evaluation
+    from gesture3d.files import check_writable
 
+    experiment = evaluated_experiment(args.weights, args.set, args.data)
+    changes = changed_inputs(args.weights, args.set, args.data)
+    folder = args.out or evaluation_folder(args.weights, args.split, args.data, changes)
+    if (folder / "experiment.yaml").is_file():
+        raise Gesture3dError(f"--out {folder}: a run's folder, whose report.md would be lost")
+    check_writable(folder, is_folder=True)
     predictions, metrics = evaluate_checkpoint(args.weights, args.split, args.set, args.data)
     if not is_main_process():
         return 0
-    folder = args.out or evaluation_folder(args.weights, args.split, args.data)
-    experiment = evaluated_experiment(args.weights, args.set, args.data)
     write_evaluation(folder, args.weights, experiment, predictions, metrics)
     print(f"{args.weights}: {predictions.data}, {args.split}")
     print(summary(predictions, metrics))

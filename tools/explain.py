@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gesture3d.command_line import run_command_line
 from gesture3d.errors import Gesture3dError, did_you_mean
+from gesture3d.text import one_line
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -57,7 +58,7 @@ def main() -> None:
 
 def draw(args: argparse.Namespace, classifier) -> None:
     """Print the classes of one clip, and write its pictures."""
-    from gesture3d.files import atomic_path
+    from gesture3d.files import atomic_path, check_writable
     from gesture3d.viz.explain import central_view, explain
     from gesture3d.viz.heat_maps import plot_gates, plot_strip, write_animation
 
@@ -65,13 +66,12 @@ def draw(args: argparse.Namespace, classifier) -> None:
     if args.class_name and args.class_name not in names:
         hint = did_you_mean(args.class_name, names) or f" Its classes: {', '.join(names)}."
         raise Gesture3dError(f"{classifier.weights}: no class {args.class_name!r}.{hint}")
-    loaded = classifier.load(args.clip)
     folder = args.out or Path("runs/explain") / args.clip.resolve().stem
-    folder.mkdir(parents=True, exist_ok=True)
-
+    check_writable(folder, [args.clip], is_folder=True)
+    loaded = classifier.load(args.clip)
     ranked = classifier(args.clip)
     shown = [f"{c.name} {c.probability:.1%}" for c in ranked[: args.top]]
-    print(f"{args.clip}  {', '.join(shown)}")
+    print(one_line(f"{args.clip}  {', '.join(shown)}"))
     clip = central_view(loaded, classifier.experiment.data)
     label = names.index(args.class_name or ranked[0].name)
     explanation = explain(classifier.model, clip, label)

@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from gesture3d.command_line import run_command_line
+from gesture3d.text import one_line
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -44,10 +45,13 @@ def main() -> int:
     args = parse_args()
     from gesture3d.evaluation.fuse import Stream, align, check_fitting, contributions, fuse
     from gesture3d.evaluation.predictions import read_predictions, write_predictions
+    from gesture3d.files import check_writable
 
     def read(paths: list[Path]) -> list[Stream]:
         return [Stream(str(path), read_predictions(path)) for path in paths]
 
+    if args.out:
+        check_writable(args.out, [*args.files, *(args.weights_from or [])])
     streams = align(read(args.files), common=args.common)
     fitting = None
     if args.weights_from:
@@ -81,7 +85,7 @@ def show(streams: list, fusion, contributions: list, rule: str) -> None:
             f"{100 * c.added.difference:+.1f} ({low_:+.1f} to {high_:+.1f}, {c.added.p_value:.2g})"
         )
         shown = weight if isinstance(weight, str) else f"{weight:.3f}"
-        rows.append((stream.source, shown, f"{c.alone:.1%}", f"{c.without:.1%}", added))
+        rows.append((one_line(stream.source), shown, f"{c.alone:.1%}", f"{c.without:.1%}", added))
     rows.append(
         ("fusion", "", f"{correct.mean():.1%}", "", f"95 % interval {low:.1%} to {high:.1%}")
     )

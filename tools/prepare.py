@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gesture3d.command_line import add_settings, run_command_line
 from gesture3d.errors import Gesture3dError
+from gesture3d.text import one_line
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -48,15 +49,18 @@ def main() -> int:
 def check(args: argparse.Namespace) -> int:
     from gesture3d.data.doctor import check_data
     from gesture3d.data.manifest import bad_list_path
+    from gesture3d.data.places import manifest_path
+    from gesture3d.files import check_writable
 
     config = data_config(args)
+    check_writable(manifest_path(config))
     manifest, found = check_data(
         config, args.workers, not args.quiet, backend=args.backend, fresh=args.fresh
     )
     for record in found.bad[:20]:
-        print(f"bad: {record.path}: {record.reason}")
+        print(one_line(f"bad: {record.path}: {record.reason}"))
     for group in found.duplicates[:20]:
-        print("same content: " + ", ".join(f"{r.path} ({r.split})" for r in group))
+        print(one_line("same content: " + ", ".join(f"{r.path} ({r.split})" for r in group)))
     frames = sum(record.num_frames for record in found.records)
     print(
         f"{len(found.records)} clips, {frames} frames ({found.num_reused} clips unchanged since an "
@@ -70,6 +74,8 @@ def check(args: argparse.Namespace) -> int:
 
 def cache(args: argparse.Namespace) -> int:
     from gesture3d.data import build_cache, read_index, refuse_bad_clips
+    from gesture3d.data.places import prepared_folder
+    from gesture3d.files import check_writable
 
     config = data_config(args)
     if config.cache_size is None:
@@ -77,12 +83,13 @@ def cache(args: argparse.Namespace) -> int:
             "data.cache_size is null in this recipe: say how many pixels high cached frames are, "
             "for example --set data.cache_size=128"
         )
+    check_writable(prepared_folder(config), is_folder=True)
     index, _ = refuse_bad_clips(read_index(config, not args.quiet), config, not args.quiet)
     cached = build_cache(index, config, not args.quiet, args.workers)
     size = cached.path.stat().st_size
     print(f"{len(cached)} clips, {size / 1e6:.0f} MB: {cached.path}")
     for reason in cached.broken.values():
-        print(f"left out: {reason}")
+        print(one_line(f"left out: {reason}"))
     return 0
 
 
@@ -90,9 +97,11 @@ def flow(args: argparse.Namespace) -> int:
     from gesture3d.data import read_index
     from gesture3d.data.flow import prepare_flow
     from gesture3d.data.places import flow_folder
+    from gesture3d.files import check_writable
 
     config = data_config(args).model_copy(update={"modality": "rgb", "channels": None})
     folder = flow_folder(config)
+    check_writable(folder, is_folder=True)
     index = read_index(config, not args.quiet)
     broken = prepare_flow(
         index,
@@ -102,15 +111,18 @@ def flow(args: argparse.Namespace) -> int:
         progress=not args.quiet,
     )
     for reason in broken.values():
-        print(f"bad: {reason}")
+        print(one_line(f"bad: {reason}"))
     print(f"optical flow of {len(index.all_clips()) - len(broken)} clips: {folder}")
     return 1 if broken else 0
 
 
 def fetch(args: argparse.Namespace) -> int:
     from gesture3d.data.fetch import fetch
+    from gesture3d.files import check_writable
 
-    for path in fetch(args.name, args.to or Path("data") / args.name, progress=not args.quiet):
+    folder = args.to or Path("data") / args.name
+    check_writable(folder, is_folder=True)
+    for path in fetch(args.name, folder, progress=not args.quiet):
         print(path)
     return 0
 

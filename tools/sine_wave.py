@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gesture3d.files import atomic_path
+from gesture3d.command_line import run_command_line
+from gesture3d.files import atomic_path, check_writable
 from gesture3d.models.gru import GRUNet
 
 WINDOW = 50  # values that a prediction sees
@@ -55,6 +56,7 @@ def plot(path: Path, truth: np.ndarray, predicted: np.ndarray) -> None:
 
 def main() -> None:
     args = parse_args()
+    check_writable(args.picture)
     torch.manual_seed(0)
     inputs, targets = sine_windows()
     model = GRUNet(input_size=1, hidden_size=20, output_size=1, num_layers=2)
@@ -72,4 +74,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command_line(main)

@@ -4,9 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from gesture3d.command_line import add_settings, run_command_line
+from gesture3d.command_line import LONGEST_MESSAGE, add_settings, run_command_line
 from gesture3d.errors import Gesture3dError
 from gesture3d.machine import is_main_process
+from gesture3d.text import one_line
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -88,7 +89,7 @@ def cross_validation(args: argparse.Namespace) -> int:
         print("stopped and saved; the same command continues", file=sys.stderr)
         return 130
     for name, error in errors.items():
-        print(f"error: {name}: {error}", file=sys.stderr)
+        print(one_line(f"error: {name}: {error}", LONGEST_MESSAGE), file=sys.stderr)
     if errors:
         return 1
     report, summary = report_folds(runs, folder)

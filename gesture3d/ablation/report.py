@@ -1,7 +1,5 @@
 """What an ablation writes: ablation.md, ablation.csv and ablation.html, every word computed."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from gesture3d.ablation.tables import (
 )
 from gesture3d.evaluation.report import markdown_table
 from gesture3d.files import write_text
+from gesture3d.text import csv_text, markdown
 
 
 def write_report(outcomes: Sequence[Outcome], folder: Path, notes: Sequence[str] = ()) -> Path:
@@ -45,13 +44,13 @@ def write_report(outcomes: Sequence[Outcome], folder: Path, notes: Sequence[str]
     tables = [modality_table(sections), *tables, failure_table(outcomes)]
     tables = [table for table in tables if table.rows]
     closing = [*method(sections, outcomes), *notes]
-    lines = [f"# {title}", ""]
+    lines = [f"# {markdown(title)}", ""]
     for paragraph in facts:
-        lines += [paragraph, ""]
+        lines += [markdown(paragraph), ""]
     for table in tables:
-        lines += [f"## {table.title}", "", *markdown_table(table.header, table.rows)]
-        lines += [line for note in table.notes for line in (note, "")]
-    lines += ["## How to read this", "", *(f"- {note}" for note in closing)]
+        lines += [f"## {markdown(table.title)}", "", *markdown_table(table.header, table.rows)]
+        lines += [line for note in table.notes for line in (markdown(note), "")]
+    lines += ["## How to read this", "", *(f"- {markdown(note)}" for note in closing)]
     write_text(folder / "ablation.md", "\n".join(lines) + "\n")
     write_text(folder / "ablation.csv", runs_csv(outcomes))
     write_text(folder / "ablation.html", html_page(title, facts, sections, tables, closing))
@@ -77,11 +76,7 @@ def runs_csv(outcomes: Sequence[Outcome]) -> str:
             row["version"] = o.result["versions"]["gesture3d"]
         rows.append(row)
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text([columns, *([row.get(key, "") for key in columns] for row in rows)])
 
 
 # --- text ----------------------------------------------------------------------------------------

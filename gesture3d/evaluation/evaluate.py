@@ -100,6 +100,14 @@ def evaluated_experiment(
     return with_overrides(experiment, overrides or [])
 
 
+def changed_inputs(
+    weights: Path | str, overrides: list[str] | None = None, data: str | None = None
+) -> list[str]:
+    """Settings, ``name=value``, by which the network sees samples otherwise than by its own."""
+    now, own = (evaluated_experiment(weights, o, data).data.model_dump() for o in (overrides, None))
+    return [f"{k}={v}" for k, v in now.items() if k in INPUT_SETTINGS and v != own.get(k)]
+
+
 def data_name(config: DataConfig) -> str:
     """The data set's name and, of clips, the modality: ``synthetic_rgb``, ``utd_mhad_depth``."""
     if not isinstance(config, VideoData) or config.name.endswith(config.modality):

@@ -8,7 +8,6 @@ softmax, written with as many digits as float32 needs to be read back exactly. W
 """
 
 import csv
-import io
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from gesture3d.errors import Gesture3dError, did_you_mean
 from gesture3d.evaluation.predict import Predictions
 from gesture3d.files import write_text
+from gesture3d.text import csv_text
 
 COLUMNS = ("key", "label", "prediction", "data", "split")
 
@@ -57,16 +57,14 @@ def check_finite(predictions: Predictions, source: Path | str) -> None:
 def write_predictions(path: Path, predictions: SplitPredictions) -> None:
     """Write the file, atomically."""
     names = predictions.class_names
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *names])
+    table: list[list] = [[*COLUMNS, *names]]
     scores = predictions.scores.astype(np.float32, copy=False)
     rows = zip(predictions.keys, predictions.labels, predictions.classes, scores, strict=True)
     for key, label, predicted, row in rows:
         known = names[label] if label >= 0 else ""
         fixed = (key, known, names[predicted], predictions.data, predictions.split)
-        writer.writerow([*fixed, *map(str, row)])  # str of float32: the fewest exact digits
-    write_text(path, text.getvalue())
+        table.append([*fixed, *map(str, row)])  # str of float32: the fewest exact digits
+    write_text(path, csv_text(table))
 
 
 def read_predictions(path: Path | str) -> SplitPredictions:
@@ -102,10 +100,14 @@ def read_predictions(path: Path | str) -> SplitPredictions:
     if doubles:
         raise Gesture3dError(f"{path}: {_named(len(doubles), 'double key', doubles)}")
     rows.sort(key=lambda row: row[0])
+    places = {name: number for number, name in enumerate(names)}
+    if len(places) < len(names):
+        double = [name for name, count in Counter(names).items() if count > 1]
+        raise Gesture3dError(f"{path}: {_named(len(double), 'doubled class name', double)}")
     predictions = SplitPredictions(
         keys=[row[0] for row in rows],
         scores=_scores(rows, path),
-        labels=np.array([_label(row, names, path) for row in rows], dtype=np.int64),
+        labels=np.array([_label(row, places, path) for row in rows], dtype=np.int64),
         class_names=names,
         data="+".join(sorted({row[3] for row in rows})),
         split=_only_split(rows, path),
@@ -125,15 +127,15 @@ def _scores(rows: list[list[str]], path: Path) -> np.ndarray:
     return scores
 
 
-def _label(row: list[str], names: tuple[str, ...], path: Path) -> int:
+def _label(row: list[str], places: dict[str, int], path: Path) -> int:
     if row[1] == "":
         return -1
-    if row[1] not in names:
-        hint = did_you_mean(row[1], names)
+    if row[1] not in places:
+        hint = did_you_mean(row[1], places)
         raise Gesture3dError(
             f"{path}: sample {row[0]!r} has the label {row[1]!r}, which is no class of it.{hint}"
         )
-    return names.index(row[1])
+    return places[row[1]]
 
 
 def _only_split(rows: list[list[str]], path: Path) -> str:

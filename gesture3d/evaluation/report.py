@@ -1,8 +1,8 @@
 """What an evaluation leaves in its folder, and the tables that other reports share."""
 
-import csv
-import io
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from gesture3d.evaluation.bootstrap import top1_interval
 from gesture3d.evaluation.metrics import Metrics
 from gesture3d.evaluation.predictions import SplitPredictions, write_predictions
 from gesture3d.files import atomic_path, write_text
+from gesture3d.text import csv_text, markdown, markdown_code
 
 NAMES = {
     "top1": "top-1",
@@ -23,15 +24,22 @@ NAMES = {
 }
 
 
-def evaluation_folder(weights: Path, split: str, data: str | None = None) -> Path:
+def evaluation_folder(
+    weights: Path, split: str, data: str | None = None, changes: Sequence[str] = ()
+) -> Path:
     """In the run's folder where the weights lie in one, else in the working folder.
 
-    ``evaluation-<data>-<weights>-<split>``, without the data set where it is the training's, and
-    without the weights where they are a run's best.
+    ``evaluation-<data>-<weights>-<split>-<changes>``, without the data set where it is the
+    training's, and without the weights where they are a run's best: the run's own evaluation is
+    what other commands compare and fuse, and no other takes its place.
+
+    Args:
+        changes: how samples are seen otherwise than in training, e.g. ``eval_clips=3``.
     """
     in_run = (weights.parent / "experiment.yaml").is_file()
     stem = "" if in_run and weights.name == "best.safetensors" else weights.stem
-    name = "-".join(filter(None, ("evaluation", data and Path(data).stem, stem, split)))
+    changed = re.sub(r"[^\w.=-]+", "_", "-".join(changes))[:100]
+    name = "-".join(filter(None, ("evaluation", data and Path(data).stem, stem, split, changed)))
     return weights.parent / name if in_run else Path(name)
 
 
@@ -60,7 +68,7 @@ def write_evaluation(
     with atomic_path(folder / "confusion.png") as temporary:
         plot_confusion(metrics.confusion_matrix, names).savefig(temporary, dpi=120)
     lines = [
-        f"# {weights}: {predictions.data}, {predictions.split}",
+        f"# {markdown(weights)}: {markdown(predictions.data)}, {predictions.split}",
         "",
         f"{_counted(predictions, metrics)}.",
         "",
@@ -115,9 +123,7 @@ def experiment_section(experiment: Experiment) -> list[str]:
         "",
         f"Versions: {', '.join(f'{k} {v}' for k, v in versions().items())}.",
         "",
-        "```yaml",
-        dump_experiment(experiment).rstrip(),
-        "```",
+        *markdown_code(dump_experiment(experiment).rstrip(), "yaml"),
     ]
 
 
@@ -126,7 +132,7 @@ def markdown_table(header: list[str], rows: list[list[Any]]) -> list[str]:
     if not rows:
         return []
     cells = [header, ["---"] * len(header), *rows]
-    return [f"| {' | '.join(str(c) for c in row)} |" for row in cells] + [""]
+    return [f"| {' | '.join(map(markdown, row))} |" for row in cells] + [""]
 
 
 def _interval(predictions: SplitPredictions) -> tuple[float, float]:
@@ -155,9 +161,5 @@ def _json(weights: Path, predictions: SplitPredictions, metrics: Metrics) -> str
 
 
 def _confusion_csv(metrics: Metrics, class_names: tuple[str, ...]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["true \\ predicted", *class_names])
-    for name, row in zip(class_names, metrics.confusion_matrix.tolist(), strict=True):
-        writer.writerow([name, *row])
-    return text.getvalue()
+    rows = zip(class_names, metrics.confusion_matrix.tolist(), strict=True)
+    return csv_text([["true \\ predicted", *class_names], *([name, *row] for name, row in rows)])

@@ -7,6 +7,7 @@ from gesture3d.config import Experiment
 from gesture3d.evaluation.metrics import Metrics
 from gesture3d.evaluation.report import class_table, experiment_section, markdown_table
 from gesture3d.files import atomic_path, write_text
+from gesture3d.text import markdown
 from gesture3d.training.run_log import RunLog
 from gesture3d.viz.plots import plot_confusion, plot_curves
 
@@ -37,8 +38,9 @@ def write_report(
         with atomic_path(folder / name) as temporary:
             figure.savefig(temporary, dpi=120)
     seconds = sum(row["seconds"] for row in history)
+    epochs = [row | {"epoch": row["epoch"] + 1} for row in history]
     lines = [
-        f"# {folder.name}",
+        f"# {markdown(folder.name)}",
         "",
         f"{_summary(len(history), best_epoch, experiment.train.keep, metrics)} "
         f"Training steps took {seconds:.0f} s.",
@@ -53,7 +55,7 @@ def write_report(
         "## Epochs",
         "",
         *markdown_table(
-            list(history[-1]), [[_short(row.get(k)) for k in history[-1]] for row in history]
+            list(history[-1]), [[_short(row.get(k)) for k in history[-1]] for row in epochs]
         ),
         *experiment_section(experiment),
     ]

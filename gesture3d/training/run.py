@@ -19,6 +19,7 @@ from gesture3d.files import write_text
 from gesture3d.machine import num_cores
 from gesture3d.models import build_model
 from gesture3d.models.gesture_net import GestureNet
+from gesture3d.text import one_line
 from gesture3d.training.loop import Trainer
 from gesture3d.training.report import write_report
 from gesture3d.training.result import gather_result, write_result
@@ -154,7 +155,7 @@ def _log_explanations(trainer: Trainer, model: torch.nn.Module, count: int = 3) 
             explanation = explain(model, clip)
             name = trainer.datasets.class_names[explanation.label]
             figure = plot_strip(explanation, clip.numpy(), f"{sample.key}: {name}")
-            trainer.log.writer.add_figure(f"explanation/{sample.key}", figure)
+            trainer.log.writer.add_figure(f"explanation/{one_line(sample.key)}", figure)
 
 
 def _close(trainer: Trainer) -> None:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from gesture3d.evaluation.metrics import Metrics
 from gesture3d.files import write_text
+from gesture3d.text import markdown, one_line
 
 
 class Bar:
@@ -74,7 +75,7 @@ class RunLog:
 
     def say(self, text: str) -> None:
         if self.is_main:
-            tqdm.write(text)
+            tqdm.write(one_line(text))
 
     def inputs(self, clips: np.ndarray, titles: list[str]) -> None:
         """Log a grid of input clips: one row a clip, one column a frame.
@@ -87,7 +88,7 @@ class RunLog:
         grid = rearrange(clips, "n t c h w -> (n h) (t w) c")
         grid = grid[..., :3] if grid.shape[-1] >= 3 else grid[..., :1]
         self.writer.add_image("inputs", grid, dataformats="HWC")
-        self.writer.add_text("inputs", "\n\n".join(titles))
+        self.writer.add_text("inputs", "\n\n".join(map(markdown, titles)))
 
     def epoch(self, history: list[dict[str, Any]], metrics: Metrics | None) -> None:
         """Log the newest row of the history."""

@@ -199,7 +199,7 @@ def test_tables_hold_what_the_runs_predicted(ablation):
     assert cells(text, "variant_b")[0] == "variant_b †"
     assert cells(text, "convlstm − variant_a")[-1] == "yes"
     assert cells(text, "variant_a − variant_b")[-1] == "no"
-    assert cells(text, "variant_b-synthetic-seed1")[1] == "no <memory> / left"
+    assert cells(text, "variant_b-synthetic-seed1")[1] == "no \\<memory> / left"
     assert "5 of 6 runs finished." in text
     assert "variant_a above convlstm by" in text
     assert "variant_a above variant_b" not in text

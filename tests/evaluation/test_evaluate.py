@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from gesture3d import checkpoint
 from gesture3d.config import load_experiment
 from gesture3d.data import build_datasets
 from gesture3d.errors import Gesture3dError
-from gesture3d.evaluation.evaluate import evaluate_checkpoint, evaluated_experiment
+from gesture3d.evaluation.evaluate import changed_inputs, evaluate_checkpoint, evaluated_experiment
 from gesture3d.evaluation.predictions import read_predictions
 from gesture3d.evaluation.report import evaluation_folder, write_evaluation
 from gesture3d.files import PACKAGE
@@ -86,6 +87,23 @@ def test_the_files_agree_with_each_other(weights, evaluated, tmp_path) -> None:
     report = (tmp_path / "e" / "report.md").read_text()
     assert "| class | samples | correct | precision | recall | F1 |" in report
     assert all(f"| {name} | 3 |" in report for name in found.class_names)
+
+
+def test_names_are_no_markup_in_the_report(weights, evaluated, tmp_path) -> None:
+    predictions, metrics = evaluated
+    names = ("$\\alpha$ wave", "a|b\nc", "`code` <b>", "挥手\u2028👋" + "x" * 300)
+    renamed = replace(predictions, class_names=names)
+    write_evaluation(tmp_path, weights, evaluated_experiment(weights), renamed, metrics)
+    lines = (tmp_path / "report.md").read_text().split("\n")
+    rows = [line for line in lines if line.startswith("| ") and line.count(" | 3 |") == 1]
+    assert sorted(row.split(" | ")[0] for row in rows) == [
+        "| \\$\\\\alpha\\$ wave",
+        "| \\`code\\` \\<b>",
+        "| a\\|b\\\\nc",
+        "| 挥手\\\\u2028👋" + "x" * 300,
+    ]
+    header, *rows = csv.reader((tmp_path / "confusion.csv").open(newline=""), strict=True)
+    assert tuple(header[1:]) == names == tuple(row[0] for row in rows)
 
 
 def test_two_processes_give_the_predictions_of_one(weights, evaluated, tmp_path) -> None:
@@ -179,6 +197,16 @@ def test_the_folder_lies_beside_a_runs_weights(weights, tmp_path) -> None:
     assert evaluation_folder(run / "last.ckpt", "test") == run / "evaluation-last-test"
     elsewhere = evaluation_folder(tmp_path / "net.safetensors", "validation", "configs/x.yaml")
     assert elsewhere == Path("evaluation-x-net-validation")
+
+
+def test_samples_seen_otherwise_have_a_folder_of_their_own(weights) -> None:
+    """Not that of the run's own predictions, which other commands compare and fuse."""
+    assert changed_inputs(weights, ["data.num_workers=0", "data.eval_clips=1"]) == []
+    changes = changed_inputs(weights, ["data.eval_crops=3", "data.eval_clips=2"])
+    assert changes == ["eval_clips=2", "eval_crops=3"]
+    found = evaluation_folder(weights, "validation", None, changes)
+    assert found == weights.parent / "evaluation-validation-eval_clips=2-eval_crops=3"
+    assert evaluation_folder(weights, "test", None, ["a=b/c\n"]).name == "evaluation-test-a=b_c_"
 
 
 def test_a_network_that_gives_no_numbers_is_refused(weights, tmp_path) -> None:

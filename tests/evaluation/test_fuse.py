@@ -70,6 +70,30 @@ def test_a_file_gives_back_the_very_numbers(tmp_path) -> None:
     assert (found.data, found.split) == ("utd_mhad_depth", "validation")
 
 
+def test_any_name_of_a_file_or_class_can_be_read_back(tmp_path) -> None:
+    names = ("a|b\nc", "lone \r", "\u2028\x85\x0b\t", ' "', "挥手 👋")
+    keys = sorted(f"{name}/\r\n{n}" for n, name in enumerate(names))
+    scores = np.eye(5, dtype=np.float32)
+    written = SplitPredictions(keys, scores, np.arange(5), names, "set", "test")
+    write_predictions(tmp_path / "p.csv", written)
+    found = read_predictions(tmp_path / "p.csv")
+    assert (found.keys, found.class_names) == (keys, names)
+    assert np.array_equal(found.labels, written.labels)
+
+
+def test_many_classes_take_no_longer_than_their_number(tmp_path) -> None:
+    """20,000 columns; a class of two columns is refused."""
+    count = 20_000
+    fixed = "key,label,prediction,data,split"
+    rows = [f"k{n},{count - 1},0,set,test" + ",0" * count for n in range(10)]
+    text = "\n".join([",".join([fixed, *map(str, range(count))]), *rows])
+    (tmp_path / "p.csv").write_text(text)
+    assert read_predictions(tmp_path / "p.csv").labels.tolist() == [count - 1] * 10
+    (tmp_path / "p.csv").write_text(text.replace(",7,8,", ",7,7,", 1))
+    with pytest.raises(Gesture3dError, match="1 doubled class name: 7"):
+        read_predictions(tmp_path / "p.csv")
+
+
 def test_a_file_is_readable(tmp_path) -> None:
     scores = np.array([[0.5, 0.1, 2.25], [3, -1, 0]], np.float32)
     given = SplitPredictions(["7", "8"], scores, np.array([2, -1]), ("a", "b", "c"), "set", "test")

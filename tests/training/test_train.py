@@ -70,6 +70,9 @@ def test_a_run_leaves_everything_behind(whole: Path) -> None:
     report = (whole / "report.md").read_text()
     assert "shuffled frames" in report
     assert "one frame repeated" in report
+    table = report.split("## Epochs")[1].split("## ")[0]
+    counted = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| ")]
+    assert counted == ["| epoch", "| ---", "| 1", "| 2", "| 3"]
     _, description = checkpoint.load_model(whole / "best.safetensors")
     assert description.class_names == ["down", "left", "right", "up"]
     best = max(row["validation_top1"] for row in rows)
