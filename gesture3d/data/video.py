@@ -6,33 +6,28 @@ one thread (parallel work is one clip per thread or process) and reports every f
 `VideoError`.
 """
 
-import os
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, Protocol
 
+import cv2
 import numpy as np
 
-from gesture3d.data.containers import container, edited_seconds, matroska_frames, missing_bytes
+from gesture3d.data import backends
+from gesture3d.data.backends import (
+    DecordVideo,
+    OpenCVVideo,
+    TorchcodecVideo,
+    first_line,
+    import_decord,
+)
 from gesture3d.data.depth import DepthClip, split_zip
 from gesture3d.data.frames import FrameFolder
 from gesture3d.data.pixels import Pixels, bgr_to_rgb, prepare_frame
 from gesture3d.errors import Gesture3dError, VideoError
 
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg is quiet; failures become errors
-import cv2
-
-# So is OpenCV; version 5 has another name for it.
-(getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
-
 Backend = Literal["auto", "opencv", "decord", "torchcodec"]
 
-# Video files with more frames are long: sparse reads seek (decord) instead of decoding them all.
-# About here seeking begins to pay for 16 frames (tools/benchmark.py data --part long).
-LONG_CLIP = 6000
-# Where frames have to be decoded to count them, so many bytes of them are kept for `frames`.
-COUNTED_BYTES = 64 << 20
 VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv", ".mpg", ".mpeg", ".wmv", ".flv"}
 
 
@@ -120,7 +115,7 @@ def read_opened(
                 clip = np.empty((len(unique), *kept.shape), np.uint8)
             clip[row] = kept
     except cv2.error as error:
-        raise VideoError(path, f"OpenCV cannot read it: {_first_line(error)}") from None
+        raise VideoError(path, f"OpenCV cannot read it: {first_line(error)}") from None
     if reader.is_bgr and pixels == "rgb":
         bgr_to_rgb(clip)
     return clip if np.array_equal(unique, wanted) else clip[inverse]
@@ -151,15 +146,16 @@ def open_video(path: Path, backend: Backend = "auto") -> VideoReader:
     require_backend(backend)
     if backend == "torchcodec":
         return TorchcodecVideo(path, opened)
-    is_long = opened.num_frames > LONG_CLIP and opened.count_is_exact
-    if backend == "decord" or (backend == "auto" and is_long and _import_decord() is not None):
+    seeks = opened.count_is_exact and opened.container == "mp4"
+    is_long = seeks and opened.num_frames > backends.LONG_CLIP
+    if backend == "decord" or (backend == "auto" and is_long and import_decord() is not None):
         return DecordVideo(path, opened)
     return opened
 
 
 def require_backend(backend: Backend) -> None:
     """Raise Gesture3dError where a backend that is asked for by name is not installed."""
-    if backend == "decord" and _import_decord() is None:
+    if backend == "decord" and import_decord() is None:
         raise Gesture3dError("the backend 'decord' is not installed: use 'opencv' or 'auto'")
     if backend == "torchcodec":
         try:
@@ -169,166 +165,3 @@ def require_backend(backend: Backend) -> None:
                 "the backend 'torchcodec' is not usable: pip install gesture3d[torchcodec] and "
                 "FFmpeg, or use 'opencv' or 'auto'"
             ) from None
-
-
-class OpenCVVideo:
-    """A video file through OpenCV: every frame is decoded, only the wanted are converted.
-
-    The fastest way for clips of a few seconds. The promise of the container is checked: files
-    that are cut off decode without any error to fewer frames than they announce.
-    """
-
-    is_bgr = True
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._capture: cv2.VideoCapture | None = self._open()
-        self._decoded: list[np.ndarray | None] = []  # all frames, or none
-        promised = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = fps if 0 < fps <= 1000 else None
-        self.size = tuple(
-            int(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH)
-        )
-        # Only these containers store a number of frames; for others OpenCV multiplies duration
-        # and frame rate, so the frames are counted. So are those of an mp4 that hides some.
-        kind = container(path)
-        shown = edited_seconds(path) if kind == "mp4" else None
-        if shown is not None and round(shown * fps) <= promised - 2:
-            kind, promised = "edited mp4", shown * fps
-        self.count_is_exact = promised > 0 and kind in ("mp4", "avi")
-        if self.count_is_exact:
-            self.num_frames = int(promised)
-        else:
-            reason = missing_bytes(path)
-            if reason is not None:
-                raise VideoError(path, reason)
-            promised = promised if 0 < fps <= 240 else 0
-            if kind == "matroska":  # its frame rate is that of a clock, not of the frames
-                promised = matroska_frames(path) or promised
-            self.num_frames = self._count(promised)
-        if self.num_frames < 1:
-            raise VideoError(path, "has no video frames")
-
-    def frames(self, indices: np.ndarray) -> Iterator[np.ndarray]:
-        positions = indices.tolist()
-        if self._decoded:
-            found = (self._decoded[position] for position in positions)
-        else:
-            found = self._decode(indices)
-        full_size = None
-        for position, frame in zip(positions, found, strict=True):
-            if frame is None:
-                raise VideoError(self.path, f"frame {position} cannot be decoded")
-            full_size = full_size or frame.shape
-            if frame.shape != full_size:
-                raise VideoError(self.path, f"changes its frame size at frame {position}")
-            yield frame
-
-    def _decode(self, indices: np.ndarray) -> Iterator[np.ndarray | None]:
-        capture = self._capture or self._open()
-        self._capture = None  # a capture is read once, from its start
-        # Short clips are decoded to their end, so that a cut-off file never passes.
-        end = self.num_frames if self.num_frames <= LONG_CLIP else int(indices[-1]) + 1
-        wanted, frame = set(indices.tolist()), None
-        for position in range(end):
-            if not capture.grab():
-                raise self._too_few(self.num_frames, position)
-            if position in wanted:
-                retrieved, frame = capture.retrieve(frame)
-                yield frame if retrieved else None
-
-    def _open(self) -> cv2.VideoCapture:
-        options = [cv2.CAP_PROP_N_THREADS, 1]
-        capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG, options)
-        if not capture.isOpened():
-            raise VideoError(
-                self.path, "no video can be opened in it: damaged, cut off, audio only or no video"
-            )
-        return capture
-
-    def _count(self, promised: float) -> int:
-        capture, self._capture = self._capture, None
-        count = num_bytes = 0
-        while capture.grab():
-            count += 1
-            if num_bytes <= COUNTED_BYTES:
-                retrieved, frame = capture.retrieve()
-                self._decoded.append(frame if retrieved else None)
-                num_bytes += frame.nbytes if retrieved else 0
-        if num_bytes > COUNTED_BYTES:
-            self._decoded = []
-        if 0 < count < 0.9 * promised - 1:
-            raise self._too_few(int(promised), count)
-        return count
-
-    def _too_few(self, promised: int, decoded: int) -> VideoError:
-        return VideoError(
-            self.path, f"promises {promised} frames, but only {decoded} decode: cut off or damaged"
-        )
-
-
-class DecordVideo:
-    """A video file through decord, which seeks: fast for a few frames of a long video."""
-
-    is_bgr = False
-
-    def __init__(self, path: Path, opened: OpenCVVideo) -> None:
-        decord = _import_decord()
-        self.path, self.size, self.fps = path, opened.size, opened.fps
-        try:
-            self._reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
-        except Exception as error:  # decord raises its own and plain RuntimeErrors
-            raise VideoError(path, f"decord cannot open it: {_first_line(error)}") from None
-        self.num_frames = len(self._reader)
-        if self.num_frames < opened.num_frames:
-            raise opened._too_few(opened.num_frames, self.num_frames)
-
-    def frames(self, indices: np.ndarray) -> Iterator[np.ndarray]:
-        for position in indices.tolist():
-            try:
-                frame = self._reader[position].asnumpy()
-            except Exception as error:
-                reason = f"frame {position} cannot be decoded: {_first_line(error)}"
-                raise VideoError(self.path, reason) from None
-            yield frame
-
-
-class TorchcodecVideo:
-    """A video file through torchcodec, an optional extra that needs FFmpeg's libraries."""
-
-    is_bgr = False
-
-    def __init__(self, path: Path, opened: OpenCVVideo) -> None:
-        from torchcodec.decoders import VideoDecoder
-
-        self.path, self.size, self.fps = path, opened.size, opened.fps
-        try:
-            self._decoder = VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=1)
-        except Exception as error:  # RuntimeError and ValueError of many kinds
-            raise VideoError(path, f"torchcodec cannot open it: {_first_line(error)}") from None
-        self.num_frames = len(self._decoder)
-        if self.num_frames < opened.num_frames:
-            raise opened._too_few(opened.num_frames, self.num_frames)
-
-    def frames(self, indices: np.ndarray) -> Iterator[np.ndarray]:
-        try:
-            decoded = self._decoder.get_frames_at(indices.tolist()).data.numpy()
-        except Exception as error:
-            raise VideoError(self.path, f"cannot be decoded: {_first_line(error)}") from None
-        return iter(decoded)
-
-
-def _first_line(error: Exception) -> str:
-    text = re.sub(r"\[\d\d:\d\d:\d\d\]\s*|\S+/src/\S+\s*", "", str(error)).strip()
-    return (text.splitlines() or [type(error).__name__])[0][:120]
-
-
-def _import_decord():
-    """The decord module, or None where there is no build of it (macOS)."""
-    try:
-        import decord
-    except (ImportError, OSError):
-        return None
-    decord.logging.set_level(decord.logging.QUIET)
-    return decord

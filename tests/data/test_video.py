@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gesture3d.data import video
+from gesture3d.data import backends, video
 from gesture3d.data.video import VideoError, frame_count, read_frames
 from gesture3d.errors import Gesture3dError
 from tests.clips import write_clip
@@ -86,7 +86,7 @@ def test_a_clip_that_must_be_counted_is_decoded_once_unless_it_is_large(clips, m
     monkeypatch.setattr(cv2, "VideoCapture", Counting)
     once = read_frames(path, [20, 3])
     assert len(opened) == 1
-    monkeypatch.setattr(video, "COUNTED_BYTES", 10 * 176 * 100 * 3)
+    monkeypatch.setattr(backends, "COUNTED_BYTES", 10 * 176 * 100 * 3)
     assert np.array_equal(read_frames(path, [20, 3]), once)
     assert len(opened) == 3
     assert numbers(once).tolist() == [20, 3]
@@ -108,8 +108,8 @@ def test_backends_agree_to_the_bit(clips, kind):
 def test_long_clips_are_read_by_seeking_to_the_same_pixels(clips, monkeypatch):
     path = clips["mp4", "mp4v"]
     expected = read_frames(path, [2, 30])
-    monkeypatch.setattr(video, "LONG_CLIP", 20)
-    assert isinstance(video.open_video(path), video.DecordVideo)
+    monkeypatch.setattr(backends, "LONG_CLIP", 20)
+    assert isinstance(video.open_video(path), backends.DecordVideo)
     assert np.array_equal(read_frames(path, [2, 30]), expected)
     assert np.array_equal(read_frames(path, [2, 30], backend="opencv"), expected)
 

@@ -1,0 +1,281 @@
+"""The decoders of video files: OpenCV, decord (which seeks), and torchcodec, an optional extra."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from gesture3d.data.containers import container, edited_seconds, matroska_frames, missing_bytes
+from gesture3d.data.interlaced import CONVERT, may_be_interlaced
+from gesture3d.errors import VideoError
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg is quiet; failures become errors
+import cv2
+
+# So is OpenCV; version 5 has another name for it.
+(getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel)(0)
+
+# Video files with more frames are long: sparse reads seek (decord) instead of decoding them all.
+# About here seeking begins to pay for 16 frames (tools/benchmark.py data --part long).
+LONG_CLIP = 6000
+# Where frames have to be decoded to count them, so many bytes of them are kept for `frames`.
+COUNTED_BYTES = 64 << 20
+
+
+class OpenCVVideo:
+    """A video file through OpenCV: every frame is decoded, only the wanted are converted.
+
+    The fastest way for clips of a few seconds. The promise of the container is checked: files
+    that are cut off decode without any error to fewer frames than they announce.
+    """
+
+    is_bgr = True
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._capture: cv2.VideoCapture | None = self._open()
+        self._decoded: list[tuple[int, np.ndarray, bool]] = []  # all frames, or none
+        self._may_be_interlaced = may_be_interlaced(*_codec(self._capture))
+        promised = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = fps if 0 < fps <= 1000 else None
+        self.size = tuple(
+            int(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH)
+        )
+        # Only these containers store a number of frames; for others OpenCV multiplies duration
+        # and frame rate, so the frames are counted. So are those of an mp4 that hides some.
+        self.container = kind = container(path)
+        shown = edited_seconds(path) if kind == "mp4" else None
+        if shown is not None and round(shown * fps) <= promised - 2:
+            kind, promised = "edited mp4", shown * fps
+        self.count_is_exact = promised > 0 and kind in ("mp4", "avi")
+        if self.count_is_exact:
+            self.num_frames = int(promised)
+        else:
+            reason = missing_bytes(path)
+            if reason is not None:
+                raise VideoError(path, reason)
+            promised = promised if 0 < fps <= 240 else 0
+            if kind == "matroska":  # its frame rate is that of a clock, not of the frames
+                promised = matroska_frames(path) or promised
+            self.num_frames = self._count(promised)
+        if self.num_frames < 1:
+            raise VideoError(path, "has no video frames")
+
+    def frames(self, indices: np.ndarray) -> Iterator[np.ndarray]:
+        wanted, size, any_proven = set(indices.tolist()), None, False
+        found = self._decoded or self._proven(self._decode(indices))
+        for position, frame, is_proven in found:
+            if position not in wanted:
+                continue
+            if not frame.size:
+                raise VideoError(self.path, f"frame {position} cannot be decoded")
+            size = size or frame.shape
+            if frame.shape != size:
+                raise VideoError(self.path, f"changes its frame size at frame {position}")
+            any_proven |= is_proven
+            yield frame if is_proven else self._verified(position, frame)
+        if not any_proven and self.num_frames > 1 and self._second is None:
+            raise VideoError(self.path, f"is interlaced, or does not move: convert it: {CONVERT}")
+
+    def _decode(self, indices: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Each wanted frame, and the one behind the first, with its position."""
+        capture = self._capture or self._open()
+        self._capture = None  # a capture is read once, from its start
+        # Short clips are decoded to their end, so that a cut-off file never passes.
+        end = self.num_frames if self.num_frames <= LONG_CLIP else int(indices[-1]) + 1
+        wanted = set(indices.tolist())
+        if len(wanted) == 1:
+            wanted.add(int(indices[0]) + 1)
+            end = max(end, min(self.num_frames, int(indices[0]) + 2))
+        frame = before = None
+        for position in range(end):
+            if not capture.grab():
+                raise self._too_few(self.num_frames, position)
+            if position in wanted:
+                retrieved, before = capture.retrieve(before)
+                frame, before = before, frame
+                yield position, frame if retrieved else _NO_FRAME
+
+    def _proven(
+        self, retrieved: Iterable[tuple[int, np.ndarray]]
+    ) -> Iterator[tuple[int, np.ndarray, bool]]:
+        """Adds to each frame whether its pixels are proven to be its own.
+
+        For an interlaced frame, `retrieve` of OpenCV ≥ 4.13 says True as well, and leaves in its
+        picture what was there before: anything, or the frame retrieved before. So a frame that
+        differs from the one before is proven, and the first one where the second one is and single
+        frames of the stream cannot be interlaced.
+        """
+        first = before = None
+        for position, frame in retrieved:
+            is_new = before is not None and not _same(frame, before)
+            if first is not None:
+                yield *first, is_new and not self._may_be_interlaced
+                first = None
+            if before is None:
+                first = position, frame
+            else:
+                yield position, frame, is_new
+            before = frame
+        if first is not None:
+            yield *first, False
+
+    def _verified(self, position: int, frame: np.ndarray) -> np.ndarray:
+        """A frame that is not proven, if a second decoder finds the same; else what that finds."""
+        if self._second is None:
+            if self._may_be_interlaced:
+                raise VideoError(self.path, f"is interlaced: convert it: {CONVERT}")
+            return frame
+        (other,) = self._second.frames(np.array([position]))
+        other = np.ascontiguousarray(other[..., ::-1])
+        is_same = frame.shape == other.shape and cv2.norm(frame, other, cv2.NORM_INF) <= 2
+        return frame if is_same else other
+
+    @cached_property
+    def _second(self) -> "DecordVideo | TorchcodecVideo | None":
+        """Another decoder that finds as many frames, where there is one."""
+        for decoder in (DecordVideo, TorchcodecVideo):
+            with contextlib.suppress(ImportError, OSError, RuntimeError, VideoError):
+                second = decoder(self.path, self)
+                if second.num_frames == self.num_frames:
+                    return second
+        return None
+
+    def _open(self) -> cv2.VideoCapture:
+        options = [cv2.CAP_PROP_N_THREADS, 1]
+        capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG, options)
+        if not capture.isOpened():
+            raise VideoError(
+                self.path, "no video can be opened in it: damaged, cut off, audio only or no video"
+            )
+        return capture
+
+    def _count(self, promised: float) -> int:
+        capture, self._capture = self._capture, None
+        count = num_bytes = 0
+
+        def kept() -> Iterator[tuple[int, np.ndarray]]:
+            nonlocal count, num_bytes
+            while capture.grab():
+                count += 1
+                if num_bytes <= COUNTED_BYTES:
+                    retrieved, frame = capture.retrieve()
+                    num_bytes += frame.nbytes if retrieved else 0
+                    yield count - 1, frame if retrieved else _NO_FRAME
+
+        self._decoded = list(self._proven(kept()))
+        if num_bytes > COUNTED_BYTES:
+            self._decoded = []
+        if 0 < count < 0.9 * promised - 1:
+            raise self._too_few(int(promised), count)
+        return count
+
+    def _too_few(self, promised: int, decoded: int) -> VideoError:
+        return VideoError(
+            self.path, f"promises {promised} frames, but only {decoded} decode: cut off or damaged"
+        )
+
+
+class DecordVideo:
+    """A video file through decord, which seeks: fast for a few frames of a long video."""
+
+    is_bgr = False
+
+    def __init__(self, path: Path, opened: OpenCVVideo) -> None:
+        decord = import_decord()
+        if decord is None:
+            raise VideoError(path, "the backend 'decord' is not installed")
+        if opened.container == "other":  # of a transport stream it gives other frames
+            raise VideoError(path, "decord does not count frames of this kind: use opencv")
+        self.path, self.size, self.fps = path, opened.size, opened.fps
+        self._can_seek = opened.container != "avi"  # MPEG-2 in it: a group of pictures too far
+        self._next = 0
+        try:
+            self._reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
+        except Exception as error:  # decord raises its own and plain RuntimeErrors
+            raise VideoError(path, f"decord cannot open it: {first_line(error)}") from None
+        self.num_frames = len(self._reader)
+        if self.num_frames < opened.num_frames:
+            raise opened._too_few(opened.num_frames, self.num_frames)
+
+    def frames(self, indices: np.ndarray) -> Iterator[np.ndarray]:
+        for position in indices.tolist():
+            try:
+                frame = self._read(position)
+            except Exception as error:
+                reason = f"frame {position} cannot be decoded: {first_line(error)}"
+                raise VideoError(self.path, reason) from None
+            yield frame
+
+    def _read(self, position: int) -> np.ndarray:
+        if self._can_seek:
+            return self._reader[position].asnumpy()
+        if position < self._next:
+            self._reader.seek(0)
+            self._next = 0
+        for _ in range(position - self._next):
+            self._reader.next()
+        self._next = position + 1
+        return self._reader.next().asnumpy()
+
+
+class TorchcodecVideo:
+    """A video file through torchcodec, an optional extra that needs FFmpeg's libraries."""
+
+    is_bgr = False
+
+    def __init__(self, path: Path, opened: OpenCVVideo) -> None:
+        from torchcodec.decoders import VideoDecoder
+
+        self.path, self.size, self.fps = path, opened.size, opened.fps
+        try:
+            self._decoder = VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=1)
+        except Exception as error:  # RuntimeError and ValueError of many kinds
+            raise VideoError(path, f"torchcodec cannot open it: {first_line(error)}") from None
+        self.num_frames = len(self._decoder)
+        if self.num_frames < opened.num_frames:
+            raise opened._too_few(opened.num_frames, self.num_frames)
+
+    def frames(self, indices: np.ndarray) -> Iterator[np.ndarray]:
+        try:
+            decoded = self._decoder.get_frames_at(indices.tolist()).data.numpy()
+        except Exception as error:
+            raise VideoError(self.path, f"cannot be decoded: {first_line(error)}") from None
+        return iter(decoded)
+
+
+_NO_FRAME = np.empty(0, np.uint8)
+
+
+def _same(frame: np.ndarray, other: np.ndarray) -> bool:
+    if frame.shape != other.shape:
+        return False
+    middle = len(frame) // 2  # of two frames that differ, these rows mostly do
+    return frame[middle].tobytes() == other[middle].tobytes() and np.array_equal(frame, other)
+
+
+def _codec(capture: cv2.VideoCapture) -> tuple[str, bytes]:
+    """The four letters of a codec, and its header."""
+    code = (int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little")
+    _, header = capture.retrieve(flag=int(capture.get(cv2.CAP_PROP_CODEC_EXTRADATA_INDEX)))
+    return code.decode("latin-1"), b"" if header is None else header.tobytes()
+
+
+def first_line(error: Exception) -> str:
+    text = re.sub(r"\[\d\d:\d\d:\d\d\]\s*|\S+/src/\S+\s*", "", str(error)).strip()
+    return (text.splitlines() or [type(error).__name__])[0][:120]
+
+
+def import_decord():
+    """The decord module, or None where there is no build of it (macOS)."""
+    try:
+        import decord
+    except (ImportError, OSError):
+        return None
+    decord.logging.set_level(decord.logging.QUIET)
+    return decord
