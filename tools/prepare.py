@@ -109,6 +109,7 @@ def flow(args: argparse.Namespace) -> int:
         short_side=args.short_side,
         num_workers=args.workers,
         progress=not args.quiet,
+        rules=config.frame_rules,
     )
     for reason in broken.values():
         print(one_line(f"bad: {reason}"))

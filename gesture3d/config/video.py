@@ -67,6 +67,8 @@ class VideoData(Section):
     # Clips to leave out by key: here, or in a file (a key a line; text behind a tab is ignored).
     exclude: tuple[Name, ...] = ()
     exclude_list: Path | None = None
+    # Folders of frames with gaps in their numbers: refused, or taken as they are.
+    frame_gaps: Literal["refuse", "allow"] = "refuse"
     # A clip that cannot be decoded fails the run, or is left out and counted.
     on_bad_clip: Literal["fail", "exclude"] = "fail"
     # Decode every clip once into one memory-mapped file of frames that are `cache_size` pixels
@@ -78,6 +80,11 @@ class VideoData(Section):
     def pixels(self) -> str:
         """How frames are read: ``rgb``, ``grey``, ``flow`` or ``flow_magnitude``."""
         return _PIXELS[self.modality, self.channels]
+
+    @property
+    def frame_rules(self) -> tuple[str, str]:
+        """How `gesture3d.data.frames` is to take folders of frames."""
+        return self.modality, self.frame_gaps
 
     @property
     def num_channels(self) -> int:
@@ -169,7 +176,8 @@ class FolderData(VideoData):
     group_column: str = "group"  # clips of one group stay in one split
     frames_column: str = "frames"  # how many frames a clip has, which is then checked
     ignore_columns: tuple[Name, ...] = ()
-    modality: Literal["rgb", "flow"] = "rgb"
+    # depth: folders of 16-bit frames (mm, 0 = nothing there), or clips that show depth in grey.
+    modality: Modality = "rgb"
     # Which groups to hold out ...
     validation_groups: tuple[Name, ...] = ()
     test_groups: tuple[Name, ...] = ()

@@ -138,6 +138,7 @@ def build_cache(
         pixels=config.pixels,
         skip_broken=config.on_bad_clip == "exclude",
         modality=config.modality,
+        rules=config.frame_rules,
     )
 
 

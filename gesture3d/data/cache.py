@@ -12,6 +12,7 @@ import numpy as np
 
 from gesture3d.data.decode import decode_clips
 from gesture3d.data.depth import split_zip
+from gesture3d.data.frames import ANY_FRAMES, FrameRules
 from gesture3d.data.index import Clip, fingerprint
 from gesture3d.data.pixels import Pixels
 from gesture3d.data.video import VideoError, open_video, read_opened
@@ -60,6 +61,7 @@ def open_cache(
     pixels: Pixels = "rgb",
     skip_broken: bool = False,
     modality: str = "rgb",
+    rules: FrameRules = ANY_FRAMES,
 ) -> FrameCache:
     """The decoded frames of ``clips``: reused where they are fresh, else decoded now.
 
@@ -73,6 +75,7 @@ def open_cache(
         num_workers: processes that decode; None for one per core.
         skip_broken: leave clips out that cannot be decoded, and name them in ``broken``.
         modality: caches of several in one folder do not replace each other.
+        rules: how folders of frames are taken.
 
     Raises:
         Gesture3dError: clips that cannot be decoded (all of them named), or too little disk.
@@ -94,7 +97,7 @@ def open_cache(
         _say(progress, f"{len(clips)} clips: {why} into {frames}")
         for leftover in folder.glob(f".{name}-*"):
             leftover.unlink()
-        job = _Job(clips, frames, index, states, short_side, pixels, skip_broken)
+        job = _Job(clips, frames, index, states, short_side, pixels, skip_broken, rules)
         job.build(num_workers, progress)
         for path in others:
             _remove_if_outdated(path, clips, progress)
@@ -160,15 +163,22 @@ class _Job:
     short_side: int
     pixels: Pixels
     skip_broken: bool
+    rules: FrameRules
 
     def build(self, num_workers: int | None, progress: bool) -> None:
-        _check_space(self.clips, self.frames.parent, self.short_side, self.pixels)
+        self._check_space()
         bad_clips = self.index.with_suffix(".bad.txt")
         bad_clips.unlink(missing_ok=True)
         try:
             with atomic_path(self.frames) as temporary:
                 places, errors = decode_clips(
-                    self.clips, temporary, self.short_side, num_workers, progress, self.pixels
+                    self.clips,
+                    temporary,
+                    self.short_side,
+                    num_workers,
+                    progress,
+                    self.pixels,
+                    self.rules,
                 )
                 if errors and not self.skip_broken:
                     raise Gesture3dError(_explain(errors, len(self.clips), bad_clips))
@@ -188,22 +198,21 @@ class _Job:
                 f"cannot write decoded frames to {self.frames.parent}: {reason}"
             ) from error
 
-
-def _check_space(clips: list[Clip], folder: Path, short_side: int, pixels: Pixels) -> None:
-    """Raise where the frames, estimated from a few clips, will not fit on the disk."""
-    sizes = []
-    for clip in clips[:: max(1, len(clips) // 8)]:
-        with contextlib.suppress(VideoError):
-            reader = open_video(clip.path)
-            frame = read_opened(clip.path, reader, [0], short_side, pixels)
-            sizes.append(frame.nbytes * reader.num_frames)
-    needed = int(np.mean(sizes or [0]) * len(clips))
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise Gesture3dError(
-            f"decoded frames need about {needed / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB "
-            "free: free some, lower data.cache_size, or set it to null"
-        )
+    def _check_space(self) -> None:
+        """Raise where the frames, estimated from a few clips, will not fit on the disk."""
+        sizes = []
+        for clip in self.clips[:: max(1, len(self.clips) // 8)]:
+            with contextlib.suppress(VideoError):
+                reader = open_video(clip.path, rules=self.rules)
+                frame = read_opened(clip.path, reader, [0], self.short_side, self.pixels)
+                sizes.append(frame.nbytes * reader.num_frames)
+        needed = int(np.mean(sizes or [0]) * len(self.clips))
+        free = shutil.disk_usage(self.frames.parent).free
+        if needed > free:
+            raise Gesture3dError(
+                f"decoded frames need about {needed / 1e9:.1f} GB, {self.frames.parent} has "
+                f"{free / 1e9:.1f} GB free: free some, lower data.cache_size, or set it to null"
+            )
 
 
 def _explain(errors: list[tuple[Clip, VideoError]], total: int, list_path: Path) -> str:

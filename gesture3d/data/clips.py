@@ -34,7 +34,7 @@ def load_clip(path: Path, data: VideoData) -> Tensor:
     Raises:
         VideoError: the clip cannot be decoded.
     """
-    return _load_opened(path, open_video(path), data)
+    return _load_opened(path, open_video(path, rules=data.frame_rules), data)
 
 
 def clip_from_frames(frames: np.ndarray, data: VideoData) -> Tensor:
@@ -168,7 +168,7 @@ class ClipDataset(Dataset):
             if self.training:
                 return self._training_sample(clip, generator(self.seed, epoch, clip.key))
             if self.cache is None:
-                inputs = _load_opened(clip.path, _open(clip), self.data)
+                inputs = _load_opened(clip.path, _open(clip, self.data), self.data)
             else:
                 inputs = clip_from_frames(self.cache[clip.key], self.data)
         except VideoError as error:
@@ -197,7 +197,7 @@ class ClipDataset(Dataset):
             frames = frames[_training_indices(len(frames), data, rng)]
             crop = random_crop(*frames.shape[1:3], data.augmentation, rng)
             return crop, crop.apply(frames, data.size)
-        reader = _open(clip)
+        reader = _open(clip, data)
         indices = _training_indices(reader.num_frames, data, rng)
         crops, clips = _read_crops(
             clip.path,
@@ -216,9 +216,9 @@ def _training_indices(length: int, data: VideoData, rng: np.random.Generator) ->
     return uniform_indices(length, data.num_frames, rng, span, data.temporal_jitter)
 
 
-def _open(clip: Clip) -> VideoReader:
+def _open(clip: Clip, data: VideoData) -> VideoReader:
     """Open a clip, which must have the frames that its list promises."""
-    reader = open_video(clip.path)
+    reader = open_video(clip.path, rules=data.frame_rules)
     if clip.num_frames is not None and reader.num_frames != clip.num_frames:
         found = reader.num_frames
         raise VideoError(clip.path, f"has {found} frames, its list says {clip.num_frames}")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from gesture3d.data.frames import ANY_FRAMES, FrameRules
 from gesture3d.data.index import Clip
 from gesture3d.data.pixels import Pixels
 from gesture3d.data.pool import Helper, HelperDied, answer_questions, in_helpers, num_helpers
@@ -16,6 +17,8 @@ from gesture3d.data.video import VideoError, read_frames
 
 # Where a clip lies in the file: its first byte, then N, H, W, C of its frames.
 Place = tuple[int, int, int, int, int]
+# The frames' short side, what is kept of them, how folders of frames are taken.
+How = tuple[int, Pixels, FrameRules]
 
 
 def decode_clips(
@@ -25,6 +28,7 @@ def decode_clips(
     num_workers: int | None = None,
     progress: bool = True,
     pixels: Pixels = "rgb",
+    rules: FrameRules = ANY_FRAMES,
 ) -> tuple[dict[str, Place], list[tuple[Clip, VideoError]]]:
     """Write every clip's frames, scaled to ``short_side``, one behind the other into a file.
 
@@ -46,7 +50,7 @@ def decode_clips(
     hide = None if progress else True  # None: a bar on terminals only
     bar = tqdm(total=len(clips), unit="clip", desc="decoding clips", disable=hide)
     with bar:
-        found = results(clips, frames, short_side, pixels, workers)
+        found = results(clips, frames, (short_side, pixels, rules), workers)
         for clip, result in zip(clips, found, strict=True):
             if not isinstance(result, VideoError) and clip.num_frames not in (None, result[1]):
                 reason = f"has {result[1]} frames, its list says {clip.num_frames}"
@@ -59,14 +63,12 @@ def decode_clips(
     return places, errors
 
 
-def _right_here(
-    clips: list[Clip], frames: Path, short_side: int, pixels: Pixels, _: int
-) -> Iterator[Place | VideoError]:
+def _right_here(clips: list[Clip], frames: Path, how: How, _: int) -> Iterator[Place | VideoError]:
     end = 0
     with frames.open("rb+") as file:
         for clip in clips:
             try:
-                decoded = read_frames(clip.path, short_side=short_side, pixels=pixels)
+                decoded = _read(clip.path, how)
             except VideoError as error:
                 yield error
                 continue
@@ -76,11 +78,16 @@ def _right_here(
 
 
 def _in_processes(
-    clips: list[Clip], frames: Path, short_side: int, pixels: Pixels, num_workers: int
+    clips: list[Clip], frames: Path, how: How, num_workers: int
 ) -> Iterator[Place | VideoError]:
     reserve = _Reserve()
-    workers = [_Worker(frames, short_side, pixels) for _ in range(num_workers)]
+    workers = [_Worker(frames, how) for _ in range(num_workers)]
     return in_helpers(workers, clips, lambda worker, clip: worker.decode(clip.path, reserve))
+
+
+def _read(path: Path, how: How) -> np.ndarray:
+    short_side, pixels, rules = how
+    return read_frames(path, short_side=short_side, pixels=pixels, rules=rules)
 
 
 def _write(file: Any, decoded: np.ndarray, offset: int) -> None:
@@ -109,8 +116,9 @@ class _Worker(Helper):
     The dialogue: path → shape (or what is wrong); offset → done (or errno).
     """
 
-    def __init__(self, frames: Path, short_side: int, pixels: Pixels = "rgb") -> None:
-        super().__init__(__name__, "work", str(frames), str(short_side), pixels)
+    def __init__(self, frames: Path, how: How) -> None:
+        short_side, pixels, rules = how
+        super().__init__(__name__, "work", str(frames), str(short_side), pixels, *rules)
 
     def decode(self, path: Path, reserve: _Reserve) -> Place | VideoError:
         try:
@@ -127,13 +135,13 @@ class _Worker(Helper):
         return offset, *shape
 
 
-def work(frames: str, short_side: str, pixels: Pixels) -> None:
+def work(frames: str, short_side: str, pixels: Pixels, *rules: str) -> None:
     """The helper process."""
     with Path(frames).open("rb+") as file:
 
         def answer(path: str, ask_back: Callable[[Any], Any]) -> dict:
             try:
-                decoded = read_frames(Path(path), short_side=int(short_side), pixels=pixels)
+                decoded = _read(Path(path), (int(short_side), pixels, rules))
             except VideoError as error:
                 return {"path": str(error.path), "wrong": error.reason}
             offset = ask_back({"shape": decoded.shape})

@@ -16,7 +16,7 @@ import functools
 import io
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +27,25 @@ MM_PER_LEVEL = 5
 MARGIN = 0.03
 
 
-def depth_to_grey(depth: np.ndarray) -> np.ndarray:
-    """Depth of a clip (H, W, T) in mm, 0 = background → uint8 grey of the same shape."""
+def depth_to_grey(depth: np.ndarray, middle: float | None = None) -> np.ndarray:
+    """Depth of a clip (H, W, T) in mm, 0 = background → uint8 grey of the same shape.
+
+    Args:
+        middle: the median depth of the clip, where ``depth`` is a part of it.
+    """
     foreground = depth > 0
-    middle = float(np.median(depth[foreground])) if foreground.any() else 0.0
+    if middle is None:
+        middle = float(np.median(depth[foreground])) if foreground.any() else 0.0
     levels = np.rint(128 + (middle - depth.astype(np.float32)) / MM_PER_LEVEL)
     return np.where(foreground, np.clip(levels, 1, 255), 0).astype(np.uint8)
+
+
+def median_depth(frames: Iterable[np.ndarray]) -> float:
+    """The median of all that is not 0 in a clip's frames, uint16; 0 where that is nothing."""
+    counts = sum(np.bincount(frame.ravel(), minlength=1 << 16) for frame in frames)
+    total = np.cumsum(counts[1:])
+    middle = [(total[-1] - 1) // 2, total[-1] // 2]  # two of them in an even number
+    return float(np.searchsorted(total, middle, side="right").mean() + 1) if total[-1] else 0.0
 
 
 def cut_to_foreground(depth: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from gesture3d.config import VideoData
 from gesture3d.data.cache import file_state
 from gesture3d.data.depth import read_mat, split_zip
+from gesture3d.data.frames import ANY_FRAMES, FrameRules
 from gesture3d.data.index import Clip, ClipIndex
 from gesture3d.data.manifest import (
     Record,
@@ -75,7 +76,13 @@ def check_data(
     index = read_index(config, progress, missing_ok=_Everything())
     manifest = manifest_path(config)
     return manifest, check(
-        index, manifest, num_workers=num_workers, progress=progress, backend=backend, fresh=fresh
+        index,
+        manifest,
+        num_workers=num_workers,
+        progress=progress,
+        backend=backend,
+        fresh=fresh,
+        rules=config.frame_rules,
     )
 
 
@@ -87,6 +94,7 @@ def check(
     progress: bool = True,
     backend: Backend = "auto",
     fresh: bool = False,
+    rules: FrameRules = ANY_FRAMES,
 ) -> Diagnosis:
     """Decode every clip, write the manifest and, beside it, the list of bad clips.
 
@@ -97,6 +105,7 @@ def check(
         manifest: its path.
         num_workers: processes; None for one per core.
         fresh: decode everything again.
+        rules: how folders of frames are taken.
 
     Raises:
         Gesture3dError: the manifest cannot be written or read, or there is no such backend.
@@ -119,7 +128,9 @@ def check(
         with journal.open("a", encoding="utf-8") as file:
             hide = None if progress else True  # None: a bar on terminals only
             bar = tqdm(todo, unit="clip", desc="checking clips", disable=hide)
-            for (split, clip), found in zip(bar, _inspect(todo, backend, num_workers), strict=True):
+            for (split, clip), found in zip(
+                bar, _inspect(todo, num_workers, backend, rules), strict=True
+            ):
                 record = Record(clip.key, split, str(clip.path), file_state(clip.path), **found)
                 records[clip.key] = record
                 file.write(to_line(record))
@@ -135,14 +146,19 @@ def check(
     return Diagnosis(ordered, bad, duplicates_across_splits(ordered), reused)
 
 
-def inspect(path: Path, promised: int | None = None, backend: Backend = "auto") -> dict[str, Any]:
+def inspect(
+    path: Path,
+    promised: int | None = None,
+    backend: Backend = "auto",
+    rules: FrameRules = ANY_FRAMES,
+) -> dict[str, Any]:
     """What is to be known about a clip: the fields of a `Record` from ``status`` on.
 
     Args:
         promised: the number of frames that the data set's list gives.
     """
     try:
-        reader = open_video(path, backend)
+        reader = open_video(path, backend, rules)
         decoded = len(read_opened(path, reader, None, _SHORT_SIDE))
         if promised is not None and decoded != promised:
             raise VideoError(path, f"has {decoded} frames, its list says {promised}")
@@ -176,11 +192,11 @@ def content_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def answer(backend: Backend) -> None:
+def answer(backend: Backend, *rules: str) -> None:
     """The helper process."""
 
     def inspect_one(question: list, _: Callable[[Any], Any]) -> dict:
-        return inspect(Path(question[0]), question[1], backend)
+        return inspect(Path(question[0]), question[1], backend, rules)
 
     answer_questions(inspect_one)
 
@@ -196,12 +212,12 @@ def _still_true(record: Record | None, clip: Clip) -> bool:
 
 
 def _inspect(
-    todo: list[tuple[str, Clip]], backend: Backend, num_workers: int | None
+    todo: list[tuple[str, Clip]], num_workers: int | None, backend: Backend, rules: FrameRules
 ) -> Iterator[dict[str, Any]]:
     workers = num_helpers(len(todo), num_workers)
     if workers <= 1:
         for _, clip in todo:
-            yield inspect(clip.path, clip.num_frames, backend)
+            yield inspect(clip.path, clip.num_frames, backend, rules)
         return
 
     def work(helper: Helper, item: tuple[str, Clip]) -> dict[str, Any]:
@@ -211,7 +227,8 @@ def _inspect(
         except HelperDied as death:
             return {"status": "bad", "reason": str(death)}
 
-    yield from in_helpers([Helper(__name__, "answer", backend) for _ in range(workers)], todo, work)
+    helpers = [Helper(__name__, "answer", backend, *rules) for _ in range(workers)]
+    yield from in_helpers(helpers, todo, work)
 
 
 def _write_bad_list(bad: list[Record], path: Path) -> None:

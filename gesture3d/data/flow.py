@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from gesture3d.config import VideoData
 from gesture3d.data.depth import split_zip
+from gesture3d.data.frames import ANY_FRAMES, FrameRules
 from gesture3d.data.index import Clip, ClipIndex, fingerprint
 from gesture3d.data.pixels import flow_to_frame
 from gesture3d.data.places import flow_folder
@@ -42,14 +43,16 @@ def compute_flow(grey: np.ndarray) -> np.ndarray:
     return flow
 
 
-def write_flow(source: Path, target: Path, short_side: int = SHORT_SIDE) -> None:
+def write_flow(
+    source: Path, target: Path, short_side: int = SHORT_SIDE, rules: FrameRules = ANY_FRAMES
+) -> None:
     """Compute the flow of a clip and write it, atomically.
 
     Raises:
         VideoError: the clip cannot be decoded.
         OSError: the flow cannot be written.
     """
-    reader = open_video(source)
+    reader = open_video(source, rules=rules)
     side = min(short_side, *reader.size)
     grey = read_opened(source, reader, None, side, "grey")[..., 0]
     frames = np.stack([flow_to_frame(flow) for flow in compute_flow(grey)])
@@ -97,11 +100,13 @@ def prepare_flow(
     short_side: int = SHORT_SIDE,
     num_workers: int | None = None,
     progress: bool = True,
+    rules: FrameRules = ANY_FRAMES,
 ) -> dict[str, str]:
     """Compute what is missing or older than its clip, on all cores.
 
     Args:
         num_workers: processes; None for one per core.
+        rules: how folders of frames are taken.
 
     Returns:
         Why clips have no flow now, by key; empty where all went well.
@@ -114,7 +119,9 @@ def prepare_flow(
     broken = {}
     hide = None if progress else True  # None: a bar on terminals only
     bar = tqdm(todo, unit="clip", desc="computing flow", disable=hide)
-    for clip, reason in zip(bar, _compute(todo, folder, short_side, num_workers), strict=True):
+    for clip, reason in zip(
+        bar, _compute(todo, folder, num_workers, short_side, rules), strict=True
+    ):
         if reason.startswith("disk: "):
             raise Gesture3dError(f"cannot write optical flow to {folder}: {reason[6:]}")
         if reason:
@@ -160,22 +167,22 @@ def _inside(key: str) -> str:
     return fingerprint([(key,)]) if path.is_absolute() or ".." in path.parts else key
 
 
-def answer(short_side: str) -> None:
+def answer(short_side: str, *rules: str) -> None:
     """The helper process."""
 
     def compute_one(question: list[str], _: Callable[[Any], Any]) -> str:
-        return _try_to_write(Path(question[0]), Path(question[1]), int(short_side))
+        return _try_to_write(Path(question[0]), Path(question[1]), int(short_side), rules)
 
     answer_questions(compute_one)
 
 
 def _compute(
-    todo: list[Clip], folder: Path, short_side: int, num_workers: int | None
+    todo: list[Clip], folder: Path, num_workers: int | None, short_side: int, rules: FrameRules
 ) -> Iterator[str]:
     workers = num_helpers(len(todo), num_workers)
     if workers <= 1:
         for clip in todo:
-            yield _try_to_write(clip.path, target(folder, clip), short_side)
+            yield _try_to_write(clip.path, target(folder, clip), short_side, rules)
         return
 
     def work(helper: Helper, clip: Clip) -> str:
@@ -184,14 +191,14 @@ def _compute(
         except HelperDied as death:
             return f"{clip.path}: {death}"
 
-    helpers = [Helper(__name__, "answer", str(short_side)) for _ in range(workers)]
+    helpers = [Helper(__name__, "answer", str(short_side), *rules) for _ in range(workers)]
     yield from in_helpers(helpers, todo, work)
 
 
-def _try_to_write(source: Path, path: Path, short_side: int) -> str:
+def _try_to_write(source: Path, path: Path, short_side: int, rules: FrameRules) -> str:
     """What went wrong, or nothing."""
     try:
-        write_flow(source, path, short_side)
+        write_flow(source, path, short_side, rules)
     except VideoError as error:
         return str(error)
     except OSError as error:

@@ -22,7 +22,13 @@ from gesture3d.data.backends import (
     import_decord,
 )
 from gesture3d.data.depth import DepthClip, split_zip
-from gesture3d.data.frames import FrameFolder
+from gesture3d.data.frames import (
+    ANY_FRAMES,
+    AnimatedWebP,
+    FrameFolder,
+    FrameRules,
+    is_animated_webp,
+)
 from gesture3d.data.pixels import Pixels, bgr_to_rgb, prepare_frame
 from gesture3d.errors import Gesture3dError, VideoError
 
@@ -68,6 +74,7 @@ def read_frames(
     short_side: int | None = None,
     backend: Backend = "auto",
     pixels: Pixels = "rgb",
+    rules: FrameRules = ANY_FRAMES,
 ) -> np.ndarray:
     """Decode frames of a video file, of a folder of numbered frames, or of a depth file.
 
@@ -77,6 +84,7 @@ def read_frames(
         backend: "auto" takes OpenCV for short clips and decord for long ones; it depends on the
             file alone, so the same file always decodes to the same pixels.
         pixels: what is kept of a frame, see `gesture3d.data.pixels`.
+        rules: how folders of frames are to be taken, see `gesture3d.data.frames`.
 
     Returns:
         uint8 (T, H, W, C); by default C = 3, RGB.
@@ -84,7 +92,7 @@ def read_frames(
     Raises:
         VideoError: names the path and what is wrong with it.
     """
-    return read_opened(path, open_video(path, backend), indices, short_side, pixels)
+    return read_opened(path, open_video(path, backend, rules), indices, short_side, pixels)
 
 
 def read_opened(
@@ -121,11 +129,13 @@ def read_opened(
     return clip if np.array_equal(unique, wanted) else clip[inverse]
 
 
-def open_video(path: Path, backend: Backend = "auto") -> VideoReader:
+def open_video(
+    path: Path, backend: Backend = "auto", rules: FrameRules = ANY_FRAMES
+) -> VideoReader:
     """Open a clip for reading. Raises `VideoError` where it is missing, empty or no video."""
     path = Path(path)
     if path.is_dir():
-        return FrameFolder(path)
+        return FrameFolder(path, rules)
     if path.suffix.lower() == ".mat" and (path.is_file() or split_zip(path)[0]):
         try:
             return DepthClip(path)
@@ -142,6 +152,8 @@ def open_video(path: Path, backend: Backend = "auto") -> VideoReader:
         raise VideoError(path, reason) from None
     if size == 0:
         raise VideoError(path, "is empty (0 bytes)")
+    if is_animated_webp(path):
+        return AnimatedWebP(path)
     opened = OpenCVVideo(path)
     require_backend(backend)
     if backend == "torchcodec":

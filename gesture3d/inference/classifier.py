@@ -111,7 +111,7 @@ class Classifier:
             return load_clip(path, data)
         with tempfile.TemporaryDirectory() as folder:
             flow = Path(folder) / "flow.avi"
-            write_flow(path, flow)
+            write_flow(path, flow, rules=data.frame_rules)
             return load_clip(flow, data)
 
     @torch.inference_mode()

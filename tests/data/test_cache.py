@@ -12,6 +12,7 @@ import pytest
 from gesture3d.data import cache as cache_module
 from gesture3d.data.cache import FrameCache, open_cache
 from gesture3d.data.decode import _Reserve, _Worker
+from gesture3d.data.frames import ANY_FRAMES
 from gesture3d.data.index import Clip
 from gesture3d.data.video import VideoError, read_frames
 from gesture3d.errors import Gesture3dError
@@ -206,7 +207,7 @@ def test_half_written_files_are_cleaned_up(clips, tmp_path):
 
 
 def test_a_clip_that_kills_its_process_is_named(clips, tmp_path):
-    worker = _Worker(tmp_path / "frames", 24)
+    worker = _Worker(tmp_path / "frames", (24, "rgb", ANY_FRAMES))
     worker._command = [sys.executable, "-c", "import os; print('{}', flush=True); os.abort()"]
     result = worker.decode(clips[0].path, _Reserve())
     assert isinstance(result, VideoError)

@@ -92,7 +92,7 @@ def test_one_frame_has_no_movement(tmp_path):
 def test_what_is_done_stays_and_what_changed_is_done_again(index, tmp_path, monkeypatch):
     done = []
     write = flow.write_flow
-    monkeypatch.setattr(flow, "write_flow", lambda s, t, n: (done.append(s.stem), write(s, t, n)))
+    monkeypatch.setattr(flow, "write_flow", lambda s, *how: (done.append(s.stem), write(s, *how)))
 
     def run() -> list[str]:
         done.clear()
