@@ -1,0 +1,87 @@
+"""The campaign: ``pytest tests/campaign -m slow`` runs all cases and writes the README's table.
+
+Without ``-m slow`` only the first cases of each kind are run.
+"""
+
+import itertools
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from gesture3d.machine import num_cores
+
+from . import videos
+from .children import Case, run_cases
+from .judge import FAULTS, PASSES, Kind
+from .kinds import KINDS
+
+README = Path(__file__).with_name("README.md")
+QUICK = 10  # cases of each kind
+NOT_YET = {  # of which faults are known
+    *(
+        "--set",
+        "Dictionary.zip (SFINGE3D)",
+        "HAPT zip in a zip",
+        "HAPT zip",
+        "manifest",
+        "result.json",
+    ),
+    *("Skeleton.zip (UTD-MHAD)", "avi", "frames .bmp", "gif", "last.ckpt's description", "wmv"),
+    *("model config", "mp4_fragmented", "mpg", "ogv", "skeleton .npy", "webm"),
+}
+
+
+def runnable() -> list[Kind]:
+    """All kinds; without FFmpeg's command line, those that are no videos."""
+    has_ffmpeg = shutil.which("ffmpeg") and shutil.which("ffprobe")
+    return [k for k in KINDS.values() if has_ffmpeg or k.name not in videos.CONTAINERS]
+
+
+def faults(cases: list[Case]) -> str:
+    """A line for each fault, with the command that repeats it."""
+    return "\n".join(
+        f'python -m tests.campaign "{c.kind}" {c.number} → {c.verdict}: {c.detail}'
+        for c in cases
+        if c.verdict in FAULTS
+    )
+
+
+def test_the_first_damaged_inputs_of_each_kind_are_read_or_refused() -> None:
+    kinds = [kind.name for kind in runnable() if kind.name not in NOT_YET]
+    cases = list(run_cases(itertools.product(kinds, range(QUICK)), workers=1))
+    assert not faults(cases), faults(cases)
+
+
+@pytest.mark.slow
+def test_no_damaged_input_crashes_hangs_or_loses_anything() -> None:
+    wanted = [(kind.name, number) for kind in runnable() for number in range(kind.cases)]
+    cases = list(run_cases(wanted, num_cores()))
+    counts = {kind.name: Counter() for kind in runnable()}
+    for case in cases:
+        counts[case.kind][case.verdict] += 1
+    write_table(table(counts))
+    assert not faults(cases), faults(cases)
+
+
+def table(counts: dict[str, Counter]) -> str:
+    """Markdown: a row a kind, a column a verdict; all faults in one column where there is none."""
+    columns = [*PASSES, *FAULTS]
+    lines = [" | ".join(["input", "cases", *columns])]
+    lines.append("|".join(["---", *["---:"] * (len(columns) + 1)]))
+    counts = counts | {"**all**": sum(counts.values(), Counter())}
+    for name, found in counts.items():
+        cells = [str(found[column]) for column in columns]
+        lines.append(" | ".join([name, str(found.total()), *cells]))
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def write_table(text: str) -> None:
+    """Into the README, between its two marks."""
+    print(text)
+    marks = r"(<!-- counts -->\n).*(<!-- end of counts -->)"
+    old = README.read_text(encoding="utf-8")
+    new = re.sub(marks, lambda m: f"{m[1]}{text}\n{m[2]}", old, flags=re.DOTALL)
+    README.write_text(new, encoding="utf-8")
