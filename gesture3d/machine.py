@@ -18,6 +18,10 @@ _OUT_OF_MEMORY = (
     *("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory"),
     *("insufficient memory", "outofmemoryerror", "bad_alloc", "_alloc_failed"),
 )
+# What oneDNN, PyTorch's library of convolutions, may be capped to by the environment.
+WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE")
+WITHOUT_BF16 += ("AVX512_CORE_VNNI",)
+WITHOUT_AMX = (*WITHOUT_BF16, "AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX10_1_512")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
@@ -54,6 +58,28 @@ def choose_device(name: str) -> "torch.device":
     if name != "cpu" and not torch.cuda.is_available():
         raise Gesture3dError("device cuda: PyTorch finds no GPU here; use the device cpu")
     return torch.device(name)
+
+
+def has_amx() -> bool:
+    """Whether convolutions on this CPU use AMX: it has it, and ``ONEDNN_MAX_CPU_ISA`` allows it."""
+    import torch
+
+    supported = getattr(torch.cpu, "_is_amx_tile_supported", lambda: True)  # else: to be safe
+    return _largest_instruction_set() not in WITHOUT_AMX and supported()
+
+
+def has_bf16() -> bool:
+    """Whether convolutions on this CPU compute in bf16, rather than emulate it."""
+    import torch
+
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    native = any(getattr(torch.cpu, name, bool)() for name in names)
+    return native and _largest_instruction_set() not in WITHOUT_BF16
+
+
+def _largest_instruction_set() -> str:
+    names = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # the second: its name before
+    return next((os.environ[name].upper() for name in names if name in os.environ), "DEFAULT")
 
 
 def peak_memory() -> int | None:

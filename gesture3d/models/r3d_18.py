@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gesture3d.models.gesture_net import Clips, Preprocessing
-from gesture3d.models.res3d import SafeConv3d, scaled_channels
 
 
 class R3D18(nn.Module):
@@ -35,34 +34,12 @@ class R3D18(nn.Module):
         channel_means: Sequence[float] = (114.0, 109.0, 104.0),
         pixel_scale: float = 1.0,
     ):
-        from torchvision.models.video.resnet import BasicBlock, Conv3DSimple, VideoResNet
-
-        class Conv(SafeConv3d, Conv3DSimple):
-            """torchvision's convolution, right also in bf16 on a CPU."""
-
-        class Scaled(VideoResNet):
-            """torchvision's network, which fixes the channels, with ``width`` times as many."""
-
-            def _make_layer(self, block, conv, channels: int, *args, **kwargs) -> nn.Sequential:
-                if channels == 64:
-                    self.inplanes = scaled_channels(64, width)
-                return super()._make_layer(
-                    block, conv, scaled_channels(channels, width), *args, **kwargs
-                )
-
-        def stem() -> nn.Sequential:
-            channels = scaled_channels(64, width)
-            kernel, padding = (3, 7, 7), (1, 3, 3)
-            conv = SafeConv3d(in_channels, channels, kernel, stem_stride, padding, bias=False)
-            return nn.Sequential(conv, nn.BatchNorm3d(channels), nn.ReLU(inplace=True))
+        from gesture3d.models.torchvision_resnet import ScaledResNet
 
         super().__init__()
         self.in_channels = in_channels
         self.preprocessing = Preprocessing(preprocessing, in_channels, channel_means, pixel_scale)
-        self.network = Scaled(BasicBlock, [Conv] * 4, [2, 2, 2, 2], stem, num_classes)
-        self.network.fc = nn.Linear(scaled_channels(512, width), num_classes)
-        nn.init.normal_(self.network.fc.weight, 0, 0.01)
-        nn.init.zeros_(self.network.fc.bias)
+        self.network = ScaledResNet(num_classes, width, in_channels, tuple(stem_stride))
 
     def forward(self, clips: Clips, lengths: Tensor | None = None) -> Float[Tensor, "B classes"]:
         """``lengths`` is ignored: a batch holds clips sampled to the same number of frames."""

@@ -15,10 +15,11 @@ import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from gesture3d.models.conv3d import SafeConv3d
 
 
 def scaled_channels(channels: int, width: float) -> int:
@@ -31,18 +32,6 @@ def init_he_normal(module: nn.Module) -> None:
     for child in module.modules():
         if isinstance(child, nn.Conv2d | nn.Conv3d):
             nn.init.kaiming_normal_(child.weight, nonlinearity="relu")
-
-
-class SafeConv3d(nn.Conv3d):
-    """A convolution that stays in fp32 on maps of two frames under autocast on a CPU: there
-    oneDNN's bf16 gradient of the kernel reads memory that nobody wrote (seen with torch 2.15).
-    """
-
-    def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T2 H2 W2"]:
-        if x.is_cpu and x.shape[2] == 2:
-            with torch.autocast("cpu", enabled=False):
-                return super().forward(x.to(self.weight.dtype))
-        return super().forward(x)
 
 
 class Conv3x3x3(SafeConv3d):
@@ -67,7 +56,7 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Identity()
         if projection:
             self.shortcut = nn.Sequential(
-                nn.Conv3d(in_channels, out_channels, 1, stride, bias=False),
+                SafeConv3d(in_channels, out_channels, 1, stride, bias=False),
                 nn.BatchNorm3d(out_channels),
             )
 

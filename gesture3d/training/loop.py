@@ -25,7 +25,7 @@ from gesture3d.distributed import Processes
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.metrics import Metrics, compute_metrics
 from gesture3d.evaluation.predict import Predictions, predict
-from gesture3d.machine import peak_memory
+from gesture3d.machine import has_bf16, peak_memory
 from gesture3d.rng import generator
 from gesture3d.training.optim import WeightAverage, build_optimizer, learning_rate
 from gesture3d.training.run_log import RunLog
@@ -391,10 +391,7 @@ def _autocast(device: torch.device, precision: str) -> torch.autocast:
         if device.type == "cuda":
             native = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
-            native = any(
-                getattr(torch.cpu, name, bool)()
-                for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-            )
+            native = has_bf16()
         precision = "bf16" if native else "fp32"
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 

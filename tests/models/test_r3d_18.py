@@ -1,13 +1,16 @@
 """torchvision's r3d_18 behind our preprocessing."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from torchvision.models.video import r3d_18
 
 from gesture3d.config import load_experiment
 from gesture3d.models import build_model
+from gesture3d.models.conv3d import SafeConv3d
 from gesture3d.models.r3d_18 import R3D18
-from gesture3d.models.res3d import SafeConv3d
 
 
 def clips(batch: int = 2, frames: int = 8, channels: int = 3, size: int = 24) -> torch.Tensor:
@@ -81,3 +84,11 @@ def test_gradients_are_right_in_bf16_on_maps_of_two_frames():
         gradients.append(gradient)
     error = (gradients[1] - gradients[0]).norm() / gradients[0].norm()
     assert error < 0.1
+
+
+def test_can_be_copied_and_pickled():
+    model = R3D18(3, width=1 / 8).eval()
+    with torch.no_grad():
+        expected = model(clips())
+        for same in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+            assert torch.equal(same(clips()), expected)

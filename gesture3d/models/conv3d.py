@@ -1,0 +1,141 @@
+"""3-D convolutions that are right, and do not crash, in bf16 on every CPU.
+
+oneDNN's own bf16 3-D convolutions are not: where a clip is shorter than the kernel, the kernel's
+gradient holds what lay in memory (NaN for two frames with AVX-512, for one with AMX); and with AMX
+the backward pass writes out of bounds on maps from about 75 × 75 on. Of torch alone, 2.15:
+
+    import torch                                          # MALLOC_CHECK_=3 python this.py
+    conv = torch.nn.Conv3d(32, 32, 3, padding=1, bias=False).bfloat16()
+    for size, frames in [(112, 4), (224, 4), (8, 2), (8, 1)]:
+        for _ in range(20):
+            x = torch.randn(1, 32, frames, size, size, dtype=torch.bfloat16)
+            x = x.to(memory_format=torch.channels_last_3d).requires_grad_()
+            conv.weight.grad, _ = None, torch.full((100_000,), torch.nan)
+            conv(x).float().square().sum().backward()     # with AMX: SIGSEGV, "double free"
+            assert conv.weight.grad.isfinite().all(), (frames, size)
+"""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gesture3d.machine import has_amx
+from gesture3d.models.convlstm_sequence import has_plain_autograd
+
+AMX = has_amx()
+
+
+class SafeConv3d(nn.Conv3d):
+    """`nn.Conv3d` without bias, dilation and groups, and with padding in time of half the kernel.
+
+    In bf16 (or fp16) on a CPU it is a sum of 2-D convolutions where oneDNN's own is unsafe: always
+    with AMX, and for clips shorter than the kernel. Elsewhere these take up to a third longer than
+    oneDNN's own, which is used there; 1 × 1 × 1 kernels take the same time, and are always 2-D.
+    """
+
+    def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T2 H2 W2"]:
+        if x.is_cpu and self._is_unsafe(x.shape[2]):
+            dtype = x.dtype
+            if torch.is_autocast_enabled("cpu") and dtype != torch.float64:
+                dtype = torch.get_autocast_dtype("cpu")
+            if dtype in (torch.bfloat16, torch.float16):
+                with torch.autocast("cpu", enabled=False):
+                    weight = self.weight.to(dtype)
+                    return sum_of_2d(x.to(dtype), weight, self.stride, self.padding)
+        return super().forward(x)
+
+    def _is_unsafe(self, frames: int) -> bool:
+        return AMX or frames < self.kernel_size[0] or self.kernel_size == (1, 1, 1)
+
+
+def sum_of_2d(
+    x: Float[Tensor, "B C T H W"],
+    weight: Float[Tensor, "C2 C KT KH KW"],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+) -> Float[Tensor, "B C2 T2 H2 W2"]:
+    """A 3-D convolution as one 2-D convolution of the frames for each of the kernel's KT slices.
+
+    Nothing but its arguments is kept for the backward pass; compiled code chooses itself.
+    """
+    run = _SumOf2D.apply if has_plain_autograd(x) else _sum_of_2d
+    return run(x, weight, stride, padding)
+
+
+def _sum_of_2d(x: Tensor, weight: Tensor, stride: tuple, padding: tuple) -> Tensor:
+    y = None
+    for k, after, before, step in _slices(x, weight, stride):
+        part = F.conv2d(_images(x[before]), _slice(weight, k), None, step, padding[1:])
+        part = _clips(part, len(x))
+        if y is None:
+            y = part
+        else:
+            y[after] += part
+    return y
+
+
+class _SumOf2D(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, weight, stride, padding):
+        ctx.save_for_backward(x, weight)
+        ctx.stride, ctx.padding = stride, padding
+        return _sum_of_2d(x, weight, stride, padding)
+
+    @staticmethod
+    def backward(ctx, d_y):
+        x, weight = ctx.saved_tensors
+        to_x, to_weight, *_ = ctx.needs_input_grad
+        d_x = torch.zeros_like(x) if to_x else None
+        d_weight = torch.zeros_like(weight) if to_weight else None
+        for k, after, before, step in _slices(x, weight, ctx.stride):
+            images = _images(d_y[after]), _images(x[before]), _slice(weight, k)
+            conv = (step, ctx.padding[1:], [1, 1], False, [0, 0], 1)  # stride ... groups
+            part, d_slice, _ = torch.ops.aten.convolution_backward(
+                *images, None, *conv, [to_x, to_weight, False]
+            )
+            if to_x:
+                d_x[before] += _clips(part, len(x))
+            if to_weight:
+                d_weight[:, :, k] = d_slice
+        return d_x, d_weight, None, None
+
+
+def _slices(
+    x: Tensor, weight: Tensor, stride: tuple
+) -> Iterator[tuple[int, tuple[slice, ...], tuple[slice, ...], tuple[int, int]]]:
+    """Of each slice of a kernel: its number, what of the result it adds to, what of ``x`` it reads,
+    and the steps that it does over that.
+
+    The middle one is the first, and adds to all frames; those that only read padding are left out.
+    The steps of 1 × 1 kernels are done by reading fewer positions: with steps of their own their
+    bf16 gradient writes out of bounds, with AVX-512 alone (8 channels, 2 frames of 112 × 112).
+    """
+    frames, kernel, (time_step, *step) = x.shape[2], weight.shape[2], stride
+    middle = kernel // 2
+    positions = (slice(None), slice(None))
+    if weight.shape[3:] == (1, 1):
+        positions, step = tuple(slice(None, None, n) for n in step), [1, 1]
+    count = (frames - 1) // time_step + 1
+    for k in sorted(range(kernel), key=lambda k: abs(k - middle)):
+        shift = k - middle  # frame t is made of the frame t · time_step + shift
+        first = max(0, -(shift // time_step))
+        last = min(count - 1, (frames - 1 - shift) // time_step)
+        if first <= last:
+            after = slice(first, last + 1)
+            before = slice(first * time_step + shift, last * time_step + shift + 1, time_step)
+            yield k, (..., after, *2 * [slice(None)]), (..., before, *positions), step
+
+
+def _slice(weight: Float[Tensor, "C2 C KT KH KW"], k: int) -> Float[Tensor, "C2 C KH KW"]:
+    return weight[:, :, k].contiguous(memory_format=torch.channels_last)
+
+
+def _images(clips: Float[Tensor, "B C T H W"]) -> Float[Tensor, "N C H W"]:
+    return clips.transpose(1, 2).flatten(0, 1)
+
+
+def _clips(images: Float[Tensor, "N C H W"], batch: int) -> Float[Tensor, "B C T H W"]:
+    return images.unflatten(0, (batch, -1)).transpose(1, 2)
