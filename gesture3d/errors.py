@@ -1,7 +1,8 @@
 """The exceptions for everything a user can cause."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -20,6 +21,15 @@ class VideoError(Gesture3dError):
 
     def __reduce__(self) -> tuple:
         return VideoError, (self.path, self.reason)
+
+
+@contextlib.contextmanager
+def naming(where: object) -> Iterator[None]:
+    """Put ``where: `` before the message of a `Gesture3dError` of the block."""
+    try:
+        yield
+    except Gesture3dError as error:
+        raise Gesture3dError(f"{where}: {error}") from None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

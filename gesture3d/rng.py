@@ -13,5 +13,5 @@ import numpy as np
 def generator(*address: int | str) -> np.random.Generator:
     """A NumPy generator that depends on ``address`` alone, the same on every machine."""
     text = "\x1f".join(str(part) for part in address)
-    digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+    digest = hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).digest()
     return np.random.default_rng(int.from_bytes(digest, "little"))

@@ -98,7 +98,8 @@ class SBUKinectData(SkeletonData):
 
 
 class SkeletonFolderData(SkeletonData):
-    """Anyone's sequences: ``root/<class>/<sequence>.npy`` (.npz, .csv), or a CSV that lists them.
+    """Anyone's sequences: ``root/<class>/<sequence>.npy`` (.npz, .csv, .skeleton), or a CSV that
+    lists them.
 
     The CSV's columns: path, label, and perhaps split (train, validation, test) and group.
     """
@@ -113,6 +114,7 @@ class SkeletonFolderData(SkeletonData):
     frames_column: str = "frames"
     ignore_columns: tuple[Name, ...] = ()
     num_joints: PositiveInt | None = None  # of files with a flat row a frame; None: row / 3
+    num_bodies: Literal[1, 2] = 1  # of 25 joints each, out of .skeleton files
     validation_share: Fraction = 0.0
     test_share: Fraction = 0.2
 

@@ -1,13 +1,16 @@
 """The files of a data set as its authors publish it: a zip, or the folder unpacked from it."""
 
 import io
-import warnings
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from gesture3d.errors import Gesture3dError
+from gesture3d.data.numeric import listed, parse_numbers, read_file, text_lines
+from gesture3d.data.zips import ZipReader
+from gesture3d.errors import Gesture3dError, naming
+
+# Zips inside a zip, as UCI packs some of its sets: how many are looked into, and how deep.
+MAX_INNER, MAX_DEPTH = 16, 2
 
 
 class Archive:
@@ -25,7 +28,8 @@ class Archive:
 
     def __init__(self, root: Path, marker: str, what: str) -> None:
         root = Path(root)
-        self._zip: zipfile.ZipFile | None = None
+        self._zip: ZipReader | None = None
+        self._looked_into = 0
         if root.is_dir():
             for pattern in (marker, f"*/{marker}", f"*/*/{marker}"):
                 for found in sorted(root.glob(pattern)):
@@ -37,36 +41,40 @@ class Archive:
                     return
         elif not root.is_file():
             raise Gesture3dError(f"{root}: no such file or folder; {what} is expected there")
-        for path in [root] if root.is_file() else sorted(root.glob("*.zip")):
+        zips = [root] if root.is_file() else sorted(root.glob("*.zip"))
+        for path in zips:
             if self._open_zip(path, marker):
                 return
+        inside = f", nor in {listed([path.name for path in zips])}" if zips else ""
         raise Gesture3dError(
-            f"{root}: neither a zip nor a folder of {what}: no {marker!r} in it; point data.root "
-            "at the official download"
+            f"{root}: neither a zip nor a folder of {what}: no {marker!r} in it{inside}; point "
+            "data.root at the official download"
         )
 
-    def _open_zip(self, path: Path, marker: str, content: io.BytesIO | None = None) -> bool:
-        try:
-            archive = zipfile.ZipFile(content or path)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise Gesture3dError(
-                f"{path}: not a readable zip ({error}); download it again"
-            ) from None
-        prefixes = [n[: -len(marker)] for n in archive.namelist() if f"/{n}".endswith(f"/{marker}")]
+    def _open_zip(self, path: Path, marker: str, content: bytes | None = None, depth=0) -> bool:
+        with naming(path):
+            archive = ZipReader(path if content is None else io.BytesIO(content))
+        prefixes = [n[: -len(marker)] for n in archive.names if f"/{n}".endswith(f"/{marker}")]
         if not prefixes:
-            inner = [n for n in archive.namelist() if n.lower().endswith(".zip")]
-            return any(self._open_inner(archive, path, name, marker) for name in inner)
+            inner = [n for n in archive.names if n.lower().endswith(".zip")]
+            return any(self._open_inner(archive, path, name, marker, depth + 1) for name in inner)
         prefix = min(prefixes, key=len)
         self._zip, self._prefix, self.base = archive, prefix, f"{path}:{prefix}"
-        names = (n for n in archive.namelist() if n.startswith(prefix) and not n.endswith("/"))
-        self.names = {n[len(prefix) :] for n in names}
+        self.names = {n[len(prefix) :] for n in archive.names if n.startswith(prefix)}
         return True
 
-    def _open_inner(self, outer: zipfile.ZipFile, path: Path, name: str, marker: str) -> bool:
-        """A zip inside the zip, as UCI packs some of its sets."""
+    def _open_inner(self, outer: ZipReader, path: Path, name: str, marker: str, depth: int) -> bool:
         if name.startswith("__MACOSX/"):
             return False
-        return self._open_zip(path / name, marker, io.BytesIO(outer.read(name)))
+        self._looked_into += 1
+        if depth > MAX_DEPTH or self._looked_into > MAX_INNER:
+            raise Gesture3dError(
+                f"{path}: too many zips inside one another, and no {marker!r} in the first "
+                f"{MAX_INNER} of at most {MAX_DEPTH} levels; unpack the right one"
+            )
+        with naming(path / name):
+            content = outer.read(name)
+        return self._open_zip(path / name, marker, content, depth)
 
     def where(self, name: str) -> str:
         """The file's place, for messages."""
@@ -76,50 +84,26 @@ class Archive:
         """Raises Gesture3dError: the file is missing or damaged."""
         if name not in self.names:
             raise Gesture3dError(f"{self.where(name)}: missing; the download is not complete")
-        try:
-            return (
-                self._zip.read(self._prefix + name)
-                if self._zip
-                else Path(self.where(name)).read_bytes()
-            )
-        except (zipfile.BadZipFile, OSError, EOFError) as error:
-            raise Gesture3dError(f"{self.where(name)}: cannot be read ({error})") from None
+        with naming(self.where(name)):
+            if self._zip is None:
+                return read_file(self.where(name))
+            return self._zip.read(self._prefix + name)
 
     def numbers(self, name: str, columns: int | None = None) -> np.ndarray:
         """A text file of numbers as float64 (rows, columns); see `parse_numbers`."""
-        return parse_numbers(self.read(name).decode("ascii", "replace"), self.where(name), columns)
+        return parse_numbers(self.read(name), self.where(name), columns)
 
-
-def parse_numbers(text: str, where: str, columns: int | None = None) -> np.ndarray:
-    """Rows of numbers separated by blanks, ``NaN`` allowed → float64 (rows, columns).
-
-    Args:
-        columns: in every row; None: as many as in the first.
-
-    Raises:
-        Gesture3dError: a row of another length, or something that is no number: file and line.
-    """
-    lines = text.rstrip().split("\n")
-    if columns is None:
-        columns = len(lines[0].split())
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            values = np.fromstring(text, dtype=np.float64, sep=" ")
-        if values.size and all(len(line.split()) == columns for line in lines):
-            return values.reshape(len(lines), columns)
-    except (ValueError, DeprecationWarning):
-        pass
-    for number, line in enumerate(lines, 1):
-        fields = line.split()
-        if len(fields) != columns:
+    def whole_numbers(self, name: str, columns: int) -> np.ndarray:
+        """As `numbers`, int64."""
+        values = self.numbers(name, columns)
+        wrong = np.argwhere(~((np.abs(values) < 2**53) & (values == np.rint(values))))
+        if len(wrong):
+            row, column = wrong[0]
             raise Gesture3dError(
-                f"{where}, line {number}: {len(fields)} numbers instead of {columns}; the file is "
-                "truncated or of another format"
+                f"{self.where(name)}, line {row + 1}: {values[row, column]:g} is no whole number"
             )
-        for field in fields:
-            try:
-                float(field)
-            except ValueError:
-                raise Gesture3dError(f"{where}, line {number}: {field!r} is no number") from None
-    return np.array([line.split() for line in lines], dtype=np.float64)
+        return values.astype(np.int64)
+
+    def text(self, name: str) -> str:
+        """A text file's content."""
+        return "".join(text_lines(self.read(name), self.where(name)))

@@ -13,14 +13,15 @@ How a clip becomes grey, 8 bits:
 """
 
 import functools
-import io
 import os
-import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from gesture3d.data.matlab import read_array
+from gesture3d.data.numeric import read_file
+from gesture3d.data.zips import ZipReader
 from gesture3d.errors import Gesture3dError
 
 MM_PER_LEVEL = 5
@@ -74,22 +75,12 @@ def read_mat(path: Path, name: str) -> np.ndarray:
     Raises:
         Gesture3dError: not there, damaged, or without such an array. It names no path.
     """
-    from scipy.io import loadmat
-
-    try:
-        archive, member = split_zip(path)
-        if archive is None:
-            data = path.read_bytes()
-        else:
-            data = _open_zip(archive, archive.stat().st_mtime_ns, os.getpid()).read(member)
-        return loadmat(io.BytesIO(data))[name]
-    except FileNotFoundError:
-        raise Gesture3dError("no such file") from None
-    except KeyError:
-        raise Gesture3dError(f"no such file in the archive, or no array {name!r} in it") from None
-    except Exception as error:  # scipy and zipfile raise of every kind on damaged files
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise Gesture3dError(f"no readable MATLAB file: {reason}") from None
+    archive, member = split_zip(path)
+    if archive is None:
+        content = read_file(path)
+    else:
+        content = _open_zip(archive, archive.stat().st_mtime_ns, os.getpid()).read(member)
+    return read_array(content, name)
 
 
 def split_zip(path: Path) -> tuple[Path | None, str]:
@@ -120,6 +111,6 @@ class DepthClip:
 
 
 @functools.lru_cache(maxsize=4)
-def _open_zip(path: Path, _modified: int, _process: int) -> zipfile.ZipFile:
+def _open_zip(path: Path, _modified: int, _process: int) -> ZipReader:
     # Each process opens its own: a forked one would share the place in the file with its parent.
-    return zipfile.ZipFile(path)
+    return ZipReader(path)

@@ -5,6 +5,8 @@ of 30 people, 50 Hz. Windows are cut from the raw recordings inside each labelle
 number, order, labels and subjects are checked against the official ones.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from gesture3d.config import HAPTData
@@ -24,9 +26,9 @@ def read_hapt(config: HAPTData) -> Windows:
         Gesture3dError: missing or damaged files, or windows that are not the official ones.
     """
     archive = Archive(config.root, "RawData/labels.txt", "HAPT")
-    stretches = archive.numbers("RawData/labels.txt", 5).astype(int)
+    stretches = archive.whole_numbers("RawData/labels.txt", 5)
     names = _class_names(archive)
-    test_subjects = set(archive.numbers("Test/subject_id_test.txt", 1)[:, 0].astype(int).tolist())
+    test_subjects = set(archive.whole_numbers("Test/subject_id_test.txt", 1)[:, 0].tolist())
     recordings: dict[tuple[int, int], np.ndarray] = {}
     parts, keys, labels, subjects = [], [], [], []
     for line, (experiment, user, activity, first, last) in enumerate(stretches.tolist(), 1):
@@ -67,32 +69,37 @@ def read_hapt(config: HAPTData) -> Windows:
     )
 
 
-def read_pair(archive: Archive, acceleration: str) -> np.ndarray:
+def read_pair(
+    numbers: Callable[[str, int], np.ndarray], acceleration: str, where: str
+) -> np.ndarray:
     """A raw recording (T, 6): acceleration in g, angular velocity in rad/s.
 
     Args:
+        numbers: (name, columns) → the numbers of that file.
         acceleration: the name of the acc_…txt file; its gyro_…txt is beside it.
 
     Raises:
         Gesture3dError: a file is missing or damaged, or the two differ in length.
     """
-    gyroscope = acceleration.replace("acc_", "gyro_")
-    acc, gyro = archive.numbers(acceleration, 3), archive.numbers(gyroscope, 3)
+    folder, _, name = acceleration.rpartition("acc_")
+    gyroscope = f"{folder}gyro_{name}"
+    acc, gyro = numbers(acceleration, 3), numbers(gyroscope, 3)
     if len(acc) != len(gyro):
         raise Gesture3dError(
-            f"{archive.where(acceleration)}: {len(acc)} samples, but {gyroscope} has {len(gyro)}; "
-            "the channels of a recording must be of one length"
+            f"{where}: {len(acc)} samples, but {gyroscope} has {len(gyro)}; the channels of a "
+            "recording must be of one length"
         )
     return np.concatenate([acc, gyro], axis=1)
 
 
 def _recording(archive: Archive, experiment: int, user: int, config: HAPTData) -> np.ndarray:
     name = f"RawData/acc_exp{experiment:02d}_user{user:02d}.txt"
-    return prepare(read_pair(archive, name), config, archive.where(name))
+    where = archive.where(name)
+    return prepare(read_pair(archive.numbers, name, where), config, where)
 
 
 def _class_names(archive: Archive) -> tuple[str, ...]:
-    lines = archive.read("activity_labels.txt").decode("ascii", "replace").split("\n")
+    lines = archive.text("activity_labels.txt").split("\n")
     return tuple(line.split()[1] for line in lines if len(line.split()) == 2)
 
 

@@ -2,6 +2,8 @@
 
 import csv
 import itertools
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import numpy as np
 from gesture3d.config import InertialFolderData
 from gesture3d.data.inertial import Windows
 from gesture3d.data.inertial_signal import check_rate, cut_windows, prepare
-from gesture3d.errors import Gesture3dError, did_you_mean
+from gesture3d.data.numeric import bad_value, listed, read_file, shown, text_lines
+from gesture3d.errors import Gesture3dError, did_you_mean, naming
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def read_inertial_folder(config: InertialFolderData) -> Windows:
         names = names or table.names
         if table.names != names:
             raise Gesture3dError(
-                f"{path}: channels {', '.join(table.names)}, but {paths[0]} has {', '.join(names)}"
+                f"{path}: channels {listed(table.names)}, but {paths[0]} has {listed(names)}"
             )
         if config.label_column not in table.texts:
             raise Gesture3dError(f"{path}, line 1: no column {config.label_column!r}")
@@ -69,7 +72,8 @@ def read_inertial_folder(config: InertialFolderData) -> Windows:
         for s, who in zip(splits, subjects, strict=True)
     ]
     class_names = tuple(sorted(set(labels)))
-    numbers = np.array([class_names.index(label) for label in labels])
+    number_of = {name: number for number, name in enumerate(class_names)}
+    numbers = np.array([number_of[label] for label in labels])
     return Windows(np.concatenate(parts), keys, numbers, subjects, splits, class_names, names)
 
 
@@ -86,7 +90,7 @@ def _check_test_subjects(
         if subject not in known:
             raise Gesture3dError(
                 f"data.test_subjects: no windows of subject {subject!r}; there are "
-                f"{', '.join(known)}.{did_you_mean(subject, known)}"
+                f"{listed(known)}.{did_you_mean(subject, known)}"
             )
 
 
@@ -97,51 +101,55 @@ def read_table(path: Path, config: InertialFolderData) -> Table:
         Gesture3dError: no header, a row of another length, something that is no number, no
             channels, or times that are not those of ``rate_hz``.
     """
-    try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise Gesture3dError(f"{path}: not a readable CSV file ({error})") from None
-    if len(rows) < 2:
-        raise Gesture3dError(f"{path}: a line with column names and at least one row are needed")
-    header = [name.strip() for name in rows[0]]
-    for column, name in enumerate(header, 1):
-        if not name or header.index(name) + 1 != column:
-            what = f"is called {name!r}, as an earlier one is" if name else "has no name"
-            raise Gesture3dError(f"{path}, line 1: column {column} {what}")
-    for line, row in enumerate(rows, 1):
+    with naming(path):
+        content = read_file(path)
+    rows = _rows(content, path)
+    header = [name.strip() for _, row in itertools.islice(rows, 1) for name in row]
+    places: dict[str, int] = {}
+    for column, name in enumerate(header):
+        if not name or name in places:
+            what = f"is called {shown(name)}, as an earlier one is" if name else "has no name"
+            raise Gesture3dError(f"{path}, line 1: column {column + 1} {what}")
+        places[name] = column
+    roles = ("label", "subject", "split", "time", "window")
+    special = {getattr(config, f"{role}_column") for role in roles} & set(places)
+    ignored = special | set(config.ignore_columns)
+    names = tuple(name for name in header if name not in ignored)
+    if header and not names:
+        raise Gesture3dError(f"{path}, line 1: no columns with channels")
+    with_times = config.time_column in special and config.window_column not in special
+    texts: dict[str, list[str]] = {name: [] for name in special}
+    channels, times = [], []
+    for line, row in rows:
         if len(row) != len(header):
             raise Gesture3dError(f"{path}, line {line}: {len(row)} cells, {len(header)} columns")
-    roles = ("label", "subject", "split", "time", "window")
-    special = {getattr(config, f"{role}_column"): role for role in roles}
-    texts = {
-        name: [row[column].strip() for row in rows[1:]]
-        for column, name in enumerate(header)
-        if name in special
-    }
-    names = tuple(n for n in header if n not in special and n not in config.ignore_columns)
-    if not names:
-        raise Gesture3dError(f"{path}, line 1: no columns with channels")
-    columns = [header.index(name) for name in names]
-    channels = np.array(
-        [
-            [_number(row[column], path, line, header[column]) for column in columns]
-            for line, row in enumerate(rows[1:], 2)
-        ]
-    )
-    if config.time_column in texts and config.window_column not in texts:
-        times = [
-            _number(t, path, line, config.time_column)
-            for line, t in enumerate(texts[config.time_column], 2)
-        ]
+        channels.append(np.array([_number(row[places[n]], path, line, n) for n in names]))
+        for name, values in texts.items():
+            values.append(sys.intern(row[places[name]].strip()))
+        if with_times:
+            times.append(_number(texts[config.time_column][-1], path, line, config.time_column))
+    if not channels:
+        raise Gesture3dError(f"{path}: a line with column names and at least one row are needed")
+    if with_times:
         check_rate(np.array(times), config.rate_hz, str(path), first_line=2)
-    return Table(path, names, channels, texts)
+    return Table(path, names, np.stack(channels), texts)
+
+
+def _rows(content: bytes, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells) of a CSV."""
+    reader = csv.reader(text_lines(content, str(path)))
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise Gesture3dError(f"{path}, line {reader.line_num}: {error}") from None
 
 
 def _number(text: str, path: Path, line: int, column: str) -> float:
     try:
         return float(text) if text.strip() else float("nan")
     except ValueError:
-        raise Gesture3dError(f"{path}, line {line}: {column} {text!r} is no number") from None
+        raise Gesture3dError(f"{path}, line {line}: {column} {shown(text)} is no number") from None
 
 
 def _cut(table: Table, config: InertialFolderData):
@@ -154,9 +162,9 @@ def _cut(table: Table, config: InertialFolderData):
     given = config.window_column in table.texts
     numbers = table.texts.get(config.window_column, [""] * count)
     signal = table.channels if given else prepare(table.channels, config, str(path), first_line=2)
-    if given and not np.isfinite(signal).all():
-        row = int(np.argwhere(~np.isfinite(signal))[0][0])
-        raise Gesture3dError(f"{path}, line {row + 2}: a window with an empty or infinite value")
+    if given and (bad := bad_value(signal)) is not None:
+        value = f"the value {signal[bad]:g}" if signal[bad] == signal[bad] else "an empty value"
+        raise Gesture3dError(f"{path}, line {bad[0] + 2}: a window with {value}")
     rows = zip(labels, subjects, splits, numbers, strict=True)
     for (label, subject, split, _), stretch in itertools.groupby(
         range(count), key=list(rows).__getitem__
@@ -165,7 +173,9 @@ def _cut(table: Table, config: InertialFolderData):
         start, stop = stretch[0], stretch[-1] + 1
         where = f"{path}, line {start + 2}"
         if split not in ("", "train", "validation", "test"):
-            raise Gesture3dError(f"{where}: split {split!r}; must be train, validation or test")
+            raise Gesture3dError(
+                f"{where}: split {shown(split)}; must be train, validation or test"
+            )
         if not label:
             continue
         if given and stop - start != config.window and not config.resample:

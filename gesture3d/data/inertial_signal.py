@@ -5,6 +5,7 @@ import numpy as np
 from scipy import ndimage, signal
 
 from gesture3d.config import InertialData
+from gesture3d.data.numeric import LARGEST
 from gesture3d.errors import Gesture3dError
 
 FILTER_ORDER = 3  # of every Butterworth filter (Anguita et al., ESANN 2013)
@@ -28,8 +29,10 @@ def prepare(
         total acceleration, as in UCI HAR.
 
     Raises:
-        Gesture3dError: a gap that is too long, a value that is infinite.
+        Gesture3dError: a gap that is too long, a value that is infinite or beyond `LARGEST`.
     """
+    if len(recording) == 0:
+        raise Gesture3dError(f"{where}: has no samples")
     limit = None if config.max_gap_seconds is None else config.max_gap_seconds * config.rate_hz
     x = interpolate_gaps(np.asarray(recording, dtype=np.float64), limit, where, first_line)
     if config.median_steps > 1:
@@ -42,6 +45,11 @@ def prepare(
         total = x[:, :3]
         gravity = lowpass(total, config.gravity_hz, config.rate_hz)
         x = np.concatenate([total - gravity, x[:, 3:], total], axis=1)
+    if not np.isfinite(x).all():
+        raise Gesture3dError(
+            f"{where}: filtered at data.lowpass_hz={config.lowpass_hz}, "
+            f"data.gravity_hz={config.gravity_hz}, it is not finite; choose other frequencies"
+        )
     return x.astype(np.float32)
 
 
@@ -63,11 +71,13 @@ def interpolate_gaps(
         limit: samples that a gap may have at most; None: any number.
 
     Raises:
-        Gesture3dError: a longer gap, or an infinite value, with its line.
+        Gesture3dError: a longer gap, or a value that is infinite or too large, with its line.
     """
-    if np.isinf(x).any():
-        row, channel = np.argwhere(np.isinf(x))[0]
-        raise Gesture3dError(f"{where}, line {first_line + row}: channel {channel + 1} is infinite")
+    if (np.abs(x) > LARGEST).any():
+        row, channel = np.argwhere(np.abs(x) > LARGEST)[0]
+        value = x[row, channel]
+        what = "infinite" if np.isinf(value) else f"{value:g}, beyond the {LARGEST:g} that is taken"
+        raise Gesture3dError(f"{where}, line {first_line + row}: channel {channel + 1} is {what}")
     missing = np.isnan(x)
     if not missing.any():
         return x

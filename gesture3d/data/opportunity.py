@@ -71,7 +71,7 @@ def read_opportunity(config: OpportunityData) -> Windows:
 def _gestures(codes: np.ndarray, where: str) -> np.ndarray:
     """The authors' codes as classes 0 (NULL) to 17."""
     known = {code: number for number, code in enumerate(GESTURES)}
-    for line, code in enumerate(codes, 1):
+    for line, code in enumerate(codes.tolist(), 1):
         if code not in known:
             raise Gesture3dError(f"{where}, line {line}: {code:g} is no gesture of the challenge")
-    return np.array([known[code] for code in codes])
+    return np.array([known[code] for code in codes.tolist()])

@@ -16,7 +16,7 @@ from gesture3d.data.index import fingerprint
 from gesture3d.data.skeleton_files import check_joints, read_joints
 from gesture3d.data.skeleton_transforms import features
 from gesture3d.data.split import SPLITS
-from gesture3d.errors import Gesture3dError, did_you_mean
+from gesture3d.errors import Gesture3dError, did_you_mean, naming
 from gesture3d.rng import generator
 
 
@@ -198,4 +198,6 @@ def load_skeleton(path: Path, data: SkeletonData) -> Tensor:
     Raises:
         Gesture3dError: the file is no usable sequence; names the frame where that is known.
     """
-    return torch.from_numpy(features(read_joints(path, data), data))
+    joints = read_joints(path, data)
+    with naming(path):
+        return torch.from_numpy(features(joints, data))

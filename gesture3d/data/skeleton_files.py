@@ -1,20 +1,30 @@
 """Files of one skeleton sequence each → float32 joints (T, J, C), checked.
 
 Every data set's own format, and everyone's: ``.npy`` and ``.npz`` (one array) with (T, J, C), or a
-flat row a frame, (T, J · C); ``.csv`` with a flat row a frame, and perhaps a header.
+flat row a frame, (T, J · C); ``.csv`` with a flat row a frame, and perhaps a header; ``.skeleton``
+of NTU RGB+D (`gesture3d.data.skeleton_ntu`).
 """
 
-import io
-import math
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from gesture3d.config import SkeletonData, SkeletonFolderData
-from gesture3d.errors import Gesture3dError
+from gesture3d.data.matlab import read_array
+from gesture3d.data.numeric import (
+    LARGEST,
+    bad_value,
+    numpy_array,
+    read_file,
+    shown,
+    text_lines,
+)
+from gesture3d.data.skeleton_ntu import body_slots, path_length
+from gesture3d.errors import Gesture3dError, naming
 
-PLAIN_SUFFIXES = (".npy", ".npz", ".csv")
+PLAIN_SUFFIXES = (".npy", ".npz", ".csv", ".skeleton")
+MAX_FRAMES, MAX_JOINTS = 100_000, 1000
 
 
 def read_joints(path: Path, data: SkeletonData) -> np.ndarray:
@@ -23,16 +33,13 @@ def read_joints(path: Path, data: SkeletonData) -> np.ndarray:
     Raises:
         Gesture3dError: what is wrong with the file, and in which frame.
     """
-    try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise Gesture3dError(f"{path}: no such file") from None
-    except OSError as error:
-        raise Gesture3dError(f"{path}: cannot be read ({error.strerror})") from None
-    suffix = Path(path).suffix.lower()
+    with naming(path):
+        content = read_file(path)
+    suffix, anyones = Path(path).suffix.lower(), isinstance(data, SkeletonFolderData)
+    if suffix == ".skeleton":
+        return ntu_joints(content, str(path), data.num_bodies if anyones else 1)
     if suffix in PLAIN_SUFFIXES:
-        num_joints = data.num_joints if isinstance(data, SkeletonFolderData) else None
-        return plain_joints(content, str(path), suffix, num_joints)
+        return plain_joints(content, str(path), suffix, data.num_joints if anyones else None)
     own_suffix, parse = NATIVE.get(data.name, (None, None))
     if suffix != own_suffix:
         known = ", ".join(sorted(skeleton_suffixes(data)))
@@ -47,18 +54,30 @@ def skeleton_suffixes(data: SkeletonData) -> frozenset[str]:
 
 
 def check_joints(joints: np.ndarray, where: str) -> np.ndarray:
-    """``joints``, or Gesture3dError: not (T ≥ 1, J ≥ 1, C = 2 or 3), or a value not finite."""
+    """``joints`` as float32.
+
+    Raises:
+        Gesture3dError: not (1 ≤ T ≤ `MAX_FRAMES`, 1 ≤ J ≤ `MAX_JOINTS`, C = 2 or 3), or a value
+            that is not finite or beyond `LARGEST`.
+    """
     if joints.ndim != 3 or joints.shape[2] not in (2, 3) or joints.shape[1] < 1:
         raise Gesture3dError(
             f"{where}: shape {joints.shape}; expected (frames, joints, 2 or 3 coordinates)"
         )
     if len(joints) == 0:
         raise Gesture3dError(f"{where}: has no frames")
-    if not np.isfinite(joints).all():
-        frame, joint, _ = np.argwhere(~np.isfinite(joints))[0]
-        value = joints[frame, joint][~np.isfinite(joints[frame, joint])][0]
-        raise Gesture3dError(f"{where}: frame {frame}: joint {joint} has the coordinate {value}")
-    return joints
+    if len(joints) > MAX_FRAMES or joints.shape[1] > MAX_JOINTS:
+        raise Gesture3dError(
+            f"{where}: {len(joints):,} frames of {joints.shape[1]:,} joints; a gesture has at most "
+            f"{MAX_FRAMES:,} of {MAX_JOINTS:,}"
+        )
+    if (bad := bad_value(joints)) is not None:
+        value = joints[bad]
+        beyond = f", beyond the {LARGEST:g} that is taken" if np.isfinite(value) else ""
+        raise Gesture3dError(
+            f"{where}: frame {bad[0]}: joint {bad[1]} has the coordinate {value:g}{beyond}"
+        )
+    return joints.astype(np.float32, copy=False)
 
 
 def plain_joints(
@@ -69,7 +88,7 @@ def plain_joints(
     Args:
         num_joints: of a file with a flat row a frame; None: a third of the row.
     """
-    values = _table(content, where) if suffix == ".csv" else _array(content, where)
+    values = _table(content, where) if suffix == ".csv" else numpy_array(content, where)
     if values.ndim == 2:
         columns = values.shape[1]
         joints = num_joints or columns // 3
@@ -79,39 +98,25 @@ def plain_joints(
                 f"{where}: {columns} values a frame cannot be {wanted}; set data.num_joints"
             )
         values = values.reshape(len(values), joints, columns // joints)
-    return check_joints(values, where).astype(np.float32)
-
-
-def _array(content: bytes, where: str) -> np.ndarray:
-    try:
-        loaded = np.load(io.BytesIO(content), allow_pickle=False)
-        arrays = [loaded] if isinstance(loaded, np.ndarray) else [loaded[k] for k in loaded.files]
-    except Exception as error:  # NumPy and zipfile raise of every kind on damaged files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise Gesture3dError(f"{where}: not a readable NumPy file ({reason})") from None
-    if len(arrays) != 1 or arrays[0].dtype.kind not in "fiu":
-        raise Gesture3dError(f"{where}: expected one array of numbers")
-    return arrays[0]
+    return check_joints(values, where)
 
 
 def _table(content: bytes, where: str, separator: str | None = ",") -> np.ndarray:
     """Rows of numbers, float64 (T, columns); a first line of a .csv with no number is a header."""
-    try:
-        lines = content.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise Gesture3dError(f"{where}: not a text file") from None
-    rows: list[list[float]] = []
-    for number, line in enumerate(lines, start=1):
+    rows: list[np.ndarray] = []
+    for number, line in enumerate(text_lines(content, where), start=1):
         if not line.strip():
             continue
         cells = line.strip().rstrip(separator or " ").split(separator)
         try:
-            rows.append([float(cell) for cell in cells])
+            rows.append(np.array([float(cell) for cell in cells]))
         except ValueError:
             if number == 1 and separator == "," and not any(map(_is_number, cells)):
                 continue
             wrong = next(cell for cell in cells if not _is_number(cell))
-            raise Gesture3dError(f"{where}: frame {len(rows)}: {wrong!r} is no number") from None
+            raise Gesture3dError(
+                f"{where}: frame {len(rows)}: {shown(wrong)} is no number"
+            ) from None
         if len(rows[-1]) != len(rows[0]):
             raise Gesture3dError(
                 f"{where}: frame {len(rows) - 1} has {len(rows[-1])} values, frame 0 has "
@@ -119,7 +124,7 @@ def _table(content: bytes, where: str, separator: str | None = ",") -> np.ndarra
             )
     if not rows:
         raise Gesture3dError(f"{where}: has no frames")
-    return np.array(rows)
+    return np.stack(rows)
 
 
 def _is_number(text: str) -> bool:
@@ -137,38 +142,35 @@ def _columns(content: bytes, where: str, separator: str | None, count: int) -> n
     return table
 
 
+def ntu_joints(content: bytes, where: str, num_bodies: int = 1) -> np.ndarray:
+    """NTU RGB+D ``.skeleton``: (T, 25 · num_bodies, 3), metres, 30 frames a second."""
+    return check_joints(body_slots(content, where, num_bodies), where)
+
+
 # --- the data sets' own formats ------------------------------------------------------------------
 
 
 def utd_joints(content: bytes, where: str) -> np.ndarray:
     """UTD-MHAD ``.mat``: ``d_skel`` (20, 3, T), metres in the camera's axes, 30 frames a second."""
-    from scipy.io import loadmat
-
-    try:
-        values = loadmat(io.BytesIO(content))["d_skel"]
-    except KeyError:
-        raise Gesture3dError(f"{where}: no variable d_skel in it") from None
-    except Exception as error:  # scipy raises many kinds on damaged files
-        raise Gesture3dError(f"{where}: not a readable .mat file ({error})") from None
+    with naming(where):
+        values = read_array(content, "d_skel")
     if values.ndim == 2:  # one frame
         values = values[:, :, None]
-    if values.shape[:2] != (20, 3) or values.dtype.kind not in "fiu":
+    if values.ndim != 3 or values.shape[:2] != (20, 3):
         raise Gesture3dError(f"{where}: d_skel has shape {values.shape}, expected (20, 3, frames)")
-    return check_joints(values.transpose(2, 0, 1), where).astype(np.float32)
+    return check_joints(values.transpose(2, 0, 1), where)
 
 
 def sfinge_joints(content: bytes, where: str) -> np.ndarray:
     """SFINGE3D ``.txt``: a row a frame, 20 joints × (position, unit quaternion), 20 frames a
     second; the positions are read, the quaternions left."""
     table = _columns(content, where, ";", 20 * 7).reshape(-1, 20, 7)
-    return check_joints(table[:, :, :3], where).astype(np.float32)
+    return check_joints(table[:, :, :3], where)
 
 
 def shrec_joints(content: bytes, where: str) -> np.ndarray:
     """SHREC'17 ``skeletons_world.txt``: a row a frame, 22 joints × 3, metres, 30 fps."""
-    return check_joints(_columns(content, where, None, 66).reshape(-1, 22, 3), where).astype(
-        np.float32
-    )
+    return check_joints(_columns(content, where, None, 66).reshape(-1, 22, 3), where)
 
 
 def sbu_joints(content: bytes, where: str) -> np.ndarray:
@@ -183,15 +185,11 @@ def sbu_joints(content: bytes, where: str) -> np.ndarray:
         [1280 - 2560 * table[..., 0], 960 - 1920 * table[..., 1], table[..., 2] * 10000 / 7.8125],
         axis=-1,
     )
-    joints = check_joints(table / 1000, where)
-    one, other = joints[:, :15], joints[:, 15:]
-    if _path_length(other) > _path_length(one):
+    check_joints(table, where)
+    one, other = table[:, :15] / 1000, table[:, 15:] / 1000
+    if path_length(other) > path_length(one):
         one, other = other, one
     return np.concatenate([one, other], axis=1).astype(np.float32)
-
-
-def _path_length(joints: np.ndarray) -> float:
-    return math.fsum(np.linalg.norm(np.diff(joints, axis=0), axis=2).ravel())
 
 
 # Data set → its own suffix and the function that reads it.

@@ -1,7 +1,6 @@
 """The skeleton data sets: where their files are, and what their names and lists say."""
 
 import re
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from gesture3d.config import (
     UTDSkeletonData,
 )
 from gesture3d.data.folder import csv_rows
+from gesture3d.data.numeric import read_file, text_lines
 from gesture3d.data.skeleton import Sequence, SkeletonIndex
 from gesture3d.data.skeleton_files import (
     PLAIN_SUFFIXES,
@@ -27,7 +27,8 @@ from gesture3d.data.skeleton_files import (
 )
 from gesture3d.data.split import SPLITS, split_by_shares
 from gesture3d.data.utd_mhad import ACTIONS as UTD_ACTIONS
-from gesture3d.errors import Gesture3dError
+from gesture3d.data.zips import ZipReader
+from gesture3d.errors import Gesture3dError, naming
 
 SHREC_GESTURES = (
     "grab",
@@ -110,7 +111,7 @@ def _read_shrec(config: SHREC17Data, progress: bool) -> SkeletonIndex:
             raise Gesture3dError(
                 f"{path}: no such file; unpack HandGestureDataset_SHREC2017 and set data.root"
             )
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(text_lines(_read_bytes(path), str(path)), start=1):
             if not line.strip():
                 continue
             try:
@@ -148,7 +149,7 @@ def _read_sbu(config: SBUKinectData, progress: bool) -> SkeletonIndex:
             raise Gesture3dError(
                 f"{path}: expected s01s02/<action 01..08>/<trial>/skeleton_pos.txt"
             )
-        joints = sbu_joints(path.read_bytes(), str(path))
+        joints = sbu_joints(_read_bytes(path), str(path))
         key = f"{pair}/{action}/{trial}"
         sequences.append(Sequence(key, joints, int(action) - 1, pair, str(path)))
     folds = [frozenset(s.key for s in sequences if s.group in fold) for fold in SBU_FOLDS]
@@ -186,10 +187,11 @@ def _read_folder(config: SkeletonFolderData, progress: bool) -> SkeletonIndex:
             f"{config.root}/<class>/, or set data.root"
         )
     names = tuple(sorted({name for _, _, name, _, _ in rows}))
+    labels = {name: number for number, name in enumerate(names)}
     sequences, given, split_of_group = [], {}, {}
     for key, path, name, group, split in rows:
         joints = read_joints(path, config)
-        sequences.append(Sequence(key, joints, names.index(name), group, str(path)))
+        sequences.append(Sequence(key, joints, labels[name], group, str(path)))
         if split:
             given[key] = split
             other = split_of_group.setdefault(group or key, split)
@@ -223,13 +225,14 @@ def _files(root: Path, name: str, suffix: str) -> Iterator[tuple[str, str, bytes
     """(name, where, content) of the files in ``root/name.zip``, or below ``root/name``, sorted."""
     archive, folder = root / f"{name}.zip", root / name
     if archive.is_file():
-        try:
-            with zipfile.ZipFile(archive) as file:
-                for member in sorted(file.namelist()):
-                    if member.endswith(suffix) and not Path(member).name.startswith("."):
-                        yield member, f"{archive}/{member}", file.read(member)
-        except zipfile.BadZipFile as error:
-            raise Gesture3dError(f"{archive}: damaged ({error}); download it again") from None
+        with naming(archive):
+            file = ZipReader(archive)
+        with file:
+            for member in sorted(file.names):
+                if member.endswith(suffix) and not Path(member).name.startswith("."):
+                    with naming(f"{archive}/{member}"):
+                        content = file.read(member)
+                    yield member, f"{archive}/{member}", content
     elif folder.is_dir():
         for path in sorted(folder.rglob(f"*{suffix}")):
             yield str(path), str(path), _read_bytes(path)
@@ -238,10 +241,8 @@ def _files(root: Path, name: str, suffix: str) -> Iterator[tuple[str, str, bytes
 
 
 def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise Gesture3dError(f"{path}: no such file") from None
+    with naming(path):
+        return read_file(path)
 
 
 _READERS = {

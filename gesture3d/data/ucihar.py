@@ -9,6 +9,7 @@ import numpy as np
 from gesture3d.config import UCIHARData
 from gesture3d.data.archive import Archive
 from gesture3d.data.inertial import Windows
+from gesture3d.data.numeric import bad_value
 from gesture3d.errors import Gesture3dError
 
 CHANNELS = tuple(f"{s}_{axis}" for s in ("body_acc", "body_gyro", "total_acc") for axis in "xyz")
@@ -22,7 +23,7 @@ def read_uci_har(config: UCIHARData) -> Windows:
         Gesture3dError: missing or damaged files, or channels with different numbers of windows.
     """
     archive = Archive(config.root, MARKER, "UCI HAR (version 1)")
-    lines = archive.read("activity_labels.txt").decode("ascii", "replace").split("\n")
+    lines = archive.text("activity_labels.txt").split("\n")
     names = tuple(line.split()[1] for line in lines if len(line.split()) == 2)
     parts, keys, labels, subjects, splits = [], [], [], [], []
     for split in ("train", "test"):
@@ -32,6 +33,10 @@ def read_uci_har(config: UCIHARData) -> Windows:
         for channel in CHANNELS:
             name = f"{split}/Inertial Signals/{channel}_{split}.txt"
             values = archive.numbers(name, config.window)
+            if (bad := bad_value(values)) is not None:
+                raise Gesture3dError(
+                    f"{archive.where(name)}, line {bad[0] + 1}: the value {values[bad]:g}"
+                )
             for other, count in ((f"y_{split}.txt", len(y)), (f"subject_{split}.txt", len(people))):
                 if count != len(values):
                     raise Gesture3dError(
@@ -48,7 +53,7 @@ def read_uci_har(config: UCIHARData) -> Windows:
 
 
 def _column(archive: Archive, name: str, low: int, high: int) -> np.ndarray:
-    values = archive.numbers(name, 1)[:, 0].astype(int)
+    values = archive.whole_numbers(name, 1)[:, 0]
     wrong = np.flatnonzero((values < low) | (values > high))
     if len(wrong):
         raise Gesture3dError(

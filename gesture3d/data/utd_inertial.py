@@ -4,18 +4,17 @@ Chen, Jafari & Kehtarnavaz, "UTD-MHAD", ICIP 2015. Official protocol: train on s
 test on 2, 4, 6, 8.
 """
 
-import io
 import re
 
 import numpy as np
-from scipy.io import loadmat
 
 from gesture3d.config import UTDInertialData
 from gesture3d.data.archive import Archive
 from gesture3d.data.inertial import Windows
 from gesture3d.data.inertial_signal import cut_windows, prepare
+from gesture3d.data.matlab import read_array
 from gesture3d.data.utd_mhad import ACTIONS
-from gesture3d.errors import Gesture3dError
+from gesture3d.errors import Gesture3dError, naming
 
 FILE = re.compile(r"(?:.*/)?(a(\d+)_s(\d+)_t(\d+))_inertial\.mat")
 
@@ -52,11 +51,9 @@ def parse_mat(content: bytes, where: str) -> np.ndarray:
     Raises:
         Gesture3dError: not such a file.
     """
-    try:
-        recording = loadmat(io.BytesIO(content))["d_iner"]
-    except Exception as error:  # scipy raises whatever its parser stumbles over
-        raise Gesture3dError(f"{where}: no 'd_iner' can be read ({error})") from None
-    if recording.ndim != 2 or recording.shape[1] != 6 or recording.dtype.kind not in "fiu":
+    with naming(where):
+        recording = read_array(content, "d_iner")
+    if recording.ndim != 2 or recording.shape[1] != 6:
         raise Gesture3dError(f"{where}: 'd_iner' has shape {recording.shape}, expected (T, 6)")
     recording = recording.astype(np.float64)
     recording[:, 3:] = np.deg2rad(recording[:, 3:])

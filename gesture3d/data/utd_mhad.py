@@ -12,12 +12,12 @@ depth camera and a wearable inertial sensor", ICIP 2015.
 """
 
 import re
-import zipfile
 from pathlib import Path
 
 from gesture3d.config import UTDMHADDepthData
 from gesture3d.data.index import Clip, ClipIndex
-from gesture3d.errors import Gesture3dError
+from gesture3d.data.zips import ZipReader
+from gesture3d.errors import Gesture3dError, naming
 
 ACTIONS = (  # of depth, skeletons and inertial recordings alike
     "swipe left",
@@ -88,9 +88,6 @@ def _depth_files(root: Path) -> list[Path]:
         archive = root / name
         if not archive.is_file():
             continue
-        try:
-            with zipfile.ZipFile(archive) as file:
-                return sorted(archive / member for member in file.namelist())
-        except zipfile.BadZipFile:
-            raise Gesture3dError(f"{archive}: not a whole zip file; fetch it again") from None
+        with naming(archive), ZipReader(archive) as file:
+            return sorted(archive / member for member in file.names)
     return []

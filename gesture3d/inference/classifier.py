@@ -25,6 +25,7 @@ from gesture3d.evaluation.predict import score
 from gesture3d.files import resource
 from gesture3d.machine import choose_device
 
+NOT_FINITE = "the network's scores are not finite; its weights or the values are out of range"
 DEFAULT_WEIGHTS = "variant_a-synthetic.safetensors"
 
 
@@ -140,10 +141,13 @@ class Classifier:
                 scores = iter(self.scores(good) if good else ())
                 share = (time.perf_counter() - started) / max(len(good), 1)
                 for path, (clip, seconds, error) in zip(batch, loaded, strict=True):
-                    if clip is None:
+                    row = None if clip is None else next(scores)
+                    if row is not None and not row.isfinite().all():
+                        row, error = None, f"{path}: {NOT_FINITE}"
+                    if row is None:
                         yield Result(path, [], seconds, error)
                     else:
-                        yield Result(path, self._rank(next(scores)), seconds + share)
+                        yield Result(path, self._rank(row), seconds + share)
 
     def _try_load(self, path: Path) -> tuple[Tensor | None, float, str | None]:
         started = time.perf_counter()

@@ -1,5 +1,6 @@
 """Recordings in, timelines out: which activity from when to when."""
 
+import bisect
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +10,13 @@ import numpy as np
 import torch
 
 from gesture3d.config import InertialData, InertialFolderData
-from gesture3d.data.archive import Archive
 from gesture3d.data.hapt import read_pair
 from gesture3d.data.inertial_folder import read_table
 from gesture3d.data.inertial_signal import cut_windows, prepare
+from gesture3d.data.numeric import listed, parse_numbers, read_file
 from gesture3d.data.utd_inertial import parse_mat
-from gesture3d.errors import Gesture3dError
-from gesture3d.inference.classifier import Classifier
+from gesture3d.errors import Gesture3dError, naming
+from gesture3d.inference.classifier import NOT_FINITE, Classifier
 
 RECORDING_SUFFIXES = (".csv", ".mat", ".txt")
 
@@ -70,6 +71,8 @@ def classify_recording(classifier: Classifier, path: Path | str) -> Timeline:
         windows = np.concatenate([windows, channels[None, -length:]])
     scores = [classifier.scores(part) for part in torch.from_numpy(windows).split(500)]
     probabilities = torch.cat(scores).softmax(1).numpy()
+    if not np.isfinite(probabilities).all():
+        raise Gesture3dError(f"{path}: {NOT_FINITE}")
     stretches = merge(probabilities, starts, length, config.rate_hz, classifier.class_names)
     return Timeline(path, channels, config.rate_hz, stretches)
 
@@ -89,9 +92,10 @@ def merge(
     edges = sorted({*starts, *(start + length for start in starts)})
     pieces = []  # between two edges the same windows count
     for start, stop in itertools.pairwise(edges):
-        covering = [n for n, s in enumerate(starts) if s <= start and stop <= s + length]
-        if covering:
-            mean = probabilities[covering].mean(axis=0)
+        first = bisect.bisect_left(starts, stop - length)
+        last = bisect.bisect_right(starts, start)
+        if first < last:
+            mean = probabilities[first:last].mean(axis=0)
             pieces.append((start, stop, int(mean.argmax()), float(mean.max())))
     stretches = []
     for label, group in itertools.groupby(pieces, key=lambda piece: piece[2]):
@@ -128,18 +132,27 @@ def read_recording(
         table = read_table(path, config)
         if channel_names is None:
             return table.channels
-        missing = [name for name in channel_names if name not in table.names]
+        missing = sorted(set(channel_names) - set(table.names))
         if missing:
             raise Gesture3dError(
-                f"{path}, line 1: no column {', '.join(missing)}; the network was trained on "
-                f"{', '.join(channel_names)}"
+                f"{path}, line 1: no column {listed(missing)}; the network was trained on "
+                f"{listed(channel_names)}"
             )
-        return table.channels[:, [table.names.index(name) for name in channel_names]]
+        places = {name: column for column, name in enumerate(table.names)}
+        return table.channels[:, [places[name] for name in channel_names]]
     if suffix == ".mat":
-        return parse_mat(path.read_bytes(), str(path))
+        with naming(path):
+            content = read_file(path)
+        return parse_mat(content, str(path))
     if suffix == ".txt" and path.name.startswith("acc_"):
-        return read_pair(Archive(path.parent, path.name, "HAPT"), path.name)
+        return read_pair(_numbers, str(path), str(path))
     raise Gesture3dError(f"{path}: not a recording: expected .csv, .mat, or acc_….txt of HAPT")
+
+
+def _numbers(path: str, columns: int) -> np.ndarray:
+    with naming(path):
+        content = read_file(path)
+    return parse_numbers(content, path, columns)
 
 
 def find_recordings(path: Path | str) -> list[Path]:

@@ -123,9 +123,9 @@ def _descriptors(root: Path) -> list[Path]:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "no readable MATLAB file"),
-        (b"MATLAB 5.0 MAT-file, but no more than this", "no readable MATLAB file"),
-        ({"other": np.zeros((2, 2, 2))}, "no array 'd_depth'"),
+        (b"", "not a readable .mat file"),
+        (b"MATLAB 5.0 MAT-file, but no more than this", "not a readable .mat file"),
+        ({"other": np.zeros((2, 2, 2))}, "no variable 'd_depth'"),
         ({"d_depth": np.zeros((2, 2), np.uint16)}, "expected (H, W, T)"),
     ],
 )
@@ -146,7 +146,7 @@ def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(Gesture3dError, match=r"no depth clips: expected Depth\.zip"):
         read_index(recipe(tmp_path))
     (tmp_path / "Depth.zip").write_bytes(b"PK half")
-    with pytest.raises(Gesture3dError, match="not a whole zip file"):
+    with pytest.raises(Gesture3dError, match="not a readable zip"):
         read_index(recipe(tmp_path))
     with zipfile.ZipFile(tmp_path / "Depth.zip", "w") as archive:
         archive.writestr("x", "")

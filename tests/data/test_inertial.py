@@ -266,7 +266,9 @@ def test_utd_mhad_names_a_broken_file(tmp_path):
     assert found.train.inputs.shape == (1, 64, 6)
     assert found.train.inputs[0, 0, 3].item() == pytest.approx(np.deg2rad(1.0))
     (tmp_path / "a2_s1_t1_inertial.mat").write_bytes(good.getvalue()[:100])
-    assert "a2_s1_t1_inertial.mat: no 'd_iner'" in refused("utd_mhad_inertial", tmp_path)
+    assert "a2_s1_t1_inertial.mat: not a readable .mat file" in refused(
+        "utd_mhad_inertial", tmp_path
+    )
 
 
 def write_uci_har(root: Path, train: int = 6, test: int = 3) -> Path:
