@@ -41,6 +41,11 @@ def for_terminal(text: str, *, with_bars: bool = False) -> str:
     return commands.sub(lambda found: escaped(found[0]), text)
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines of a text file. What `str.splitlines` takes for ends as well may be in names."""
+    return re.split(r"\r\n|\r|\n", text)
+
+
 def markdown(text: Any) -> str:
     """Text that Markdown shows as it is, on one line."""
     return _MARKUP.sub(lambda found: f"\\{found[0]}", one_line(text))

@@ -45,6 +45,7 @@ def main() -> int:
 
     from gesture3d.config import InertialData
     from gesture3d.data.video import VIDEO_SUFFIXES
+    from gesture3d.data.walk import Walk
     from gesture3d.inference.classifier import Classifier, find_clips
 
     classifier = Classifier(args.weights, args.device, compile=args.compile)
@@ -52,12 +53,15 @@ def main() -> int:
         return classify_recordings(args, classifier)
     if args.picture and not classifier.suffixes >= VIDEO_SUFFIXES:
         raise Gesture3dError(f"--picture draws videos; {classifier.weights} reads joints")
-    clips, problems = [], []
+    clips, problems, walk = [], [], Walk()
     for path in args.paths:
         try:
-            clips += find_clips(path, classifier.suffixes)
+            clips += find_clips(path, classifier.suffixes, walk)
         except Gesture3dError as error:
             problems.append(str(error))
+    problems += walk.problems
+    if walk.left_out():
+        print(walk.left_out(), file=sys.stderr)
     check_outputs(args, clips)
     results = []
     try:
@@ -197,6 +201,7 @@ def write_predictions(path: Path, results: list, top: int) -> None:
 
 def draw_predictions(path: Path, results: list, limit: int = 40) -> None:
     """A row of frames and the three most probable classes for each of the first clips."""
+    from gesture3d.data.video import read_frames
     from gesture3d.files import atomic_path
     from gesture3d.viz.plots import plot_predictions
 
@@ -204,23 +209,12 @@ def draw_predictions(path: Path, results: list, limit: int = 40) -> None:
     if not shown:
         return
     figure = plot_predictions(
-        [thumbnails(result.path) for result in shown],
+        [read_frames(result.path, short_side=100) for result in shown],
         [result.path.name for result in shown],
         [[(c.name, c.probability) for c in result.classes[:3]] for result in shown],
     )
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=100)
-
-
-def thumbnails(path: Path, count: int = 8):
-    """Frames from first to last, uint8 (T, H, W, 3), as small as a picture shows them."""
-    import numpy as np
-
-    from gesture3d.data.video import open_video, read_opened
-
-    reader = open_video(path)
-    indices = np.linspace(0, reader.num_frames - 1, count).round().astype(int)
-    return read_opened(path, reader, indices, min(100, *reader.size))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,6 @@ from gesture3d.config.reading import (
     find_config,
     load_data,
     load_experiment,
-    read_settings,
     validate_experiment,
     with_overrides,
 )
@@ -109,7 +108,6 @@ __all__ = [
     "find_config",
     "load_data",
     "load_experiment",
-    "read_settings",
     "validate_experiment",
     "with_overrides",
 ]

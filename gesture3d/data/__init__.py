@@ -27,7 +27,7 @@ from gesture3d.data.isogd import read_isogd
 from gesture3d.data.jester import read_jester
 from gesture3d.data.manifest import bad_clips, explain_bad_clips
 from gesture3d.data.places import flow_folder, manifest_path, prepared_folder
-from gesture3d.data.subset import choose_subset, excluded_keys, without
+from gesture3d.data.subset import choose_subset, excluded_keys, refuse_untrained, without
 from gesture3d.errors import Gesture3dError
 
 if TYPE_CHECKING:
@@ -75,12 +75,14 @@ def build_datasets(config: DataConfig, seed: int, progress: bool = True) -> Data
     from gesture3d.data.clips import ClipDataset
 
     index = read_index(config, progress)
+    listed = index
     index, left_out = refuse_bad_clips(index, config, progress)
     cache = build_cache(index, config, progress)
     if cache is not None and cache.broken:
         _say_left_out(cache.broken, progress)
         left_out |= cache.broken
         index = without(index, set(cache.broken))
+    refuse_untrained(index, listed, "data.on_bad_clip=exclude")
     if not index.splits.get("train"):
         raise Gesture3dError(f"{config.root}: the train split has no clips")
 
@@ -118,9 +120,15 @@ def read_index(
         missing_ok: keys of clips that need not be on disk.
     """
     excluded = excluded_keys(config)
-    index = _READERS[config.name](config, progress, missing_ok or excluded)
-    index = choose_subset(without(index, excluded), config)
-    return flow_index(index, config, missing_ok) if config.modality == "flow" else index
+    listed = _READERS[config.name](config, progress, missing_ok or excluded)
+    # A folder's classes are chosen when it is listed; what is excluded may be of another.
+    chosen = isinstance(config, FolderData) and config.classes is not None
+    index = choose_subset(without(listed, excluded, all_known=not chosen), config)
+    refuse_untrained(index, listed, "data.exclude")
+    index = index.with_real_paths()
+    if config.modality == "flow":
+        index = flow_index(index, config, missing_ok).with_real_paths()
+    return index
 
 
 def build_cache(
@@ -295,8 +303,8 @@ def _read_utd_mhad_depth(config: UTDMHADDepthData, _: bool, __: Container[str]) 
     return read_utd_mhad_depth(config)
 
 
-def _read_folder(config: FolderData, _: bool, missing_ok: Container[str]) -> ClipIndex:
-    return read_folder(config, missing_ok)
+def _read_folder(config: FolderData, progress: bool, missing_ok: Container[str]) -> ClipIndex:
+    return read_folder(config, missing_ok, progress)
 
 
 _READERS = {

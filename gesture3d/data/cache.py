@@ -15,6 +15,7 @@ from gesture3d.data.depth import split_zip
 from gesture3d.data.frames import ANY_FRAMES, FrameRules
 from gesture3d.data.index import Clip, fingerprint
 from gesture3d.data.pixels import Pixels
+from gesture3d.data.subset import list_line
 from gesture3d.data.video import VideoError, open_video, read_opened
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import atomic_path, locked, write_text
@@ -219,7 +220,7 @@ def _explain(errors: list[tuple[Clip, VideoError]], total: int, list_path: Path)
     errors = sorted(errors, key=lambda error: str(error[1].path))
     listed = "; ".join(str(error) for _, error in errors[:10])
     if len(errors) > 10:
-        write_text(list_path, "".join(f"{clip.key}\t{error}\n" for clip, error in errors))
+        write_text(list_path, "".join(list_line(clip.key, str(error)) for clip, error in errors))
         listed += f"; ... all of them in {list_path}"
     return (
         f"{len(errors)} of {total} clips cannot be decoded: {listed}; repair them, or name them in "

@@ -29,6 +29,7 @@ from gesture3d.data.manifest import (
 )
 from gesture3d.data.places import manifest_path
 from gesture3d.data.pool import Helper, HelperDied, answer_questions, in_helpers, num_helpers
+from gesture3d.data.subset import list_line
 from gesture3d.data.video import Backend, VideoError, open_video, read_opened, require_backend
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import write_text
@@ -233,6 +234,6 @@ def _inspect(
 
 def _write_bad_list(bad: list[Record], path: Path) -> None:
     if bad:
-        write_text(path, "".join(f"{r.key}\t{r.path}: {r.reason}\n" for r in bad))
+        write_text(path, "".join(list_line(r.key, f"{r.path}: {r.reason}") for r in bad))
     else:
         path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ al., "Fast optical flow using dense inverse search", ECCV 2016), preset medium.
 """
 
 import json
+import os
 from collections.abc import Callable, Container, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -162,9 +163,13 @@ def target(folder: Path, clip: Clip) -> Path:
 
 
 def _inside(key: str) -> str:
-    """A key as a path that stays inside a folder; absolute ones, and those with "..", hashed."""
+    """A key as a path that stays inside a folder and fits; others (absolute, long) are hashed."""
     path = Path(key)
-    return fingerprint([(key,)]) if path.is_absolute() or ".." in path.parts else key
+    is_text = key == key.encode(errors="replace").decode()  # OpenCV crashes on other names
+    fits = is_text and all(len(os.fsencode(part)) <= 251 for part in path.parts)
+    return (
+        key if fits and not path.is_absolute() and ".." not in path.parts else fingerprint([(key,)])
+    )
 
 
 def answer(short_side: str, *rules: str) -> None:

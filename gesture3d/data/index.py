@@ -1,9 +1,12 @@
 """What a set of clips is before anything is decoded: keys, paths, labels, splits, classes."""
 
 import hashlib
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from gesture3d.errors import Gesture3dError
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,53 @@ class ClipIndex:
 
     def _name_of(self, label: int) -> str:
         return self.class_names[label] if label >= 0 else "?"
+
+    def with_real_paths(self) -> "ClipIndex":
+        """The same clips, their folders without links and relative parts.
+
+        Raises:
+            Gesture3dError: two clips have one key, or are one file by two paths.
+        """
+        real, keys = RealPaths(), set()
+        files: dict[Path, str] = {}
+        for clip in self.all_clips():
+            if clip.key in keys:
+                raise Gesture3dError(f"{clip.path}: there are two clips with the key {clip.key!r}")
+            keys.add(clip.key)
+            other = files.setdefault(real.file(clip.path), clip.key)
+            if other != clip.key:
+                raise Gesture3dError(
+                    f"the clips {other!r} and {clip.key!r} are one file, {real.file(clip.path)}: "
+                    "leave one out (data.exclude)"
+                )
+        splits = {
+            split: [replace(clip, path=real(clip.path)) for clip in clips]
+            for split, clips in self.splits.items()
+        }
+        return replace(self, splits=splits)
+
+
+class RealPaths:
+    """``real(path)``: the path, its folders without links and relative parts, each looked up once.
+
+    The last name stays as it is (a link may have another suffix than its file), and so does what
+    lies behind a file (a name inside a zip file).
+    """
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, Path] = {}
+
+    def __call__(self, path: Path) -> Path:
+        folder = path.parent
+        if folder not in self._folders:
+            is_folder = os.path.isdir(folder) or folder == path  # noqa: PTH112
+            self._folders[folder] = Path(os.path.realpath(folder)) if is_folder else self(folder)
+        return self._folders[folder] / path.name
+
+    def file(self, path: Path) -> Path:
+        """The file itself, where the path is a link."""
+        path = self(path)
+        return Path(os.path.realpath(path)) if os.path.islink(path) else path  # noqa: PTH114
 
 
 def fingerprint(rows: Iterable[tuple]) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from gesture3d.data.index import Clip, ClipIndex
 from gesture3d.errors import Gesture3dError
+from gesture3d.text import lines_of
 
 LISTS = {"train": "train_list.txt", "validation": "valid_list.txt", "test": "test_list.txt"}
 NUM_CLASSES = 249
@@ -56,12 +57,12 @@ def read_list(path: Path, seen: dict[str, str]) -> list[tuple[str, str, str, int
         seen: where each key was listed so far; extended.
     """
     rows = []
-    for number, line in enumerate(_read_text(path).splitlines(), 1):
+    for number, line in enumerate(lines_of(_read_text(path)), 1):
         words = line.replace("\\", "/").split()
         if not words:
             continue
         where = f"{path}:{number}"
-        if len(words) != 3 or not words[2].isdecimal():
+        if len(words) != 3 or not words[2].isdecimal() or len(words[2]) > 9:
             raise Gesture3dError(
                 f"{where}: expected '<RGB clip> <depth clip> <label>', found {line.strip()!r}"
             )
@@ -105,7 +106,7 @@ def _find_clips(
         if folder not in present:
             try:
                 present[folder] = {entry.name for entry in os.scandir(root / folder)}
-            except OSError:
+            except (OSError, ValueError):  # a name with a zero byte
                 present[folder] = set()
         stem, _ = os.path.splitext(file)  # noqa: PTH122
         found = file if file in present[folder] else stem if stem in present[folder] else None

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from gesture3d.data.index import Clip, ClipIndex
 from gesture3d.data.video import VIDEO_SUFFIXES
+from gesture3d.data.walk import is_litter
 from gesture3d.errors import Gesture3dError, did_you_mean
+from gesture3d.text import lines_of
 
 CLIPS_FOLDER = "20bn-jester-v1"
 SPLITS = ("train", "validation", "test")
@@ -150,7 +152,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
         ) from None
     except UnicodeDecodeError:
         raise Gesture3dError(f"{path}: not a text file in UTF-8") from None
-    lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
+    lines = ((number, line.strip()) for number, line in enumerate(lines_of(text), 1))
     return [(number, line) for number, line in lines if line]
 
 
@@ -160,11 +162,15 @@ def _clip_paths(folder: Path) -> dict[str, Path]:
         entries = list(os.scandir(folder))
     except OSError:
         raise Gesture3dError(f"no folder {folder}; {HELP}") from None
-    paths: dict[str, Path] = {}
+    files: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for entry in entries:
         stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122 (148,092 entries)
-        if suffix.lower() in VIDEO_SUFFIXES:
-            paths[stem] = folder / entry.name
+        if suffix.lower() in VIDEO_SUFFIXES and not is_litter(entry.name):
+            if stem in files:
+                both = f"{files[stem].name} and {entry.name}"
+                raise Gesture3dError(f"{folder}: two clips of one id: {both}; remove one")
+            files[stem] = folder / entry.name
         elif not suffix and entry.is_dir():
-            paths.setdefault(entry.name, folder / entry.name)
-    return paths
+            folders[entry.name] = folder / entry.name
+    return folders | files

@@ -7,6 +7,12 @@ from gesture3d.data.index import Clip, fingerprint
 from gesture3d.errors import Gesture3dError, did_you_mean
 
 SPLITS = ("train", "validation", "test")
+# What folders and lists call them.
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "val", "valid", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 
 
 def split_by_groups(

@@ -1,11 +1,14 @@
 """Parts of a data set: without named clips, some classes only, a few training clips a class."""
 
+import contextlib
+import json
 from collections import defaultdict
 from dataclasses import replace
 
 from gesture3d.config import VideoData
 from gesture3d.data.index import Clip, ClipIndex, fingerprint
 from gesture3d.errors import Gesture3dError, did_you_mean
+from gesture3d.text import lines_of, one_line
 
 
 def excluded_keys(config: VideoData) -> set[str]:
@@ -19,12 +22,31 @@ def excluded_keys(config: VideoData) -> set[str]:
     if path is None:
         return keys
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = lines_of(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise Gesture3dError(f"data.exclude_list: cannot read {path}: {error}") from None
-    # A line of the doctor's list, which has a tab, is no comment even if its key begins so.
-    found = (x.split("\t")[0].strip() for x in lines if not x.startswith("#") or "\t" in x)
-    return keys | {key for key in found if key}
+    for number, line in enumerate(lines, 1):
+        # A line of the doctor's list, which has a tab, is no comment even if its key begins so.
+        if line.strip() and (not line.startswith("#") or "\t" in line):
+            key = _key_of(line)
+            if not key:
+                raise Gesture3dError(f"data.exclude_list: {path}:{number}: no key before the tab")
+            keys.add(key)
+    return keys
+
+
+def list_line(key: str, reason: str) -> str:
+    """A line for ``data.exclude_list``; keys that a line cannot hold are quoted as JSON."""
+    plain = key == key.strip() == one_line(key) and not key.startswith(("#", '"'))
+    return f"{key if plain else json.dumps(key)}\t{one_line(reason)}\n"
+
+
+def _key_of(line: str) -> str:
+    key = line.split("\t")[0].strip()
+    if key.startswith('"'):
+        with contextlib.suppress(ValueError):
+            return str(json.loads(key))
+    return key
 
 
 def without(index: ClipIndex, keys: set[str], all_known: bool = True) -> ClipIndex:
@@ -40,6 +62,24 @@ def without(index: ClipIndex, keys: set[str], all_known: bool = True) -> ClipInd
         raise Gesture3dError(f"data.exclude: no clip {key!r}.{did_you_mean(key, known)}")
     splits = {s: [c for c in clips if c.key not in keys] for s, clips in index.splits.items()}
     return replace(index, splits=splits)
+
+
+def refuse_untrained(index: ClipIndex, listed: ClipIndex, why: str) -> None:
+    """Raise where a class of ``index`` had clips to train on when they were listed, and has none.
+
+    Args:
+        why: the setting that left them out.
+    """
+    had, has = (
+        {i.class_names[c.label] for c in i.splits.get("train", ()) if c.label >= 0}
+        for i in (listed, index)
+    )
+    for name in index.class_names:
+        if has and name in had and name not in has:
+            raise Gesture3dError(
+                f"{why} leaves no clip of class {name!r} to train on: keep one, or leave the class "
+                "out (data.classes)"
+            )
 
 
 def choose_subset(index: ClipIndex, config: VideoData) -> ClipIndex:

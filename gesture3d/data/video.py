@@ -34,7 +34,10 @@ from gesture3d.errors import Gesture3dError, VideoError
 
 Backend = Literal["auto", "opencv", "decord", "torchcodec"]
 
-VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv", ".mpg", ".mpeg", ".wmv", ".flv"}
+VIDEO_SUFFIXES = {
+    *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".avi", ".webm", ".mkv", ".mpg", ".mpeg"),
+    *(".mts", ".m2ts", ".wmv", ".flv", ".ogv", ".gif", ".y4m", ".mjpeg", ".mjpg"),
+}
 
 
 View = Callable[[np.ndarray], np.ndarray]  # frame (H, W, C) → what is kept of it

@@ -1,6 +1,7 @@
 """Offline classification: paths of clips in, ranked classes out."""
 
 import itertools
+import os
 import tempfile
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -16,10 +17,10 @@ from gesture3d.config import InertialData, SkeletonData, VideoData
 from gesture3d.data.batch import Sample, collate
 from gesture3d.data.clips import load_clip
 from gesture3d.data.flow import is_flow, write_flow
-from gesture3d.data.frames import IMAGE_SUFFIXES
 from gesture3d.data.skeleton import load_skeleton
 from gesture3d.data.skeleton_files import skeleton_suffixes
 from gesture3d.data.video import VIDEO_SUFFIXES
+from gesture3d.data.walk import Walk
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.predict import score
 from gesture3d.files import resource
@@ -166,38 +167,36 @@ class Classifier:
 
 
 def find_clips(
-    path: Path | str, suffixes: Collection[str] = VIDEO_SUFFIXES, _above: tuple[Path, ...] = ()
+    path: Path | str, suffixes: Collection[str] = VIDEO_SUFFIXES, walk: Walk | None = None
 ) -> list[Path]:
     """The clips at a path: a video file, a folder of frames, or a directory with such in it.
 
-    A file that is named itself is always taken; inside a directory, the suffix decides. Folders of
-    frames (and of nothing else) are clips where ``suffixes`` are those of videos.
+    A file that is named itself is always taken; inside a directory, the suffix decides, and for
+    videos of other suffixes the content. Folders of frames (and of no videos) are clips where
+    ``suffixes`` are those of videos.
+
+    Args:
+        walk: collects what is left out and what cannot be read, over several calls; directories
+            that it has been in are not entered again.
 
     Raises:
         Gesture3dError: the path does not exist, or has no clips in it.
     """
-    path = Path(path)
-    if path.is_file():
+    path, walk = Path(path), walk or Walk()
+    if os.path.isfile(path):  # noqa: PTH113 (False, not an error, where a folder is closed)
         return [path]
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112
         raise Gesture3dError(f"{path}: no such file or directory")
-    entries = sorted(path.iterdir())
-    videos = set(suffixes) == set(VIDEO_SUFFIXES)
-    clips = [entry for entry in entries if entry.suffix.lower() in suffixes]
-    if videos and not clips and any(e.suffix.lower() in IMAGE_SUFFIXES for e in entries):
-        return [path]
-    above = (*_above, path.resolve())
-    for folder in entries:
-        if not folder.is_dir() or folder.resolve() in above:  # a link may lead back up
-            continue
-        try:
-            clips += find_clips(folder, suffixes, above)
-        except Gesture3dError:
-            continue  # a folder without clips inside a directory is no error
+    if walk.has_entered(path):
+        return []
+    clips = walk.clips_below(path, suffixes)
     if not clips:
+        videos = set(suffixes) >= VIDEO_SUFFIXES
+        left_out = walk.left_out()
         raise Gesture3dError(
             f"{path}: no clips: neither files ({', '.join(sorted(suffixes))}) "
             f"{'nor folders of frames' if videos else 'nor folders of them'}"
+            f"{f'; {left_out}' if left_out else ''}"
         )
     return clips
 

@@ -201,3 +201,15 @@ def test_the_tool_computes_flow_for_a_folder(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert "optical flow of 4 clips" in done.stdout
     assert len(list(tmp_path.glob("data/cache/*/flow/*/*.avi"))) == 4
+
+
+def test_flow_of_clips_whose_names_are_long_or_no_text(tmp_path):
+    clips = [
+        Clip(key, write_clip(tmp_path / f"{number}.mp4", panning_clip(1, 0, 3)), 0)
+        for number, key in enumerate(("a" * 251, "a" * 255, "b\udcff"))
+    ]
+    paths = [target(tmp_path / "flow", clip) for clip in clips]
+    assert paths[0].name == f"{'a' * 251}.avi"  # as ever
+    assert len({*paths}) == 3
+    assert prepare_flow(ClipIndex(("x",), {"train": clips}), tmp_path / "flow") == {}
+    assert all(path.is_file() for path in paths)

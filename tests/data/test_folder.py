@@ -1,3 +1,5 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -5,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gesture3d.config import FolderData, load_experiment
+from gesture3d.data import build_cache, build_datasets, read_index
 from gesture3d.data.folder import read_folder
 from gesture3d.data.index import Clip, ClipIndex
 from gesture3d.data.split import check_splits, split_by_shares
 from gesture3d.errors import Gesture3dError
+from tests.clips import square_folder
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -33,6 +37,18 @@ def refused(call, *parts: str) -> None:
     assert "\n" not in str(caught.value)
     for part in parts:
         assert part in str(caught.value)
+
+
+def close(monkeypatch, folder: Path) -> None:
+    """Make a folder one that may not be read, for whoever runs the tests (root may read all)."""
+    scandir = os.scandir
+
+    def closed(path):
+        if Path(path) == folder:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
 
 
 def keys(index: ClipIndex) -> dict[str, list[str]]:
@@ -96,6 +112,123 @@ def test_bad_splits_by_folders(tmp_path):
     refused(lambda: read(tmp_path), "class 'b' is in validation but not in train")
 
 
+@pytest.mark.parametrize("name", ["val", "valid", "Validation", "dev"])
+def test_common_names_of_splits(tmp_path, name):
+    touch(tmp_path, "Training/a/1.mp4", f"{name}/a/2.mp4", "testing/a/3.mp4", "__MACOSX/._a")
+    assert keys(read(tmp_path)) == {
+        "train": ["Training/a/1.mp4"],
+        "validation": [f"{name}/a/2.mp4"],
+        "test": ["testing/a/3.mp4"],
+    }
+    touch(tmp_path, "_dev/a/2.mp4")
+    (tmp_path / "_dev").rename(tmp_path / ("val" if name != "val" else "dev"))
+    refused(lambda: read(tmp_path), "are both of one split")
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["wave/scene1/1.mp4", "stop/scene1/1.mp4"], "stop/scene1/1.mp4"),
+        (["wave/1.mp4", "wave/more/2.mp4", "stop/1.mp4"], "wave/more/2.mp4"),
+        (["train/a/1.mp4", "val/a/2.mp4", "annotations/a/list.mp4"], "annotations/a/list.mp4"),
+        (["p1/wave/1/00001.jpg", "p2/wave/1/00001.jpg"], "p1/wave/1"),
+    ],
+)
+def test_another_layout_is_shown_beside_the_expected_one(tmp_path, names, found):
+    touch(tmp_path, *names)
+    refused(
+        lambda: read(tmp_path),
+        f"found {tmp_path / found}, expected {tmp_path}/<class>/<clip> or ",
+        "{train,validation,test}/<class>/<clip>",
+        "data.csv",
+    )
+
+
+def test_what_is_left_out_is_counted(tmp_path, capsys):
+    touch(tmp_path, *(f"{c}/{i}.mp4" for c in "ab" for i in range(2)), "README.md")
+    touch(tmp_path, "a/notes.txt", "a/cover.jpg", "b/more.TXT", "b/._0.mp4", "b/Thumbs.db")
+    (tmp_path / "a" / "IMG_1.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    read_folder(FolderData(name="folder", root=tmp_path), progress=True)
+    expected = "left out: 2 .txt, 1 .jpg, 1 .md, 1 .heic (cannot be decoded)\n"
+    assert capsys.readouterr().out == expected
+    read(tmp_path)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_class_that_cannot_be_read(tmp_path, monkeypatch, capsys):
+    touch(tmp_path, *(f"{c}/{i}.mp4" for c in "abc" for i in range(2)))
+    close(monkeypatch, tmp_path / "b")
+    refused(lambda: read(tmp_path), f"{tmp_path / 'b'}: cannot be read: Permission denied")
+    config = FolderData(name="folder", root=tmp_path, on_bad_clip="exclude")
+    assert read_folder(config, progress=True).class_names == ("a", "c")
+    assert f"{tmp_path / 'b'}: cannot be read" in capsys.readouterr().out
+
+
+def test_a_class_by_two_names(tmp_path):
+    touch(tmp_path, "a/1.mp4", "a/2.mp4")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    refused(lambda: read(tmp_path), f"{tmp_path / 'b'}: a link to a folder that is another class")
+
+
+def test_one_clip_by_two_paths(tmp_path):
+    touch(tmp_path, "a/1.mp4", "a/2.mp4", "b/1.mp4", "b/2.mp4")
+    (tmp_path / "b" / "3.mp4").symlink_to(tmp_path / "a" / "1.mp4")
+    config = FolderData(name="folder", root=tmp_path)
+    refused(lambda: read_index(config), "'a/1.mp4' and 'b/3.mp4' are one file", "data.exclude")
+    kept = read_index(config.model_copy(update={"exclude": ("b/3.mp4",)}))
+    assert len(kept.all_clips()) == 4
+
+
+def test_two_clips_of_one_key_are_refused_whatever_the_set(tmp_path):
+    clips = [Clip("1", tmp_path / "1.mp4", 0), Clip("1", tmp_path / "2.mp4", 0)]
+    index = ClipIndex(("a",), {"train": clips[:1], "test": clips[1:]})
+    refused(index.with_real_paths, "two clips with the key '1'")
+
+
+def test_spellings_of_a_root_are_one(tmp_path, monkeypatch):
+    (tmp_path / "real").mkdir()
+    square_folder(tmp_path / "real" / "clips", clips_per_class=2, classes=2)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.chdir(tmp_path)
+    spellings = ["real/clips", "./link/clips", tmp_path / "link/../real/clips", "link/clips/."]
+    made = []
+    for root in spellings:
+        config = FolderData(name="folder", root=root, cache_size=24, num_frames=4, size=24)
+        index = read_index(config)
+        assert {clip.path.parents[1] for clip in index.all_clips()} == {tmp_path / "real/clips"}
+        made.append(build_cache(index, config, progress=False).path)
+        states = [(p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*.bin")]
+        assert len(states) == 1
+        made.append(states)
+    assert all(made[k] == made[k % 2] for k in range(len(made)))
+
+
+def test_links_keep_their_names(tmp_path):
+    """A clip may be a link to a file without a suffix, as in stores by content."""
+    touch(tmp_path, "store/x1", "store/x2")
+    (tmp_path / "set" / "a").mkdir(parents=True)
+    for n in (1, 2):
+        (tmp_path / "set" / "a" / f"{n}.mp4").symlink_to(tmp_path / "store" / f"x{n}")
+    index = read_index(FolderData(name="folder", root=tmp_path / "set"))
+    assert sorted(c.path.name for c in index.all_clips()) == ["1.mp4", "2.mp4"]
+
+
+def test_a_class_whose_only_clips_to_train_on_are_excluded(tmp_path, monkeypatch):
+    touch(tmp_path, *(f"train/{c}/1.mp4" for c in "ab"), *(f"val/{c}/2.mp4" for c in "ab"))
+    settings = {"name": "folder", "root": tmp_path, "exclude": ("train/a/1.mp4",)}
+    refused(lambda: read_index(FolderData(**settings)), "no clip of class 'a' to train on")
+    assert read_index(FolderData(**settings, classes=("b",))).class_names == ("b",)
+    square_folder(tmp_path / "broken" / "train", clips_per_class=1, classes=2)
+    square_folder(tmp_path / "broken" / "val", clips_per_class=1, classes=2)
+    (tmp_path / "broken" / "train" / "left" / "0.mp4").write_bytes(b"broken")
+    monkeypatch.chdir(tmp_path)  # where the cache goes
+    broken = {"name": "folder", "root": tmp_path / "broken", "cache_size": 16}
+    refused(
+        lambda: build_datasets(FolderData(**broken, on_bad_clip="exclude"), 0, progress=False),
+        "data.on_bad_clip=exclude leaves no clip of class 'left'",
+    )
+
+
 # --- a CSV --------------------------------------------------------------------------------------
 
 
@@ -134,6 +267,16 @@ def test_groups_are_held_out_by_name(tmp_path):
     )
 
 
+@pytest.mark.parametrize("separator", [";", "\t", "; ", ","])
+def test_what_separates_the_columns_is_recognised(tmp_path, separator):
+    touch(tmp_path, "1.mp4", "2, with a comma.mp4", "3.mp4")
+    rows = [("path", "label", "split"), ("1.mp4", "a", "train"), ("3.mp4", "a", "test")]
+    rows.append(('"2, with a comma.mp4"', "a", "val"))
+    index = read_csv(tmp_path, "".join(separator.join(row) + "\n" for row in rows))
+    expected = {"train": ["1.mp4"], "validation": ["2, with a comma.mp4"], "test": ["3.mp4"]}
+    assert keys(index) == expected
+
+
 CLIPS = "1.mp4,a\n2.mp4,a\n3.mp4,b\n4.mp4,b\n"
 
 
@@ -142,7 +285,8 @@ CLIPS = "1.mp4,a\n2.mp4,a\n3.mp4,b\n4.mp4,b\n"
     [
         ("", ["no column 'path'"]),
         ("path,label\n", ["no clips in it"]),
-        ("path;label\n1.mp4;a\n", ["no column 'path' in its header 'path;label'"]),
+        ("path;name\n1.mp4;a\n", ["no column 'path' in its header 'path;name'. Expected"]),
+        ("paths,label\n1.mp4,a\n", ["no column 'path' in its header", "Did you mean 'paths'?"]),
         ("file,label\n" + CLIPS, ["no column 'path' in its header 'file,label'"]),
         ("path,label,splt\n1.mp4,a,x\n", ["unknown or double column 'splt'", "'split'?"]),
         ("path,label\n1.mp4,a,train\n", [":2", "expected 2 columns"]),
@@ -150,7 +294,11 @@ CLIPS = "1.mp4,a\n2.mp4,a\n3.mp4,b\n4.mp4,b\n"
         ("path,label\n" + CLIPS + "./1.mp4,b\n", [":6", "./1.mp4", "line 2"]),
         ("path,label\n1.mp4,\n", [":2", "empty path or label"]),
         ("path,label\n" + CLIPS + "8.mp4,a\n9.mp4,a\n", ["2 of 6 clips do not exist: 8.mp4"]),
-        ("path,label,split\n1.mp4,a,train\n2.mp4,a,val\n", [":3", "split 'val'", "validation"]),
+        ("path,label,split\n1.mp4,a,train\n2.mp4,a,vla\n", [":3", "split 'vla'", "validation"]),
+        ("path,label\n" + CLIPS + "link.mp4,b\n", [":6", "link.mp4", "line 2, by another path"]),
+        ("path,label\n\0.mp4,a\n", ["1 of 1 clips do not exist"]),
+        (f"path,label\n{'x' * 300}.mp4,a\n", ["1 of 1 clips do not exist"]),
+        (f"path,label,frames\n1.mp4,a,{'9' * 5000}\n", [":2", "is no whole number"]),
         ("path,label,split\n1.mp4,a,train\n", ["no clips for validation"]),
         ("path,label,split\n1.mp4,a,validation\n", ["no clips for train"]),
         ("path,label,split\n1.mp4,a,train\n3.mp4,b,validation\n", ["'b' is in validation"]),
@@ -165,6 +313,7 @@ CLIPS = "1.mp4,a\n2.mp4,a\n3.mp4,b\n4.mp4,b\n"
 )
 def test_bad_csvs(tmp_path, text, parts):
     touch(tmp_path, *(f"{i}.mp4" for i in range(1, 5)))
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "1.mp4")
     refused(lambda: read_csv(tmp_path, text), "clips.csv" if ":" in parts[0] else "", *parts)
 
 

@@ -76,6 +76,9 @@ def test_windows_paths_line_ends_and_bom(root):
         ("train/001/M_00001.avi 3", ["train_list.txt:1", "expected '<RGB clip> <depth clip>"]),
         (line("train", 1, 3) + "x", ["train_list.txt:1", "expected"]),
         ("\n".join(line("train", n, 3) for n in range(1, 9)), ["6 of 8 clips", "M_00003.avi"]),
+        (f"train/001/M_1.avi train/001/K_1.avi {'1' * 5000}", ["_list.txt:1", "expected"]),
+        ("train/\0/M_1.avi train/\0/K_1.avi 1", ["1 of 1 clips"]),
+        (f"{'x' * 300}/M_1.avi {'x' * 300}/K_1.avi 1", ["1 of 1 clips"]),
         ("\x80", ["not a text file in UTF-8"]),
     ],
 )
@@ -90,6 +93,7 @@ def test_a_missing_list_says_where_to_register(root):
 
 
 def test_a_missing_clip_may_be_excluded_by_name(root):
+    write(root, "train", (1, 26), (2, 26))
     (root / "train/001/M_00002.avi").unlink()
     refused(root, "1 of 2 clips", "train/001/M_00002.avi")
     config = load_data("isogd_rgb", [f"data.root={root}", "data.exclude=[train/001/00002]"])

@@ -123,3 +123,21 @@ def test_the_official_lists(shared_data):
     assert len(class_names) == 27
     assert counts == {"train": 118_562, "validation": 14_787, "test": 14_743}
     assert set(seen) == set(paths)
+
+
+def test_two_files_of_one_id_are_refused_and_litter_is_none(root):
+    clips = root / "20bn-jester-v1"
+    (clips / "._1.mp4").touch()
+    assert [c.path.name for c in read_jester(root).splits["train"]] == ["1.mp4", "2.webm"]
+    (clips / "1.avi").touch()
+    refused(root, "two clips of one id", "1.mp4", "1.avi")
+
+
+def test_a_line_ends_where_a_line_ends(root):
+    """Not at the other characters at which Python's splitlines ends lines."""
+    name = "Swiping\u2028Left\x0b\x85up"
+    for part, lines in (("labels", [name, *LABELS]), ("train", [f"1;{name}", "2;No gesture"])):
+        path = root / f"jester-v1-{part}.csv"
+        path.write_text("\r\n".join(lines), encoding="utf-8", newline="")
+    index = read_jester(root)
+    assert index.class_names[index.splits["train"][0].label] == name

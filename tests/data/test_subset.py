@@ -2,7 +2,7 @@ import pytest
 
 from gesture3d.config import JesterData
 from gesture3d.data.index import Clip, ClipIndex
-from gesture3d.data.subset import choose_subset, excluded_keys, without
+from gesture3d.data.subset import choose_subset, excluded_keys, list_line, without
 from gesture3d.errors import Gesture3dError
 
 NAMES = ("a", "b", "c")
@@ -78,3 +78,25 @@ def test_clips_are_excluded_by_name_and_by_file(index, tmp_path):
         without(index, {"train99"})
     with pytest.raises(Gesture3dError, match="cannot read"):
         excluded_keys(config(exclude_list=tmp_path / "none.txt"))
+
+
+ODD = [
+    *("a\tb", "a\nb", "a\rb", "a\u2028b", "a\x0bb", " a ", "#a", '"a"', "a\udcff", "\x1b[2J"),
+    *("ü,;|", "'"),
+]
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_keys_with_odd_letters_come_back_from_our_lists(tmp_path, ending):
+    text = "".join(list_line(key, f"/x/{key}: reason\twith\ntabs") for key in [*ODD, "plain/1.mp4"])
+    assert "\nplain/1.mp4\t/x/plain" in text  # as ever
+    listed = tmp_path / "bad.txt"
+    listed.write_text(text, encoding="utf-8", newline=ending)
+    assert excluded_keys(config(exclude_list=listed)) == {*ODD, "plain/1.mp4"}
+
+
+def test_lines_without_a_key_are_refused(tmp_path):
+    listed = tmp_path / "bad.txt"
+    listed.write_text("train0\n\t/x/1.mp4: damaged\n")
+    with pytest.raises(Gesture3dError, match=r"bad\.txt:2: no key before the tab"):
+        excluded_keys(config(exclude_list=listed))

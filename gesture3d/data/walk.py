@@ -1,0 +1,145 @@
+"""Folders as people fill them: which files are clips, and what is left out.
+
+One walk for all: it enters each real folder once, wherever links lead, passes over hidden files and
+what systems leave behind, and goes on past a folder that cannot be read, which it names.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+import cv2
+
+from gesture3d.data.frames import IMAGE_SUFFIXES, is_animated_webp
+from gesture3d.data.video import VIDEO_SUFFIXES
+from gesture3d.text import one_line
+
+# Beside all that begins with a dot (macOS: ._clip.mp4, .DS_Store).
+LITTER = {
+    *("__macosx", "@eadir", "lost+found", "system volume information", "$recycle.bin"),
+    *("thumbs.db", "desktop.ini"),
+}
+# How files begin that may be videos, whatever their name ends in.
+_VIDEO = re.compile(
+    rb"....(?:ftyp(?!hei|mif|msf|avi)|moov|mdat|wide|free|skip)|RIFF....AVI |\x1aE\xdf\xa3|OggS|FLV"
+    rb"|\x30\x26\xb2\x75\x8e\x66\xcf\x11|GIF8|YUV4MPEG2|DKIF|nut/|\x06\x0e\x2b\x34|\x1f\x07\x00"
+    rb"|\0\0\x01[\xb3\xba]|\0\0\0\x01[\x09\x40\x42\x67]|G.{187}G|.{4}G.{191}G",
+    re.DOTALL,
+)
+# Pictures and sound of these kinds are named as what cannot be decoded, too.
+_MEDIA = re.compile(rb"....ftyp|RIFF....WEBP", re.DOTALL)
+
+
+class Walk:
+    """What a walk has met so far.
+
+    Attributes:
+        problems: the folders that could not be read, each with the reason.
+    """
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self._left_out: Counter[tuple[str, bool]] = Counter()  # (suffix, begins like a clip)
+        self._entered: set[str] = set()
+
+    def has_entered(self, folder: Path) -> bool:
+        """Whether the walk has been in this real folder."""
+        return os.path.realpath(folder) in self._entered
+
+    def enter(self, folder: Path) -> tuple[list[Path], list[Path]]:
+        """The files and folders in it, sorted; none where it was entered before."""
+        real = os.path.realpath(folder)
+        if real in self._entered:
+            return [], []
+        self._entered.add(real)
+        try:
+            with os.scandir(folder) as entries:
+                names = sorted((e.name, _is_folder(e)) for e in entries if not is_litter(e.name))
+        except OSError as error:
+            self.problems.append(f"{folder}: cannot be read: {error.strerror or error}")
+            return [], []
+        paths = [(folder / name, is_folder) for name, is_folder in names]
+        return [p for p, is_folder in paths if not is_folder], [p for p, it_is in paths if it_is]
+
+    def clips_below(self, folder: Path, suffixes: Collection[str]) -> list[Path]:
+        """The clips in a folder and all folders in it: files first, then folder by folder.
+
+        A folder with frames, and without video files, is a clip where ``suffixes`` are those of
+        videos.
+        """
+        videos = set(suffixes) >= VIDEO_SUFFIXES
+        clips, remaining = [], [folder]
+        while remaining:
+            folder = remaining.pop()
+            files, folders = self.enter(folder)
+            found = [f for f in files if (is_clip(f) if videos else f.suffix.lower() in suffixes)]
+            others = [f for f in files if f not in set(found)]
+            if videos and not found and any(is_frame(f) for f in others):
+                clips.append(folder)
+                self.leave_out(f for f in others if not is_frame(f))
+                continue
+            clips += found
+            self.leave_out(others)
+            remaining += reversed(folders)
+        return clips
+
+    def leave_out(self, files: Iterable[Path]) -> None:
+        """Count files that are no clips."""
+        for path in files:
+            self._left_out[path.suffix.lower(), bool(_MEDIA.match(_head(path)))] += 1
+
+    def left_out(self) -> str:
+        """What was left out, on one line: ``left out: 3 .txt, 1 .heic (cannot be decoded)``."""
+        kinds = [
+            f"{count} {suffix or 'without a suffix'}{' (cannot be decoded)' if media else ''}"
+            for (suffix, media), count in sorted(
+                self._left_out.items(), key=lambda kind: (-kind[1], kind[0][1], kind[0][0])
+            )
+        ]
+        return one_line(f"left out: {', '.join(kinds)}", 300) if kinds else ""
+
+
+def is_litter(name: str) -> bool:
+    """Whether a name is hidden, or one that a system leaves behind."""
+    return name.startswith(".") or name.casefold() in LITTER
+
+
+def is_frame(path: Path) -> bool:
+    """Whether a file is a picture, by its suffix."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def is_clip(path: Path) -> bool:
+    """Whether a file is a video: by its suffix, else where it begins like one and decodes."""
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return True
+    if suffix in IMAGE_SUFFIXES:
+        return is_animated_webp(path)
+    if not _VIDEO.match(_head(path)):
+        return False
+    try:
+        name = os.path.abspath(path)  # noqa: PTH100 (a name with a colon would be a URL)
+        name.encode()
+    except UnicodeEncodeError:
+        return True  # which `open_video` explains
+    return cv2.VideoCapture(name, cv2.CAP_FFMPEG).grab()
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _head(path: Path) -> bytes:
+    try:
+        if not path.is_file():  # a pipe would never end
+            return b""
+        with path.open("rb") as file:
+            return file.read(400)
+    except OSError:
+        return b""

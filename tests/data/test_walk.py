@@ -1,0 +1,146 @@
+"""Walks through folders: what is taken for a clip, where links lead, what cannot be read."""
+
+import errno
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gesture3d.config import FolderData
+from gesture3d.data.folder import read_folder
+from gesture3d.data.video import frame_count
+from gesture3d.data.walk import Walk
+from gesture3d.inference.classifier import find_clips
+from tests.clips import square_clip, write_clip
+
+
+def y4m(path: Path) -> Path:
+    """Two grey frames, by the format's own rules."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame = b"FRAME\n" + bytes(64 * 64) + bytes(2 * 32 * 32)
+    path.write_bytes(b"YUV4MPEG2 W64 H64 F25:1 Ip A1:1 C420jpeg\n" + 2 * frame)
+    return path
+
+
+def test_videos_are_known_by_their_content(tmp_path) -> None:
+    whole = write_clip(tmp_path / "x.mp4", square_clip("left", 0)).read_bytes()
+    for name in ("a.divx", "b", "c.MP4", "d.mp4.bak"):
+        (tmp_path / name).write_bytes(whole)
+    y4m(tmp_path / "e.yuv")
+    (tmp_path / "notes.txt").write_text("G" * 400)
+    (tmp_path / "cut.video").write_bytes(whole[:60])
+    (tmp_path / "code.ts").write_text("export const x = 1;\n" * 30)
+    (tmp_path / "table").write_bytes(b"\0" * 500)
+    os.mkfifo(tmp_path / "pipe")
+    walk = Walk()
+    found = [clip.name for clip in find_clips(tmp_path, walk=walk)]
+    assert found == ["a.divx", "b", "c.MP4", "d.mp4.bak", "e.yuv", "x.mp4"]
+    left_out = walk.left_out()
+    assert left_out.startswith("left out: 2 without a suffix, ")
+    for part in ("1 .txt", "1 .video (cannot be decoded)", "1 .ts"):
+        assert part in left_out.split(", ")
+
+
+MPEG2 = ["-c:v", "mpeg2video"]
+CODERS = {
+    **dict.fromkeys((".gif", ".3gp", ".ogv", ".y4m", ".mjpeg", ".ivf", ".nut", ".vob", ".mxf")),
+    **{".mts": MPEG2, ".m2ts": MPEG2, ".ts": MPEG2},
+    ".qt": ["-c:v", "mpeg4", "-f", "mov"],
+    ".webp": ["-c:v", "libwebp_anim"],
+}
+
+
+def test_every_kind_that_decodes_is_a_clip_of_its_class(tmp_path) -> None:
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("FFmpeg's command line makes the files")
+    made = []
+    for suffix, coder in CODERS.items():
+        path = tmp_path / "a" / f"clip{suffix}"
+        path.parent.mkdir(exist_ok=True)
+        source = ["-f", "lavfi", "-i", "testsrc2=s=176x144:r=25:d=0.2"]
+        command = ["ffmpeg", "-v", "error", "-y", *source, *(coder or []), str(path)]
+        if subprocess.run(command, capture_output=True, timeout=60).returncode == 0:
+            made.append(f"a/{path.name}")
+        else:
+            path.unlink(missing_ok=True)
+    assert len(made) > 6
+    index = read_folder(FolderData(name="folder", root=tmp_path))
+    assert sorted(clip.key for clip in index.all_clips()) == sorted(made)
+    assert {clip.path.suffix for clip in index.all_clips() if frame_count(clip.path) < 4} == set()
+    assert len(find_clips(tmp_path)) == len(made)
+
+
+def test_folders_that_link_to_one_another_are_entered_once(tmp_path, monkeypatch) -> None:
+    folders = [tmp_path / str(n) for n in range(9)]
+    for folder in folders:
+        y4m(folder / "clip.y4m")
+    for folder in folders:
+        for other in folders:
+            (folder / f"to {other.name}").symlink_to(other)
+        (folder / "round").symlink_to(folder / "round")
+    entered = []
+    enter = Walk.enter
+    monkeypatch.setattr(Walk, "enter", lambda w, f: (entered.append(f), enter(w, f))[1])
+    clips = find_clips(tmp_path)
+    assert len(clips) == len({os.path.realpath(clip) for clip in clips}) == 9
+    assert len(entered) < 200
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_the_rest_found(tmp_path, monkeypatch) -> None:
+    for name in ("a", "b", "c"):
+        y4m(tmp_path / name / "clip.y4m")
+    scandir = os.scandir
+
+    def closed(path):
+        if Path(path).name == "b":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    walk = Walk()
+    assert [clip.parent.name for clip in find_clips(tmp_path, walk=walk)] == ["a", "c"]
+    assert walk.problems == [f"{tmp_path / 'b'}: cannot be read: Permission denied"]
+
+
+def test_what_macos_leaves_behind_is_no_clip(tmp_path) -> None:
+    y4m(tmp_path / "clip.y4m")
+    for name in ("._clip.mp4", "__MACOSX/clip.mp4", "__MACOSX/._clip.mp4", ".Trashes/clip.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"\0\5\x16\7" + bytes(100))
+    walk = Walk()
+    assert find_clips(tmp_path, walk=walk) == [tmp_path / "clip.y4m"]
+    assert walk.left_out() == ""
+
+
+def test_folders_named_twice_are_walked_once(tmp_path) -> None:
+    y4m(tmp_path / "a" / "clip.y4m")
+    walk = Walk()
+    assert len(find_clips(tmp_path, walk=walk)) == 1
+    assert find_clips(tmp_path / "a", walk=walk) == []
+    assert find_clips(tmp_path / "a" / "clip.y4m", walk=walk) == [tmp_path / "a" / "clip.y4m"]
+
+
+def test_a_deep_tree(tmp_path) -> None:
+    """300 folders in one another, more than the longest path has room for at 20 bytes each."""
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(300):
+        os.mkdir("d" * 20, dir_fd=here)
+        inner = os.open("d" * 20, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+    y4m(tmp_path / "clip.y4m")
+    walk = Walk()
+    assert find_clips(tmp_path, walk=walk) == [tmp_path / "clip.y4m"]
+    assert "File name too long" in walk.problems[0]
+
+
+def test_names_of_bytes_that_are_no_text(tmp_path) -> None:
+    name = os.fsdecode(b"clip\xff")
+    try:
+        (tmp_path / name).write_bytes(y4m(tmp_path / "x.y4m").read_bytes())
+    except OSError:
+        pytest.skip("this file system has only names of text")
+    assert [clip.name for clip in find_clips(tmp_path)] == [name, "x.y4m"]
