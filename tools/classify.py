@@ -201,7 +201,6 @@ def write_predictions(path: Path, results: list, top: int) -> None:
 
 def draw_predictions(path: Path, results: list, limit: int = 40) -> None:
     """A row of frames and the three most probable classes for each of the first clips."""
-    from gesture3d.data.video import read_frames
     from gesture3d.files import atomic_path
     from gesture3d.viz.plots import plot_predictions
 
@@ -209,12 +208,23 @@ def draw_predictions(path: Path, results: list, limit: int = 40) -> None:
     if not shown:
         return
     figure = plot_predictions(
-        [read_frames(result.path, short_side=100) for result in shown],
+        [thumbnails(result.path) for result in shown],
         [result.path.name for result in shown],
         [[(c.name, c.probability) for c in result.classes[:3]] for result in shown],
     )
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=100)
+
+
+def thumbnails(path: Path, count: int = 8):
+    """Frames from first to last, uint8 (T, H, W, 3), as small as a picture shows them."""
+    import numpy as np
+
+    from gesture3d.data.video import open_video, read_opened
+
+    reader = open_video(path)
+    indices = np.linspace(0, reader.num_frames - 1, count).round().astype(int)
+    return read_opened(path, reader, indices, min(100, *reader.size))
 
 
 if __name__ == "__main__":

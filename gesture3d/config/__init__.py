@@ -38,6 +38,7 @@ from gesture3d.config.reading import (
     find_config,
     load_data,
     load_experiment,
+    read_settings,
     validate_experiment,
     with_overrides,
 )
@@ -108,6 +109,7 @@ __all__ = [
     "find_config",
     "load_data",
     "load_experiment",
+    "read_settings",
     "validate_experiment",
     "with_overrides",
 ]

@@ -11,7 +11,14 @@ from gesture3d.config.models import (
     GestureNetConfig,
     ModelConfig,
 )
-from gesture3d.config.section import Fraction, PositiveInt, Section
+from gesture3d.config.section import (
+    BatchSize,
+    Fraction,
+    NonNegative,
+    PositiveInt,
+    Section,
+    Seed,
+)
 from gesture3d.config.video import VideoData
 
 DataConfig = Annotated[
@@ -39,20 +46,20 @@ class OptimConfig(Section):
     """Optimiser, schedule and loss."""
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
-    lr: Annotated[float, Field(gt=0.0)] = 1e-3
+    lr: Annotated[float, Field(gt=0.0, le=1e6)] = 1e-3
     # polynomial: lr → final_lr with `power`; cosine: linear warm-up, then lr → final_lr;
     # onecycle: cosine warm-up from lr / 25, cosine to final_lr.
     schedule: Literal["constant", "polynomial", "cosine", "onecycle"] = "polynomial"
-    final_lr: Annotated[float, Field(ge=0.0)] = 1e-6
-    power: Annotated[float, Field(gt=0.0)] = 0.9
+    final_lr: NonNegative = 1e-6
+    power: Annotated[float, Field(gt=0.0, le=1000.0)] = 0.9
     warmup: Fraction = 0.0  # share of all steps
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
     nesterov: bool = False
-    weight_decay: Annotated[float, Field(ge=0.0)] = 5e-5
+    weight_decay: NonNegative = 5e-5
     # Weight decay on matrices and kernels only, not on biases and norms.
     decay_matrices_only: bool = False
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    clip_norm: Annotated[float, Field(gt=0.0)] | None = None
+    clip_norm: Annotated[float, Field(gt=0.0, le=1e9)] | None = None
     ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
 
     @model_validator(mode="after")
@@ -67,11 +74,13 @@ class OptimConfig(Section):
 class TrainConfig(Section):
     """The loop."""
 
-    epochs: PositiveInt = 30
-    batch_size: PositiveInt = 16
-    accumulate: PositiveInt = 1  # batches per optimiser step
-    replay_worst: Annotated[int, Field(ge=0)] = 0  # batches of an epoch to train on once more
-    eval_batch_size: PositiveInt = 32
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
+    batch_size: BatchSize = 16
+    accumulate: BatchSize = 1  # batches per optimiser step
+    replay_worst: Annotated[int, Field(ge=0, le=1_000_000)] = (
+        0  # batches of an epoch to train on once more
+    )
+    eval_batch_size: BatchSize = 32
     eval_every: PositiveInt = 1  # epochs
     # Of training; auto: bf16 autocast where the processor has it. Evaluation is always in fp32.
     # In fp32, too, GPUs compute convolutions in TF32 in training.
@@ -83,10 +92,12 @@ class TrainConfig(Section):
     gradient_checkpointing: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     # Processes that train together on this machine; null: one a core on a CPU, one on a GPU.
-    processes: PositiveInt | None = None
-    num_threads: PositiveInt | None = None  # in each process; null: the cores, shared out
-    seed: int = 0
-    checkpoint_minutes: Annotated[float, Field(gt=0.0)] = 5.0
+    processes: Annotated[int, Field(ge=1, le=128)] | None = None
+    num_threads: Annotated[int, Field(ge=1, le=1024)] | None = (
+        None  # in each process; null: the cores, shared out
+    )
+    seed: Seed = 0
+    checkpoint_minutes: Annotated[float, Field(gt=0.0, le=1e6)] = 5.0
 
 
 class Experiment(Section):

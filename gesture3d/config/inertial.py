@@ -5,7 +5,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gesture3d.config.section import Fraction, Name, PositiveInt, Section
+from gesture3d.config.section import (
+    Factor,
+    Fraction,
+    Name,
+    NonNegative,
+    Place,
+    PositiveInt,
+    Rate,
+    Section,
+    Workers,
+)
 
 
 class InertialAugmentation(Section):
@@ -15,8 +25,8 @@ class InertialAugmentation(Section):
     """
 
     rotation_degrees: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0  # largest, about any axis
-    scale: tuple[float, float] = (1.0, 1.0)  # one factor per window, drawn from this range
-    noise: Annotated[float, Field(ge=0.0)] = 0.0  # relative to each channel's deviation
+    scale: tuple[Factor, Factor] = (1.0, 1.0)  # one factor per window, drawn from this range
+    noise: NonNegative = 0.0  # relative to each channel's deviation
     time_warp: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # largest relative change of speed
     shift: Fraction = 0.0  # largest shift in time, as a share of the window
 
@@ -34,15 +44,17 @@ class InertialData(Section):
     `gesture3d.data.inertial_signal.prepare`.
     """
 
-    rate_hz: Annotated[float, Field(gt=0.0)] = 50.0
-    median_steps: Annotated[int, Field(ge=0)] = 0  # median filter over so many samples, odd
-    lowpass_hz: Annotated[float, Field(gt=0.0)] | None = None  # 3rd-order Butterworth
+    rate_hz: Rate = 50.0
+    median_steps: Annotated[int, Field(ge=0, le=10_000)] = (
+        0  # median filter over so many samples, odd
+    )
+    lowpass_hz: Rate | None = None  # 3rd-order Butterworth
     # Split the first three channels (total acceleration) below this into gravity and body: the
     # channels become body acceleration, the others, total acceleration.
-    gravity_hz: Annotated[float, Field(gt=0.0)] | None = None
+    gravity_hz: Rate | None = None
     # Gaps (NaN) are interpolated up to this; longer ones are errors. None: any length.
-    max_gap_seconds: Annotated[float, Field(gt=0.0)] | None = 0.5
-    window: Annotated[int, Field(ge=2)] = 128  # samples
+    max_gap_seconds: Annotated[float, Field(gt=0.0, le=1e9)] | None = 0.5
+    window: Annotated[int, Field(ge=2, le=100_000)] = 128  # samples
     step: PositiveInt = 64  # samples from one window's start to the next one's
     # Stretch whole recordings to `window` samples instead of cutting windows out of them.
     resample: bool = False
@@ -51,7 +63,7 @@ class InertialData(Section):
     validation_subjects: tuple[Name, ...] = ()
     # The original's habit: choose the best epoch on the test set. For comparisons only.
     validate_on_test: bool = False
-    num_workers: Annotated[int, Field(ge=0, le=256)] = 0  # processes that load batches
+    num_workers: Workers = 0  # processes that load batches
 
     @model_validator(mode="after")
     def _filters_are_possible(self) -> "InertialData":
@@ -68,7 +80,7 @@ class HAPTData(InertialData):
     """HAPT (UCI): ``HAPT Data Set.zip``, or the folder unpacked from it. Subjects 1 to 30."""
 
     name: Literal["hapt"]
-    root: Path = Path("data/uci_hapt")
+    root: Place = Path("data/uci_hapt")
     postural_transitions: bool = False  # all 12 classes instead of the 6 basic activities
 
 
@@ -79,7 +91,7 @@ class UCIHARData(InertialData):
     """
 
     name: Literal["uci_har"]
-    root: Path = Path("data/uci_har")
+    root: Place = Path("data/uci_har")
 
 
 class OpportunityData(InertialData):
@@ -89,21 +101,21 @@ class OpportunityData(InertialData):
     """
 
     name: Literal["opportunity"]
-    root: Path = Path("data/opportunity")
+    root: Place = Path("data/opportunity")
 
 
 class UTDInertialData(InertialData):
     """UTD-MHAD: ``Inertial.zip``, or the folder unpacked from it. Subjects 1 to 8."""
 
     name: Literal["utd_mhad_inertial"]
-    root: Path = Path("data/utd_mhad")
+    root: Place = Path("data/utd_mhad")
 
 
 class InertialFolderData(InertialData):
     """Anyone's recordings or windows as CSV files with a header; see `read_inertial_folder`."""
 
     name: Literal["inertial_folder"]
-    root: Path = Path("data/recordings")  # a folder of .csv files, or one
+    root: Place = Path("data/recordings")  # a folder of .csv files, or one
     label_column: str = "label"
     subject_column: str = "subject"
     split_column: str = "split"  # train, validation or test

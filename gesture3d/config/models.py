@@ -4,20 +4,23 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gesture3d.config.section import PositiveInt, Section
+from gesture3d.config.section import LayerSize, NumLayers, Section
 
 Variant = Literal["convlstm", "a", "b", "c", "d"]
+Stride = Annotated[int, Field(ge=1, le=16)]
+Scale = Annotated[float, Field(ge=1e-9, le=1e9)]
+Bias = Annotated[float, Field(ge=-1e3, le=1e3)]
 
 
 class ClipNetworkConfig(Section):
     """What networks for clips have in common; see `GestureNet` and `gesture_net.Preprocessing`."""
 
     width: Annotated[float, Field(gt=0.0, le=4.0)] = 1.0
-    stem_stride: tuple[PositiveInt, PositiveInt, PositiveInt] = (1, 2, 2)
-    in_channels: PositiveInt = 3
+    stem_stride: tuple[Stride, Stride, Stride] = (1, 2, 2)
+    in_channels: Annotated[int, Field(ge=1, le=16)] = 3
     preprocessing: Literal["channel_mean", "clip_mean"] = "channel_mean"
-    channel_means: tuple[float, ...] = (114.0, 109.0, 104.0)
-    pixel_scale: Annotated[float, Field(gt=0.0)] = 1.0
+    channel_means: tuple[Annotated[float, Field(ge=-1e6, le=1e6)], ...] = (114.0, 109.0, 104.0)
+    pixel_scale: Scale = 1.0
 
     @model_validator(mode="after")
     def _one_mean_per_channel(self) -> "ClipNetworkConfig":
@@ -33,9 +36,9 @@ class GestureNetConfig(ClipNetworkConfig):
     """Res3D → two ConvLSTM layers → MobileNet; the arguments of `GestureNet`, documented there."""
 
     name: Literal["gesture_net"] = "gesture_net"
-    variants: Annotated[tuple[Variant, ...], Field(min_length=1)] = ("a", "a")
+    variants: Annotated[tuple[Variant, ...], Field(min_length=1, max_length=16)] = ("a", "a")
     kernel_size: Literal[1, 3, 5, 7] = 3
-    forget_bias: float = 0.0
+    forget_bias: Bias = 0.0
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
 
 
@@ -48,10 +51,10 @@ class R3D18Config(ClipNetworkConfig):
 class DeepGRUDims(Section):
     """Hidden sizes of the three GRUs, and the size of the classifier's hidden layer."""
 
-    gru1: PositiveInt = 512
-    gru2: PositiveInt = 256
-    gru3: PositiveInt = 128
-    fc: PositiveInt = 256
+    gru1: LayerSize = 512
+    gru2: LayerSize = 256
+    gru3: LayerSize = 128
+    fc: LayerSize = 256
 
 
 class DeepGRUConfig(Section):
@@ -67,8 +70,8 @@ class GRUConfig(Section):
     """A plain GRU for sequences; the arguments of `GRUNet`, documented there."""
 
     name: Literal["gru"]
-    hidden_size: PositiveInt = 128
-    num_layers: PositiveInt = 2
+    hidden_size: LayerSize = 128
+    num_layers: NumLayers = 2
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
 
 
@@ -76,24 +79,24 @@ class InertialInputsConfig(Section):
     """What networks for inertial windows do with their input; see `InertialInputs`."""
 
     magnitudes: bool = False
-    log_scales: tuple[Annotated[float, Field(gt=0.0)], ...] = ()
-    input_std: Annotated[float, Field(gt=0.0)] = 1.0
+    log_scales: tuple[Scale, ...] = ()
+    input_std: Scale = 1.0
 
 
 class ResidualLSTMConfig(InertialInputsConfig):
     """Stacked residual bidirectional LSTM; the arguments of `ResidualLSTM`, documented there."""
 
     name: Literal["residual_lstm"]
-    num_stacked: PositiveInt = 3
-    num_residual: PositiveInt = 3
-    hidden: PositiveInt = 28
+    num_stacked: NumLayers = 3
+    num_residual: NumLayers = 3
+    hidden: LayerSize = 28
     bidirectional: bool = True
     residual: Literal["sum", "residual"] = "sum"
     norm: Literal["running", "batch", "original", "none"] = "running"
     readout: Literal["mean", "last"] = "mean"
     relu_scores: bool = False
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
-    forget_bias: float = 1.0
+    forget_bias: Bias = 1.0
 
     @model_validator(mode="after")
     def _two_halves(self) -> "ResidualLSTMConfig":
@@ -106,7 +109,7 @@ class Cnn1dConfig(InertialInputsConfig):
     """A small 1-D convolutional network; the arguments of `Cnn1d`, documented there."""
 
     name: Literal["cnn1d"]
-    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (64, 128, 128)
+    widths: Annotated[tuple[LayerSize, ...], Field(min_length=1, max_length=100)] = (64, 128, 128)
     kernel_size: Literal[1, 3, 5, 7, 9, 11] = 7
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
 

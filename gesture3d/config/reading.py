@@ -6,6 +6,7 @@ needs: sections ``optim``, ``train`` and ``model`` (width, input handling). Prec
 first: defaults, data recipe, model file, ``--set`` overrides.
 """
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from pydantic import BaseModel, ValidationError
 from gesture3d.config.experiment import DataConfig, Experiment, kind_name, union_members
 from gesture3d.config.models import ModelConfig
 from gesture3d.config.section import Section
+from gesture3d.config.yaml_text import MAX_CHARACTERS, MAX_DEPTH, Typed, as_field, read_yaml, typed
 from gesture3d.errors import Gesture3dError, did_you_mean
 from gesture3d.files import resource
+from gesture3d.text import one_line
 
 
 class _DataAlone(Section):
@@ -38,14 +41,13 @@ def load_experiment(
     """
     cfg_path = find_config(cfg, resource("configs"))
     data_path = find_config(data, resource("configs") / "data")
-    model, recipe = _read_yaml(cfg_path), _read_yaml(data_path)
-    _check_known(recipe, Experiment, "", data_path)
+    model, recipe = read_settings(cfg_path), _read_recipe(data_path)
+    if "data" in model:
+        raise Gesture3dError(f"{cfg_path} is a data set and its recipe: give it to --data")
     tree = _merge(_fitting(recipe, str(model.get("name", "gesture_net"))), {"model": model})
     sources = _sources(recipe, data_path) | _sources({"model": model}, cfg_path)
     for override in overrides or []:
-        keys, value = _parse_override(override)
-        tree = _merge(tree, _nest(keys, value))
-        sources[".".join(keys)] = f"--set {override}"
+        tree, sources = _override(tree, override, sources)
     return validate_experiment(tree, sources)
 
 
@@ -56,13 +58,10 @@ def load_data(data: str, overrides: list[str] | None = None) -> DataConfig:
         Gesture3dError: as `load_experiment`.
     """
     path = find_config(data, resource("configs") / "data")
-    recipe = _read_yaml(path)
-    _check_known(recipe, Experiment, "", path)
+    recipe = _read_recipe(path)
     sources = _sources(recipe, path)
     for override in overrides or []:
-        keys, value = _parse_override(override)
-        recipe = _merge(recipe, _nest(keys, value))
-        sources[".".join(keys)] = f"--set {override}"
+        recipe, sources = _override(recipe, override, sources)
     tree = {"data": recipe.get("data")}
     try:
         return _DataAlone.model_validate(tree).data
@@ -72,7 +71,7 @@ def load_data(data: str, overrides: list[str] | None = None) -> DataConfig:
 
 def _fitting(recipe: dict[str, Any], model_name: str) -> dict[str, Any]:
     """A recipe without those model settings that other models have and this one has not."""
-    kinds = {kind_name(kind): kind.model_fields for kind in union_members(ModelConfig)}
+    kinds = _models()
     others = {field for fields in kinds.values() for field in fields}
     others -= set(kinds.get(model_name, others))
     if not isinstance(recipe.get("model"), dict):
@@ -94,9 +93,7 @@ def with_overrides(experiment: Experiment, overrides: list[str]) -> Experiment:
     """The experiment with changed settings, ``section.key=value`` each."""
     tree, sources = experiment.model_dump(mode="json"), {}
     for override in overrides:
-        keys, value = _parse_override(override)
-        tree = _merge(tree, _nest(keys, value))
-        sources[".".join(keys)] = f"--set {override}"
+        tree, sources = _override(tree, override, sources)
     return validate_experiment(tree, sources)
 
 
@@ -110,51 +107,59 @@ def find_config(name: str, folder: Path) -> Path:
     for candidate in (Path(name), folder / name, folder / f"{name}.yaml"):
         if candidate.is_file():
             return candidate
+    models = resource("configs")
+    others = {models: models / "data", models / "data": models}.get(folder, folder)
+    if any((others / end).is_file() for end in (name, f"{name}.yaml")):
+        this, option = ("a model", "--cfg") if others == models else ("a data set", "--data")
+        raise Gesture3dError(f"{name} is {this}: give it to {option}")
     known = sorted(p.stem for p in folder.glob("*.yaml"))
     hint = did_you_mean(Path(name).stem, known)
-    raise Gesture3dError(f"no config {name!r}: not a file, and configs/ has {known}.{hint}")
+    raise Gesture3dError(f"no config {_short(name)!r}: not a file, and configs/ has {known}.{hint}")
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice, of which YAML would take the last."""
+def read_settings(path: Path) -> dict[str, Any]:
+    """A YAML file of settings, whose unquoted text gets its types in `validate_experiment`.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for number, (key, (place, _)) in enumerate(zip(keys, node.value, strict=True)):
-            if key in keys[:number]:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is there twice", place.start_mark
-                )
-        return super().construct_mapping(node, deep)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
+    Raises:
+        Gesture3dError: it cannot be read, or is no valid YAML (see `read_yaml`).
+    """
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise Gesture3dError(f"{path}: not valid YAML: {reason}") from None
+        with path.open(encoding="utf-8") as file:
+            tree = read_yaml(file.read(MAX_CHARACTERS + 1))
+    except UnicodeDecodeError as error:
+        raise Gesture3dError(f"{path}: not valid YAML: {error}") from None
+    except ValueError as error:
+        raise Gesture3dError(f"{path}: {one_line(error, 400)}") from None
     if not isinstance(tree, dict):
-        raise Gesture3dError(f"{path}: expected 'key: value' lines, found {type(tree).__name__}")
+        raise Gesture3dError(f"{path}: expected 'key: value' lines, found {_short(tree)!r}")
     return tree
 
 
-def _parse_override(text: str) -> tuple[list[str], Any]:
+def _read_recipe(path: Path) -> dict[str, Any]:
+    recipe = read_settings(path)
+    if "data" not in recipe and recipe.get("name", "gesture_net") in _models():
+        raise Gesture3dError(f"{path} is a model: give it to --cfg")
+    _check_known(recipe, Experiment, "", path)
+    return recipe
+
+
+def _models() -> dict[str, Any]:
+    """The fields of every model, by its name."""
+    return {kind_name(kind): kind.model_fields for kind in union_members(ModelConfig)}
+
+
+def _override(
+    tree: dict[str, Any], text: str, sources: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The tree with one ``section.key=value`` set, and where its keys were read."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise Gesture3dError(f"--set {text!r}: expected key=value, e.g. optim.lr=0.01")
-    try:
-        return key.strip().split("."), _number(yaml.load(value, _Loader))
-    except yaml.YAMLError:
-        raise Gesture3dError(f"--set {text!r}: the value is not valid YAML") from None
-
-
-def _number(value: Any) -> Any:
-    """YAML reads 1e-3 as text (it wants 1.0e-3); people write 1e-3 and mean the number."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
+        raise Gesture3dError(f"--set {_short(text)!r}: expected key=value, e.g. optim.lr=0.01")
+    keys = key.strip().split(".")
+    if len(keys) > MAX_DEPTH:
+        raise Gesture3dError(f"--set {_short(text)!r}: no setting lies so deep")
+    source = f"--set {_short(text)}"
+    return _merge(tree, _nest(keys, typed(value.strip()))), sources | {".".join(keys): source}
 
 
 def _nest(keys: list[str], value: Any) -> dict[str, Any]:
@@ -164,6 +169,9 @@ def _nest(keys: list[str], value: Any) -> dict[str, Any]:
 
 
 def _merge(below: Any, above: Any) -> Any:
+    if isinstance(below, dict) and isinstance(above, Typed):
+        with contextlib.suppress(ValueError):  # said where the value is used
+            above = above.tree() or above
     if not (isinstance(below, dict) and isinstance(above, dict)):
         return above
     return below | {k: _merge(below[k], v) if k in below else v for k, v in above.items()}
@@ -187,30 +195,41 @@ def _check_known(tree: dict[str, Any], section: type[Section], prefix: str, sour
 def _unknown(key: str, section: type[BaseModel], source: Any) -> str:
     allowed = list(section.model_fields)
     hint = did_you_mean(key.rsplit(".", 1)[-1], allowed)
-    return f"{source}: unknown key {key!r}.{hint} Allowed here: {', '.join(allowed)}"
+    return f"{source}: unknown key {_short(key)!r}.{hint} Allowed here: {', '.join(allowed)}"
 
 
 def _explain(error: dict[str, Any], tree: dict[str, Any], sources: dict[str, Any] | str) -> str:
     """One pydantic error as one line: file, key, value, what is allowed, the closest known key."""
     path, section = _locate(error["loc"], tree)
-    key = ".".join(path)
+    key = _short(".".join(path))
     source = sources if isinstance(sources, str) else _source_of(path, sources)
     if error["type"] == "extra_forbidden" and section is not None:
         return _unknown(key, section, source)
-    message = error["msg"].removeprefix("Value error, ")
+    message = one_line(error["msg"].removeprefix("Value error, "), 600)
     if error["type"] == "missing":
         return f"{source}: {key!r} is missing"
     if error["type"] == "union_tag_invalid":
         key, expected = f"{key}.name", error["ctx"]["expected_tags"].replace("'", "").split(", ")
         hint = did_you_mean(error["ctx"]["tag"], expected)
-        return f"{source}: {key} = {error['ctx']['tag']!r}: must be one of {expected}.{hint}"
+        return f"{source}: {key} = {_shown(error['ctx']['tag'])}: must be one of {expected}.{hint}"
     if error["type"] == "value_error":
         return f"{source}: {key}: {message}" if key else message
     hint = ""
     if error["type"] == "literal_error":
         options = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         hint = did_you_mean(error["input"], options)
-    return f"{source}: {key} = {error['input']!r}: {message[0].lower()}{message[1:]}.{hint}"
+    shown = _shown(error["input"])
+    return f"{source}: {key} = {shown}: {message[0].lower()}{message[1:]}.{hint}"
+
+
+def _short(text: Any) -> str:
+    return one_line(text, 200)
+
+
+def _shown(value: Any) -> str:
+    with contextlib.suppress(ValueError):
+        value = as_field(value, object)
+    return _short(repr(value))
 
 
 def _source_of(path: list[str], sources: dict[str, Any]) -> Any:

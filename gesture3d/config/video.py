@@ -5,7 +5,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gesture3d.config.section import Fraction, Name, PositiveInt, Section
+from gesture3d.config.section import (
+    Factor,
+    Fraction,
+    Frames,
+    Name,
+    Place,
+    PositiveInt,
+    Section,
+    Seed,
+    Workers,
+)
 
 
 class Augmentation(Section):
@@ -21,8 +31,8 @@ class Augmentation(Section):
     # Share of the clip's duration that is sampled from.
     time_span: tuple[Fraction, Fraction] = (1.0, 1.0)
     # Brightness of all channels and of single channels is multiplied by factors from these.
-    gain: tuple[float, float] = (1.0, 1.0)
-    channel_gain: tuple[float, float] = (1.0, 1.0)
+    gain: tuple[Factor, Factor] = (1.0, 1.0)
+    channel_gain: tuple[Factor, Factor] = (1.0, 1.0)
     # Rotation of the crop by a uniform angle within ±rotation_degrees.
     rotation_degrees: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
     # Mirroring and playing backwards swap labels; refused for data sets that do not declare which.
@@ -51,11 +61,11 @@ class VideoData(Section):
     # rgb: 3, or 1 for grey; depth: 1, or 3 equal ones; flow: 2, or 3 with its magnitude.
     # None: the first of these.
     channels: Literal[1, 2, 3] | None = None
-    num_frames: PositiveInt = 16
+    num_frames: Frames = 16
     size: Annotated[int, Field(ge=8, le=1024)] = 112  # pixels, height = width
     # uniform: spread over the whole clip; dense: a window of frames that lie frame_stride apart.
     sampling: Literal["uniform", "dense"] = "uniform"
-    frame_stride: PositiveInt = 2
+    frame_stride: Frames = 2
     temporal_jitter: bool = True  # in training, of uniform sampling; the paper's
     # Evaluation averages over eval_clips choices of frames × eval_crops places of the crop.
     eval_clips: Annotated[int, Field(ge=1, le=64)] = 1
@@ -63,10 +73,10 @@ class VideoData(Section):
     augmentation: Augmentation = Augmentation()
     classes: tuple[Name, ...] | None = None  # only these, in this order; None: all
     few_shot: PositiveInt | None = None  # training clips a class, None: all
-    subset_seed: int = 0  # which clips few_shot takes; more shots include fewer shots
+    subset_seed: Seed = 0  # which clips few_shot takes; more shots include fewer shots
     # Clips to leave out by key: here, or in a file (a key a line; text behind a tab is ignored).
     exclude: tuple[Name, ...] = ()
-    exclude_list: Path | None = None
+    exclude_list: Place | None = None
     # Folders of frames with gaps in their numbers: refused, or taken as they are.
     frame_gaps: Literal["refuse", "allow"] = "refuse"
     # A clip that cannot be decoded fails the run, or is left out and counted.
@@ -74,7 +84,7 @@ class VideoData(Section):
     # Decode every clip once into one memory-mapped file of frames that are `cache_size` pixels
     # high (None: decode the video files in every epoch).
     cache_size: Annotated[int, Field(ge=8, le=1024)] | None = None
-    num_workers: Annotated[int, Field(ge=0, le=256)] = 0  # processes that load batches
+    num_workers: Workers = 0  # processes that load batches
 
     @property
     def pixels(self) -> str:
@@ -122,27 +132,30 @@ _PIXELS = {
 }
 
 
+NumClips = Annotated[int, Field(ge=1, le=100_000)]
+
+
 class ClipsPerClass(Section):
-    train: PositiveInt = 60
-    validation: PositiveInt = 8
-    test: PositiveInt = 8
+    train: NumClips = 60
+    validation: NumClips = 8
+    test: NumClips = 8
 
 
 class SyntheticData(VideoData):
     """The generated stand-in for Jester; rendered on first use."""
 
     name: Literal["synthetic"]
-    root: Path = Path("data/synthetic")
+    root: Place = Path("data/synthetic")
     clips_per_class: ClipsPerClass = ClipsPerClass()
     hard: bool = False
-    seed: int = 0
+    seed: Seed = 0
 
 
 class JesterData(VideoData):
     """Jester v1 in its official layout, clips as video files or frame folders."""
 
     name: Literal["jester"]
-    root: Path = Path("data/jester")
+    root: Place = Path("data/jester")
     modality: Literal["rgb", "flow"] = "rgb"
 
 
@@ -150,14 +163,14 @@ class IsoGDData(VideoData):
     """ChaLearn IsoGD with its official lists, clips as videos or folders of frames."""
 
     name: Literal["isogd"]
-    root: Path = Path("data/isogd")
+    root: Place = Path("data/isogd")
 
 
 class UTDMHADDepthData(VideoData):
     """The depth clips of UTD-MHAD: tested on subjects 2, 4, 6, 8, trained on the others."""
 
     name: Literal["utd_mhad_depth"]
-    root: Path = Path("data/utd_mhad")
+    root: Place = Path("data/utd_mhad")
     modality: Literal["depth"] = "depth"
     # What validates is taken from the training subjects 1, 3, 5, 7.
     validation_subjects: tuple[Literal[1, 3, 5, 7], ...] = ()
@@ -168,8 +181,8 @@ class FolderData(VideoData):
     """Anyone's clips: ``root/<class>/<clip>``, or a CSV of path, label, split and group."""
 
     name: Literal["folder"]
-    root: Path = Path("data/clips")
-    csv: Path | None = None  # relative to here or to root; its paths, to itself or to root
+    root: Place = Path("data/clips")
+    csv: Place | None = None  # relative to here or to root; its paths, to itself or to root
     path_column: str = "path"
     label_column: str = "label"
     split_column: str = "split"  # train, validation or test
@@ -184,4 +197,4 @@ class FolderData(VideoData):
     # ... or, where neither these nor splits are given: which shares of each class.
     validation_share: Fraction = 0.2
     test_share: Fraction = 0.0
-    seed: int = 0
+    seed: Seed = 0

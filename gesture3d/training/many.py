@@ -12,10 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from tqdm import tqdm
 
-from gesture3d.config import Experiment, validate_experiment
+from gesture3d.config import Experiment, read_settings, validate_experiment
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import locked
 from gesture3d.machine import num_cores, total_memory
@@ -78,10 +77,11 @@ def check_folder(run: PlannedRun, folder: Path, option: str = "--out") -> None:
             raise Gesture3dError(f"{path.parent} is no run's folder; {advice}")
         return
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-        there = validate_experiment(tree, str(path)).model_dump(mode="json")
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError):
+        tree = read_settings(path)
+    except Gesture3dError:
         raise Gesture3dError(f"{path}: not readable; remove {path.parent}") from None
+    try:
+        there = validate_experiment(tree, str(path)).model_dump(mode="json")
     except Gesture3dError as error:
         raise Gesture3dError(f"{error}; {advice}") from None
     differing = [

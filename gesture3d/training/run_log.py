@@ -78,13 +78,14 @@ class RunLog:
             tqdm.write(one_line(text))
 
     def inputs(self, clips: np.ndarray, titles: list[str]) -> None:
-        """Log a grid of input clips: one row a clip, one column a frame.
+        """Log a grid of input clips: one row a clip, one column a frame (32 at most).
 
         Args:
             clips: uint8 ``(N, T, C, H, W)``.
         """
         if not self.is_main:
             return
+        clips = clips[:, :: -(-clips.shape[1] // 32)]
         grid = rearrange(clips, "n t c h w -> (n h) (t w) c")
         grid = grid[..., :3] if grid.shape[-1] >= 3 else grid[..., :1]
         self.writer.add_image("inputs", grid, dataformats="HWC")

@@ -7,9 +7,11 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from gesture3d.files import atomic_path
+from gesture3d.viz.drawing import drawable, finished, new_figure
 from gesture3d.viz.explain import Explanation
 
 CELL = 1.25  # inches
+MOST_STEPS = 16  # columns of a strip
 
 
 def plot_strip(explanation: Explanation, clip: np.ndarray, title: str) -> Figure:
@@ -21,41 +23,43 @@ def plot_strip(explanation: Explanation, clip: np.ndarray, title: str) -> Figure
         clip: the network's input, uint8 ``(T, C, H, W)``.
     """
     frames = explanation.step_frames
+    steps = np.linspace(0, len(frames) - 1, min(len(frames), MOST_STEPS)).round().astype(int)
+    frames = frames[steps]
     rows = {"input": _pictures(clip)[frames]}
     for name, heat in explanation.heat_maps().items():
         rows[name] = overlay(clip[frames], heat[frames])
-    size = (CELL * len(frames) + 1.25, CELL * len(rows) + 0.55)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = new_figure(CELL * len(frames) + 1.25, CELL * len(rows) + 0.55)
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.015, wspace=0, hspace=0)
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(drawable(title, 100), fontsize=9)
     grid = figure.subplots(len(rows), len(frames), squeeze=False)
     for axes, (name, pictures) in zip(grid, rows.items(), strict=True):
         for axis, picture in zip(axes, pictures, strict=True):
             _show(axis, picture)
         axes[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
-    for step, (axis, frame) in enumerate(zip(grid[0], frames, strict=True), start=1):
-        axis.set_title(f"step {step}: frame {frame + 1}", fontsize=8, pad=3)
-    return figure
+    for axis, step, frame in zip(grid[0], steps, frames, strict=True):
+        axis.set_title(f"step {step + 1}: frame {frame + 1}", fontsize=8, pad=3)
+    return finished(figure)
 
 
 def plot_gates(explanation: Explanation, title: str) -> Figure:
     """The mean activity of the input, forget and output gates of each layer over the steps."""
     layers, frames = explanation.gates, explanation.step_frames
-    figure = Figure(figsize=(3.4 * len(layers) + 0.8, 3.0), layout="constrained")
-    figure.suptitle(title, fontsize=9)
+    figure = new_figure(3.4 * len(layers) + 0.8, 3.0)
+    figure.suptitle(drawable(title, 60), fontsize=9)
     grid = figure.subplots(1, len(layers), squeeze=False, sharey=True)[0]
     steps = np.arange(1, len(frames) + 1)
+    named = steps[:: -(-len(steps) // 6)]
     for axis, (layer, gates) in zip(grid, layers.items(), strict=True):
         for name, values in gates.items():
             axis.plot(steps, values, marker="o", markersize=3, label=f"{name} gate")
         axis.set_title(layer, fontsize=9)
         axis.tick_params(labelsize=8)
-        axis.set_xticks(steps, [f"{s}\nframe {f + 1}" for s, f in zip(steps, frames, strict=True)])
+        axis.set_xticks(named, [f"{step}\nframe {frames[step - 1] + 1}" for step in named])
         axis.set(ylim=(0, 1), xlabel="recurrent step")
         axis.grid(alpha=0.3)
     grid[0].set_ylabel("mean activity")
     grid[-1].legend(fontsize=8)
-    return figure
+    return finished(figure)
 
 
 def write_animation(path: Path, explanation: Explanation, clip: np.ndarray, title: str) -> None:
@@ -69,14 +73,14 @@ def write_animation(path: Path, explanation: Explanation, clip: np.ndarray, titl
     panels = {"input": _pictures(clip)}
     heats = explanation.heat_maps()
     panels |= {name: overlay(clip, heat) for name, heat in heats.items()}
-    figure = Figure(figsize=(1.6 * len(panels), 2.3), layout="constrained")
-    figure.suptitle(title, fontsize=9)
+    figure = new_figure(1.6 * len(panels), 2.3)
+    figure.suptitle(drawable(title, 100), fontsize=9)
     axes = figure.subplots(1, len(panels))
     images = [_show(axis, panel[0]) for axis, panel in zip(axes, panels.values(), strict=True)]
     for axis, name in zip(axes, panels, strict=True):
         axis.set_title(name, fontsize=8)
     axes[0].set_xlabel("frame", fontsize=8)
-    figure.draw_without_rendering()
+    finished(figure).draw_without_rendering()
     figure.set_layout_engine("none")  # it would lay out every frame anew
     writer = PillowWriter(fps=5)
     with atomic_path(path) as temporary, writer.saving(figure, str(temporary), dpi=80):

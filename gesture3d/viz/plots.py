@@ -6,10 +6,15 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from gesture3d.viz.drawing import drawable, finished, new_figure
+
+MOST_NAMES = 170  # along an axis: more would lie over each other
+LONGEST_FRAME = 4
+
 
 def plot_curves(history: list[dict[str, Any]]) -> Figure:
     """Loss and top-1 of training and validation, and the learning rate, over the epochs."""
-    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    figure = new_figure(10, 3.2)
     for axes, (title, names) in zip(
         figure.subplots(1, 3),
         (
@@ -29,27 +34,28 @@ def plot_curves(history: list[dict[str, Any]]) -> Figure:
         axes.grid(alpha=0.3)
         if len(names) > 1:
             axes.legend()
-    return figure
+    return finished(figure)
 
 
 def plot_confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
     """Rows: true class, columns: predicted class; shade: share of the true class's samples."""
     count = len(class_names)
+    names = [drawable(name, 30) for name in class_names]
     side = max(4.0, 0.28 * count + 2.5)
-    figure = Figure(figsize=(side, side), layout="constrained")
+    figure = new_figure(side, side)
     axes = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    ticks = range(count)
-    axes.set_xticks(ticks, class_names, rotation=90, fontsize=7)
-    axes.set_yticks(ticks, class_names, fontsize=7)
+    ticks = range(0, count, -(-count // MOST_NAMES))
+    axes.set_xticks(ticks, [names[tick] for tick in ticks], rotation=90, fontsize=7)
+    axes.set_yticks(ticks, [names[tick] for tick in ticks], fontsize=7)
     axes.set(xlabel="predicted", ylabel="true")
     if count <= 40:
         for row, column in zip(*np.nonzero(matrix), strict=True):
             colour = "white" if shares[row, column] > 0.5 else "black"
             text = str(int(matrix[row, column]))
             axes.text(column, row, text, ha="center", va="center", fontsize=6, color=colour)
-    return figure
+    return finished(figure)
 
 
 def plot_predictions(
@@ -65,18 +71,29 @@ def plot_predictions(
         clips: uint8 ``(T, H, W, 3)`` each.
         ranked: for each clip (class name, probability), most probable first.
     """
-    figure = Figure(figsize=(13, 1.25 * len(clips)), layout="constrained")
+    figure = new_figure(13, 1.25 * len(clips))
     grid = figure.subplots(len(clips), 2, squeeze=False, width_ratios=(4, 1))
     for (left, right), clip, title, classes in zip(grid, clips, titles, ranked, strict=True):
         chosen = np.linspace(0, len(clip) - 1, num_frames).round().astype(int)
-        left.imshow(np.concatenate(clip[chosen], axis=1), aspect="equal")
-        left.set_title(title, fontsize=8, loc="left", pad=2)
+        frames = central_crop(clip[chosen])
+        left.imshow(np.concatenate(frames, axis=1), aspect="equal")
+        left.set_title(drawable(title, 100), fontsize=8, loc="left", pad=2)
         left.set_axis_off()
-        names = [name for name, _ in classes]
         colours = ["cornflowerblue"] + ["lightsteelblue"] * (len(classes) - 1)
-        right.barh(names, [probability for _, probability in classes], color=colours)
+        shares = [probability for _, probability in classes]
+        right.barh(range(len(classes)), shares, color=colours)  # two names may look the same
         for row, (name, probability) in enumerate(classes):
-            right.text(0.02, row, f"{name} {probability:.0%}", va="center", fontsize=7)
+            shown = f"{drawable(name, 32)} {probability:.0%}"
+            right.text(0.02, row, shown, va="center", fontsize=7)
         right.set(xlim=(0, 1), xticks=[], yticks=[])
         right.invert_yaxis()
-    return figure
+    return finished(figure)
+
+
+def central_crop(frames: np.ndarray) -> np.ndarray:
+    """The middle of frames (T, H, W, C) whose long side is more than `LONGEST_FRAME` short ones."""
+    crop = []
+    for size in frames.shape[1:3]:
+        kept = min(size, LONGEST_FRAME * min(frames.shape[1:3]))
+        crop.append(slice((size - kept) // 2, (size - kept) // 2 + kept))
+    return frames[:, crop[0], crop[1]]

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
-from gesture3d.config import dump_experiment, load_experiment, validate_experiment
-from gesture3d.config.reading import _read_yaml
+from gesture3d.config import dump_experiment, load_experiment, read_settings, validate_experiment
 from tests.net.pin import CASES, PINS, REAL, experiment_of, make, pin, shipped_weights, weights_pin
 
 EXPECTED = json.loads(PINS.read_text())
@@ -63,8 +63,8 @@ def test_shipped_weights_score_as_they_did(path) -> None:
 @pytest.mark.parametrize("path", OLD_RUNS, ids=lambda path: path.stem)
 def test_the_experiment_of_an_old_run_still_loads_and_means_the_same(path) -> None:
     """``old_runs/`` holds ``experiment.yaml`` files as revision c5f8d65 wrote them."""
-    old = _read_yaml(path)
-    assert_holds(validate_experiment(old, str(path)).model_dump(mode="json"), old)
+    old = yaml.safe_load(path.read_text())
+    assert_holds(validate_experiment(read_settings(path), str(path)).model_dump(mode="json"), old)
     model, _, recipe = path.stem.partition("-")
     now = load_experiment(model, recipe)  # and the recipe is still the one of then
     assert_holds(now.model_dump(mode="json"), old)

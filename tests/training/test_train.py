@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from gesture3d import checkpoint
 from gesture3d.config import load_experiment
 from gesture3d.errors import Gesture3dError
+from gesture3d.evaluation.predictions import read_predictions
 from gesture3d.files import PACKAGE
 from gesture3d.training.run import train
 from tests.clips import square_folder, tiny_settings
@@ -87,6 +89,22 @@ def test_tensorboard_shows_what_the_network_looks_at(whole: Path) -> None:
     shown = [tag for tag in events.Tags()["images"] if tag.startswith("explanation/")]
     assert len(shown) == 3
     assert all(events.Images(tag)[0].width > 100 for tag in shown)
+
+
+def test_no_class_name_ends_a_run(tmp_path) -> None:
+    """Formulas, markup, line ends and letters that fonts lack: in pictures, reports and events."""
+    names = ["$\\frac$", "a|b\nc", "挥手\u2028", "👋\x1b[2J"]
+    folder = square_folder(tmp_path / "clips", clips_per_class=4)
+    for old, new in zip(("down", "left", "right", "up"), names, strict=True):
+        (folder / old).rename(folder / new)
+    settings = [*tiny_settings(folder), "train.epochs=1"]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*missing from.*font")
+        train(load_experiment("variant_a", "folder", settings), tmp_path / "run", progress=False)
+    report = (tmp_path / "run" / "report.md").read_text()
+    assert all(f"\n| {name} | " in report for name in ("\\$\\\\frac\\$", "a\\|b\\\\nc"))
+    found = read_predictions(tmp_path / "run" / "evaluation-validation" / "predictions.csv")
+    assert sorted(found.class_names) == sorted(names)
 
 
 def test_it_learns(tmp_path) -> None:
