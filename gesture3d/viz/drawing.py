@@ -108,7 +108,7 @@ def _open_font(path: str) -> FT2Font | None:
     try:
         font = FT2Font(path)
         font.set_size(10, 72)
-        font.load_char(ord("a"))
+        font.load_glyph(0)
     except Exception:  # each version has its own
         return None
     return font

@@ -94,6 +94,8 @@ def test_letters_come_from_a_font_that_has_them(monkeypatch) -> None:
         and not drawing._has(font_manager.findfont("DejaVu Sans"), chr(n))
         and chr(n).isprintable()
     )
+    without_letters = font_manager.findfont("STIXSizeOneSym")  # it is opened without a warning
+    assert drawing._open_font(without_letters) is not None
     figure = new_figure(3, 3)
     figure.text(0, 0, drawable(f"a{letter}"))
     finished(figure).canvas.draw()
