@@ -12,7 +12,7 @@ import numpy as np
 from gesture3d.config import InertialFolderData
 from gesture3d.data.inertial import Windows
 from gesture3d.data.inertial_signal import check_rate, cut_windows, prepare
-from gesture3d.data.numeric import bad_value, listed, read_file, shown, text_lines
+from gesture3d.data.numeric import bad_value, listed, read_file, separator_of, shown, text_lines
 from gesture3d.errors import Gesture3dError, did_you_mean, naming
 
 
@@ -137,7 +137,7 @@ def read_table(path: Path, config: InertialFolderData) -> Table:
 
 def _rows(content: bytes, path: Path) -> Iterator[tuple[int, list[str]]]:
     """(line, cells) of a CSV."""
-    reader = csv.reader(text_lines(content, str(path)))
+    reader = csv.reader(text_lines(content, str(path)), delimiter=separator_of(content))
     try:
         for row in reader:
             yield reader.line_num, row

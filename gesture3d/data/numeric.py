@@ -67,6 +67,13 @@ def text_lines(content: bytes, where: str) -> Iterator[str]:
         raise Gesture3dError(f"{where}: not a text file in UTF-8") from None
 
 
+def separator_of(content: bytes) -> str:
+    """What separates the cells of a CSV: comma, semicolon or tab, as often as its first line has
+    it."""
+    line = content[:MAX_LINE].split(b"\n", 1)[0]
+    return max(",;\t", key=lambda separator: line.count(separator.encode()))
+
+
 def parse_numbers(content: bytes, where: str, columns: int | None = None) -> np.ndarray:
     """Rows of numbers separated by blanks, ``NaN`` allowed → float64 (rows, columns).
 

@@ -134,7 +134,7 @@ def split_sequences(index: SkeletonIndex, config: SkeletonData) -> dict[str, lis
     for label, name in enumerate(index.class_names):
         if label not in trained:
             raise Gesture3dError(
-                f"class {name!r} has no sequences to train on in fold {config.fold}"
+                f"{config.root}: class {name!r} has no sequences to train on in fold {config.fold}"
             )
     return splits
 

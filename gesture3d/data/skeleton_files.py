@@ -17,6 +17,7 @@ from gesture3d.data.numeric import (
     bad_value,
     numpy_array,
     read_file,
+    separator_of,
     shown,
     text_lines,
 )
@@ -88,7 +89,10 @@ def plain_joints(
     Args:
         num_joints: of a file with a flat row a frame; None: a third of the row.
     """
-    values = _table(content, where) if suffix == ".csv" else numpy_array(content, where)
+    if suffix == ".csv":
+        values = _table(content, where, separator_of(content), header=True)
+    else:
+        values = numpy_array(content, where)
     if values.ndim == 2:
         columns = values.shape[1]
         joints = num_joints or columns // 3
@@ -101,8 +105,10 @@ def plain_joints(
     return check_joints(values, where)
 
 
-def _table(content: bytes, where: str, separator: str | None = ",") -> np.ndarray:
-    """Rows of numbers, float64 (T, columns); a first line of a .csv with no number is a header."""
+def _table(
+    content: bytes, where: str, separator: str | None, *, header: bool = False
+) -> np.ndarray:
+    """Rows of numbers, float64 (T, columns); a ``header`` is a first line with no number in it."""
     rows: list[np.ndarray] = []
     for number, line in enumerate(text_lines(content, where), start=1):
         if not line.strip():
@@ -111,7 +117,7 @@ def _table(content: bytes, where: str, separator: str | None = ",") -> np.ndarra
         try:
             rows.append(np.array([float(cell) for cell in cells]))
         except ValueError:
-            if number == 1 and separator == "," and not any(map(_is_number, cells)):
+            if number == 1 and header and not any(map(_is_number, cells)):
                 continue
             wrong = next(cell for cell in cells if not _is_number(cell))
             raise Gesture3dError(

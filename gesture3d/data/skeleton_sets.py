@@ -223,7 +223,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _files(root: Path, name: str, suffix: str) -> Iterator[tuple[str, str, bytes]]:
     """(name, where, content) of the files in ``root/name.zip``, or below ``root/name``, sorted."""
-    archive, folder = root / f"{name}.zip", root / name
+    archive, folder, found = root / f"{name}.zip", root / name, False
     if archive.is_file():
         with naming(archive):
             file = ZipReader(archive)
@@ -232,12 +232,16 @@ def _files(root: Path, name: str, suffix: str) -> Iterator[tuple[str, str, bytes
                 if member.endswith(suffix) and not Path(member).name.startswith("."):
                     with naming(f"{archive}/{member}"):
                         content = file.read(member)
+                    found = True
                     yield member, f"{archive}/{member}", content
     elif folder.is_dir():
         for path in sorted(folder.rglob(f"*{suffix}")):
+            found = True
             yield str(path), str(path), _read_bytes(path)
     else:
         raise Gesture3dError(f"{root}: neither {name}.zip nor {name}/ there; set data.root")
+    if not found:
+        raise Gesture3dError(f"{archive if archive.is_file() else folder}: no {suffix} files in it")
 
 
 def _read_bytes(path: Path) -> bytes:

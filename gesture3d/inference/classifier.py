@@ -85,7 +85,7 @@ class Classifier:
 
     def __call__(self, path: Path | str) -> list[RankedClass]:
         """All classes for one clip, most probable first."""
-        return self._rank(self.scores([self.load(path)])[0])
+        return self._rank(self.scores([self.load(path)])[0], path)
 
     @property
     def suffixes(self) -> frozenset[str]:
@@ -142,13 +142,14 @@ class Classifier:
                 scores = iter(self.scores(good) if good else ())
                 share = (time.perf_counter() - started) / max(len(good), 1)
                 for path, (clip, seconds, error) in zip(batch, loaded, strict=True):
-                    row = None if clip is None else next(scores)
-                    if row is not None and not row.isfinite().all():
-                        row, error = None, f"{path}: {NOT_FINITE}"
-                    if row is None:
-                        yield Result(path, [], seconds, error)
-                    else:
-                        yield Result(path, self._rank(row), seconds + share)
+                    classes = []
+                    if clip is not None:
+                        seconds += share
+                        try:
+                            classes = self._rank(next(scores), path)
+                        except Gesture3dError as problem:
+                            error = str(problem)
+                    yield Result(path, classes, seconds, error)
 
     def _try_load(self, path: Path) -> tuple[Tensor | None, float, str | None]:
         started = time.perf_counter()
@@ -158,7 +159,9 @@ class Classifier:
             clip, error = None, str(problem)
         return clip, time.perf_counter() - started, error
 
-    def _rank(self, scores: Tensor) -> list[RankedClass]:
+    def _rank(self, scores: Tensor, path: Path | str) -> list[RankedClass]:
+        if not scores.isfinite().all():
+            raise Gesture3dError(f"{path}: {NOT_FINITE}")
         probabilities, order = scores.softmax(dim=0).sort(descending=True)
         return [
             RankedClass(self.class_names[index], probability)

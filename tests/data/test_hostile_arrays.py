@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import sys
 import time
 import tracemalloc
 import zlib
@@ -13,7 +14,8 @@ import pytest
 from scipy.io import savemat
 
 from gesture3d.config import HAPTData, InertialFolderData, SkeletonFolderData, UTDSkeletonData
-from gesture3d.data import numeric
+from gesture3d.config.inertial import InertialAugmentation
+from gesture3d.data import build_datasets, numeric
 from gesture3d.data.inertial_folder import read_inertial_folder, read_table
 from gesture3d.data.inertial_signal import prepare
 from gesture3d.data.matlab import read_array
@@ -369,3 +371,57 @@ def test_a_mutated_file_is_finite_numbers_or_one_line_with_its_name(tmp_path, na
     assert tracemalloc.get_traced_memory()[1] < 16 << 20
     tracemalloc.stop()
     assert refused > 50
+
+
+# --- separators, names ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_tables_by_comma_semicolon_or_tab_are_read_alike(tmp_path, separator) -> None:
+    joints = csv_text(JOINTS[:, :4], ",".join("abcdefghijkl")).replace(b",", separator.encode())
+    found = plain_joints(joints, "x", ".csv")
+    np.testing.assert_allclose(found, JOINTS[:, :4], atol=1e-4)
+    path = tmp_path / "x.csv"
+    path.write_text("x,y,label\n1,2,sit; still\n3,,sit; still\n".replace(",", separator))
+    if separator != ";":
+        table = read_table(path, FOLDER)
+        assert table.names == ("x", "y")
+        np.testing.assert_array_equal(table.channels, [[1, 2], [3, np.nan]])
+        assert table.texts == {"label": ["sit; still"] * 2}
+
+
+def test_a_set_without_files_is_named(tmp_path) -> None:
+    (tmp_path / "Skeleton").mkdir()
+    data = UTDSkeletonData(name="utd_mhad_skeleton", root=tmp_path)
+    with pytest.raises(Gesture3dError, match=r"Skeleton: no \.mat files in it"):
+        build_datasets(data, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are UTF-8 there")
+def test_names_that_are_not_utf_8_are_trained_on_like_others(tmp_path) -> None:
+    plain, odd = tmp_path / "plain", tmp_path / "odd"
+    for root, letter in ((plain, b"e"), (odd, b"\xe9")):
+        for label in (b"wave", b"caf" + letter):
+            folder = os.fsencode(root) + b"/" + label
+            Path(os.fsdecode(folder)).mkdir(parents=True)
+            for n in range(4):
+                np.save(os.fsdecode(folder + b"/take" + letter + b"%d.npy" % n), JOINTS + n)
+    noise = {"noise": 0.1, "time_warp": 0.2}
+    for root in (plain, odd):
+        data = SkeletonFolderData(name="skeleton_folder", root=root, augmentation=noise)
+        found = build_datasets(data, 0)
+        assert len(found.train) + len(found.test) == 8
+        assert found.train[1, 0].inputs.shape == (6, 60)
+    csvs = tmp_path / "csvs"
+    csvs.mkdir()
+    for n in (1, 2):
+        Path(os.fsdecode(os.fsencode(csvs) + b"/ann\xe9%d.csv" % n)).write_text(
+            "x,label\n" + "1,sit\n" * 20
+        )
+    found = build_datasets(
+        FOLDER.model_copy(
+            update={"root": csvs, "window": 8, "augmentation": InertialAugmentation(noise=0.1)}
+        ),
+        0,
+    )
+    assert found.train[0, 0].inputs.shape == (8, 1)
