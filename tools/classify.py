@@ -106,14 +106,16 @@ def report(problems: list[str], classified: int) -> int:
 
 def classify_recordings(args: argparse.Namespace, classifier) -> int:
     """Print, write and draw the timeline of every recording."""
+    from gesture3d.data.walk import Walk
     from gesture3d.inference.timeline import classify_recording, find_recordings
 
-    timelines, problems, paths = [], [], []
+    timelines, problems, paths, walk = [], [], [], Walk()
     for path in args.paths:
         try:
-            paths += find_recordings(path)
+            paths += find_recordings(path, walk)
         except Gesture3dError as error:
             problems.append(str(error))
+    problems += walk.problems
     check_outputs(args, paths)
     try:
         for path in paths:

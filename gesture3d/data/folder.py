@@ -116,14 +116,7 @@ def class_folders(root: Path, walk: Walk) -> Iterator[tuple[str, Path]]:
 def _rows_below(config: FolderData, progress: bool) -> list[Row]:
     walk = Walk()
     rows = list(_folder_rows(config.root, walk))
-    if walk.problems and config.on_bad_clip == "fail":
-        raise Gesture3dError(
-            f"{'; '.join(walk.problems[:3])}: make it readable, or go on without what is in it "
-            "(data.on_bad_clip=exclude)"
-        )
-    for line in (*walk.problems, walk.left_out()):
-        if progress and line:
-            print(line)
+    walk.report(progress, go_on=config.on_bad_clip == "exclude")
     return rows
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -56,12 +57,10 @@ class ClipIndex:
         Raises:
             Gesture3dError: two clips have one key, or are one file by two paths.
         """
-        real, keys = RealPaths(), set()
+        refuse_double_keys([clip.key for clip in self.all_clips()])
+        real = RealPaths()
         files: dict[Path, str] = {}
         for clip in self.all_clips():
-            if clip.key in keys:
-                raise Gesture3dError(f"{clip.path}: there are two clips with the key {clip.key!r}")
-            keys.add(clip.key)
             other = files.setdefault(real.file(clip.path), clip.key)
             if other != clip.key:
                 raise Gesture3dError(
@@ -73,6 +72,13 @@ class ClipIndex:
             for split, clips in self.splits.items()
         }
         return replace(self, splits=splits)
+
+
+def refuse_double_keys(keys: list[str]) -> None:
+    """Raise Gesture3dError where two samples have one key."""
+    if len(set(keys)) < len(keys):
+        key = Counter(keys).most_common(1)[0][0]
+        raise Gesture3dError(f"there are two samples with the key {key!r}: rename one")
 
 
 class RealPaths:

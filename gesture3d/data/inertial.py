@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 
 from gesture3d.config import InertialData
 from gesture3d.data.batch import Sample
+from gesture3d.data.index import refuse_double_keys
 from gesture3d.data.inertial_transforms import augment
 from gesture3d.errors import Gesture3dError, did_you_mean
 from gesture3d.rng import generator
@@ -140,4 +141,6 @@ def read_windows(config: InertialData) -> Windows:
         "utd_mhad_inertial": read_utd_inertial,
         "inertial_folder": read_inertial_folder,
     }
-    return readers[config.name](config)
+    windows = readers[config.name](config)
+    refuse_double_keys(windows.keys)
+    return windows

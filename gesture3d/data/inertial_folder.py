@@ -13,6 +13,7 @@ from gesture3d.config import InertialFolderData
 from gesture3d.data.inertial import Windows
 from gesture3d.data.inertial_signal import check_rate, cut_windows, prepare
 from gesture3d.data.numeric import bad_value, listed, read_file, separator_of, shown, text_lines
+from gesture3d.data.walk import Walk
 from gesture3d.errors import Gesture3dError, did_you_mean, naming
 
 
@@ -39,8 +40,10 @@ def read_inertial_folder(config: InertialFolderData) -> Windows:
         Gesture3dError: anything wrong with a file, with its line; stretches without any window.
     """
     root = config.root
-    paths = sorted(p for p in root.rglob("*") if p.suffix.lower() == ".csv")
-    paths = [root] if root.is_file() else paths
+    walk = Walk()
+    paths = [root] if root.is_file() else walk.files_below(root, [".csv"])
+    if root.is_dir():
+        walk.report(progress=False)
     if not paths:
         raise Gesture3dError(f"{root}: no .csv files there; point data.root at your recordings")
     parts, keys, labels, subjects, splits = [], [], [], [], []

@@ -13,7 +13,7 @@ from gesture3d.config import (
     SyntheticJointsData,
     UTDSkeletonData,
 )
-from gesture3d.data.folder import csv_rows
+from gesture3d.data.folder import class_folders, csv_rows
 from gesture3d.data.numeric import read_file, text_lines
 from gesture3d.data.skeleton import Sequence, SkeletonIndex
 from gesture3d.data.skeleton_files import (
@@ -27,6 +27,7 @@ from gesture3d.data.skeleton_files import (
 )
 from gesture3d.data.split import SPLITS, split_by_shares
 from gesture3d.data.utd_mhad import ACTIONS as UTD_ACTIONS
+from gesture3d.data.walk import Walk
 from gesture3d.data.zips import ZipReader
 from gesture3d.errors import Gesture3dError, naming
 
@@ -180,7 +181,7 @@ def _read_folder(config: SkeletonFolderData, progress: bool) -> SkeletonIndex:
     if config.csv:
         rows = [(*row[1:5], row[6]) for row in csv_rows(config)]  # the number of frames is unused
     else:
-        rows = list(_folder_rows(config.root))
+        rows = list(_folder_rows(config.root, progress))
     if not rows:
         raise Gesture3dError(
             f"{config.root}: no sequences; put {', '.join(PLAIN_SUFFIXES)} files into "
@@ -204,21 +205,17 @@ def _read_folder(config: SkeletonFolderData, progress: bool) -> SkeletonIndex:
     return SkeletonIndex(names, sequences, [], given)
 
 
-def _folder_rows(root: Path) -> Iterator[tuple[str, Path, str, None, str]]:
-    folders = _subfolders(root)
-    by_split = bool(folders) and {folder.name for folder in folders} <= set(SPLITS)
-    for outer in folders if by_split else [root]:
-        for class_folder in _subfolders(outer):
-            for path in sorted(class_folder.iterdir()):
-                if path.suffix.lower() in PLAIN_SUFFIXES and not path.name.startswith("."):
-                    key = path.relative_to(root).as_posix()
-                    yield key, path, class_folder.name, None, outer.name if by_split else ""
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise Gesture3dError(f"no folder {folder}: set data.root to where the sequences are")
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+def _folder_rows(root: Path, progress: bool) -> Iterator[tuple[str, Path, str, None, str]]:
+    if not root.is_dir():
+        raise Gesture3dError(f"no folder {root}: set data.root to where the sequences are")
+    walk = Walk()
+    for split, class_folder in class_folders(root, walk):
+        files, _ = walk.enter(class_folder)
+        walk.leave_out(path for path in files if path.suffix.lower() not in PLAIN_SUFFIXES)
+        for path in files:
+            if path.suffix.lower() in PLAIN_SUFFIXES:
+                yield path.relative_to(root).as_posix(), path, class_folder.name, None, split
+    walk.report(progress)
 
 
 def _files(root: Path, name: str, suffix: str) -> Iterator[tuple[str, str, bytes]]:
@@ -235,7 +232,7 @@ def _files(root: Path, name: str, suffix: str) -> Iterator[tuple[str, str, bytes
                     found = True
                     yield member, f"{archive}/{member}", content
     elif folder.is_dir():
-        for path in sorted(folder.rglob(f"*{suffix}")):
+        for path in Walk().files_below(folder, [suffix]):
             found = True
             yield str(path), str(path), _read_bytes(path)
     else:

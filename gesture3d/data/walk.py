@@ -14,6 +14,7 @@ import cv2
 
 from gesture3d.data.frames import IMAGE_SUFFIXES, is_animated_webp
 from gesture3d.data.video import VIDEO_SUFFIXES
+from gesture3d.errors import Gesture3dError
 from gesture3d.text import one_line
 
 # Beside all that begins with a dot (macOS: ._clip.mp4, .DS_Store).
@@ -62,6 +63,23 @@ class Walk:
             return [], []
         paths = [(folder / name, is_folder) for name, is_folder in names]
         return [p for p, is_folder in paths if not is_folder], [p for p, it_is in paths if it_is]
+
+    def files_below(self, folder: Path, suffixes: Collection[str]) -> list[Path]:
+        """The files of these suffixes in a folder and all folders in it, sorted."""
+        return sorted(self.clips_below(folder, suffixes))
+
+    def report(self, progress: bool, go_on: bool = False) -> None:
+        """Print what was left out.
+
+        Args:
+            go_on: print what could not be read, too, instead of raising Gesture3dError.
+        """
+        if self.problems and not go_on:
+            first = "; ".join(self.problems[:3])
+            raise Gesture3dError(f"{first}: make it readable, or move it away")
+        for line in (*self.problems, self.left_out()):
+            if progress and line:
+                print(line)
 
     def clips_below(self, folder: Path, suffixes: Collection[str]) -> list[Path]:
         """The clips in a folder and all folders in it: files first, then folder by folder.

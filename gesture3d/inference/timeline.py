@@ -15,6 +15,7 @@ from gesture3d.data.inertial_folder import read_table
 from gesture3d.data.inertial_signal import cut_windows, prepare
 from gesture3d.data.numeric import listed, parse_numbers, read_file
 from gesture3d.data.utd_inertial import parse_mat
+from gesture3d.data.walk import Walk
 from gesture3d.errors import Gesture3dError, naming
 from gesture3d.inference.classifier import NOT_FINITE, Classifier
 
@@ -155,22 +156,26 @@ def _numbers(path: str, columns: int) -> np.ndarray:
     return parse_numbers(content, path, columns)
 
 
-def find_recordings(path: Path | str) -> list[Path]:
+def find_recordings(path: Path | str, walk: Walk | None = None) -> list[Path]:
     """The recording at a path, or those in a folder and below.
+
+    Args:
+        walk: collects what cannot be read; folders that it has been in are not entered again.
 
     Raises:
         Gesture3dError: the path does not exist, or has none in it.
     """
-    path = Path(path)
+    path, walk = Path(path), walk or Walk()
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise Gesture3dError(f"{path}: no such file or directory")
+    if walk.has_entered(path):
+        return []
     found = [
         p
-        for p in sorted(path.rglob("*"))
-        if p.suffix.lower() in RECORDING_SUFFIXES
-        and (p.suffix.lower() != ".txt" or p.name.startswith("acc_"))
+        for p in walk.files_below(path, RECORDING_SUFFIXES)
+        if p.suffix.lower() != ".txt" or p.name.startswith("acc_")
     ]
     if not found:
         raise Gesture3dError(f"{path}: no recordings ({', '.join(RECORDING_SUFFIXES)}) in it")

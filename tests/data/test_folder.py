@@ -182,7 +182,7 @@ def test_one_clip_by_two_paths(tmp_path):
 def test_two_clips_of_one_key_are_refused_whatever_the_set(tmp_path):
     clips = [Clip("1", tmp_path / "1.mp4", 0), Clip("1", tmp_path / "2.mp4", 0)]
     index = ClipIndex(("a",), {"train": clips[:1], "test": clips[1:]})
-    refused(index.with_real_paths, "two clips with the key '1'")
+    refused(index.with_real_paths, "two samples with the key '1'")
 
 
 def test_spellings_of_a_root_are_one(tmp_path, monkeypatch):

@@ -6,13 +6,18 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from gesture3d.config import FolderData
+from gesture3d.config import FolderData, InertialFolderData, SkeletonFolderData
 from gesture3d.data.folder import read_folder
+from gesture3d.data.inertial import read_windows
+from gesture3d.data.skeleton_sets import read_skeletons
 from gesture3d.data.video import frame_count
 from gesture3d.data.walk import Walk
+from gesture3d.errors import Gesture3dError
 from gesture3d.inference.classifier import find_clips
+from gesture3d.inference.timeline import find_recordings
 from tests.clips import square_clip, write_clip
 
 
@@ -144,3 +149,43 @@ def test_names_of_bytes_that_are_no_text(tmp_path) -> None:
     except OSError:
         pytest.skip("this file system has only names of text")
     assert [clip.name for clip in find_clips(tmp_path)] == [name, "x.y4m"]
+
+
+def test_recordings_and_sequences_are_found_by_the_same_walk(tmp_path, monkeypatch) -> None:
+    for name in ("b/1.csv", "b/._1.csv", "__MACOSX/b/1.csv", "a.csv", ".hidden/2.csv"):
+        path = tmp_path / "recordings" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("label,x\n" + "walk,1\n" * 4)
+    (tmp_path / "recordings" / "b" / "up").symlink_to(tmp_path / "recordings")
+    expected = [tmp_path / "recordings" / name for name in ("a.csv", "b/1.csv")]
+    assert find_recordings(tmp_path / "recordings") == expected
+    data = InertialFolderData(
+        name="inertial_folder", root=tmp_path / "recordings", window=2, rate_hz=10
+    )
+    assert {key.split(":")[0] for key in read_windows(data).keys} == {"a", "b/1"}
+    (tmp_path / "recordings" / "b" / "1.CSV").write_text("label,x\nwalk,1\nwalk,2\n")
+    if len(find_recordings(tmp_path / "recordings")) == 3:  # not where 1.CSV is the same file
+        with pytest.raises(Gesture3dError, match=r"two samples with the key 'b/1:\d+'"):
+            read_windows(data)
+    for name in ("train/a/1.npy", "val/a/2.npy", "train/a/._1.npy", "__MACOSX/a/1.npy"):
+        path = tmp_path / "joints" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            np.save(file, np.ones((4, 5, 3), np.float32))
+    index = read_skeletons(SkeletonFolderData(name="skeleton_folder", root=tmp_path / "joints"))
+    assert index.given == {"train/a/1.npy": "train", "val/a/2.npy": "validation"}
+    scandir = os.scandir
+
+    def closed(path):
+        if Path(path).name in ("a", "b"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    joints = SkeletonFolderData(name="skeleton_folder", root=tmp_path / "joints")
+    for read in (lambda: read_windows(data), lambda: read_skeletons(joints)):
+        with pytest.raises(Gesture3dError, match="cannot be read: Permission denied"):
+            read()
+    walk = Walk()
+    assert find_recordings(tmp_path / "recordings", walk) == [tmp_path / "recordings" / "a.csv"]
+    assert len(walk.problems) == 1
