@@ -1,5 +1,6 @@
 """Anyone's inertial recordings or windows as CSV files with a header."""
 
+import array
 import csv
 import itertools
 import sys
@@ -122,11 +123,11 @@ def read_table(path: Path, config: InertialFolderData) -> Table:
         raise Gesture3dError(f"{path}, line 1: no columns with channels")
     with_times = config.time_column in special and config.window_column not in special
     texts: dict[str, list[str]] = {name: [] for name in special}
-    channels, times = [], []
+    channels, times = array.array("d"), []
     for line, row in rows:
         if len(row) != len(header):
             raise Gesture3dError(f"{path}, line {line}: {len(row)} cells, {len(header)} columns")
-        channels.append(np.array([_number(row[places[n]], path, line, n) for n in names]))
+        channels.extend([_number(row[places[n]], path, line, n) for n in names])
         for name, values in texts.items():
             values.append(sys.intern(row[places[name]].strip()))
         if with_times:
@@ -135,7 +136,7 @@ def read_table(path: Path, config: InertialFolderData) -> Table:
         raise Gesture3dError(f"{path}: a line with column names and at least one row are needed")
     if with_times:
         check_rate(np.array(times), config.rate_hz, str(path), first_line=2)
-    return Table(path, names, np.stack(channels), texts)
+    return Table(path, names, np.array(channels).reshape(-1, len(names)), texts)
 
 
 def _rows(content: bytes, path: Path) -> Iterator[tuple[int, list[str]]]:

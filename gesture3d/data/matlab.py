@@ -15,7 +15,7 @@ import numpy as np
 
 from gesture3d.errors import Gesture3dError
 
-MAX_BYTES = 1 << 30  # of an array
+MAX_BYTES = 1 << 28  # of an array that is packed
 MATRIX, COMPRESSED = 14, 15
 # Types of stored values, and of version 4's.
 TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}

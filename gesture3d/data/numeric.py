@@ -1,5 +1,6 @@
 """Numbers out of files that nobody vouches for: text and NumPy's formats, with limits."""
 
+import array
 import io
 import math
 import os
@@ -83,35 +84,35 @@ def parse_numbers(content: bytes, where: str, columns: int | None = None) -> np.
     Raises:
         Gesture3dError: a row of another length, or something that is no number: file and line.
     """
-    lines = [line for line in text_lines(content.rstrip(), where)]
-    if columns is None:
-        columns = len(lines[0].split()) if lines else 1
-    if not lines:
+    content, count = content.rstrip(), 0
+    for count, line in enumerate(text_lines(content, where), 1):
+        fields = len(line.split())
+        columns = fields if columns is None else columns
+        if fields != columns:
+            raise Gesture3dError(
+                f"{where}, line {count}: {fields} numbers instead of {columns}; the file is "
+                "truncated or of another format"
+            )
+    if not count:
         raise Gesture3dError(f"{where}: no numbers in it")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            values = np.fromstring("".join(lines), dtype=np.float64, sep=" ")
-        if values.size and all(len(line.split()) == columns for line in lines):
-            return values.reshape(len(lines), columns)
+            values = np.fromstring(content.decode("utf-8-sig"), dtype=np.float64, sep=" ")
+        if values.size == count * columns:
+            return values.reshape(count, columns)
     except (ValueError, DeprecationWarning):
         pass
-    rows = np.empty((len(lines), columns))
-    for number, line in enumerate(lines, 1):
-        fields = line.split()
-        if len(fields) != columns:
-            raise Gesture3dError(
-                f"{where}, line {number}: {len(fields)} numbers instead of {columns}; the file is "
-                "truncated or of another format"
-            )
-        for column, field in enumerate(fields):
+    numbers = array.array("d")  # of what NumPy does not read as Python does, and what is wrong
+    for number, line in enumerate(text_lines(content, where), 1):
+        for field in line.split():
             try:
-                rows[number - 1, column] = float(field)
+                numbers.append(float(field))
             except ValueError:
                 raise Gesture3dError(
                     f"{where}, line {number}: {shown(field)} is no number"
                 ) from None
-    return rows
+    return np.array(numbers).reshape(count, columns)
 
 
 def shown(text: str) -> str:
@@ -157,7 +158,7 @@ def _npy(content: bytes) -> np.ndarray:
     count, start = math.prod(shape), file.tell()
     if min(shape, default=0) < 0 or count * dtype.itemsize > len(content) - start:
         raise Gesture3dError(f"cut off: shape {shape} needs more than {len(content):,} bytes")
-    values = np.frombuffer(content[start:] if count else b"", dtype, count)
+    values = np.frombuffer(content, dtype, count, start) if count else np.empty(0, dtype)
     return values.reshape(shape, order="F" if by_columns else "C")
 
 

@@ -179,7 +179,7 @@ class SkeletonDataset(Dataset):
     @property
     def inputs(self) -> Iterator[Tensor]:
         """Every sequence (T, D) without augmentation."""
-        return (torch.from_numpy(features(s.joints, self.data)) for s in self.sequences)
+        return (self._features(sequence) for sequence in self.sequences)
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -188,8 +188,11 @@ class SkeletonDataset(Dataset):
         epoch, index = position if isinstance(position, tuple) else (0, position)
         sequence = self.sequences[index]
         rng = generator(self.seed, epoch, sequence.key) if self.training else None
-        inputs = torch.from_numpy(features(sequence.joints, self.data, rng))
-        return Sample(sequence.key, inputs, sequence.label)
+        return Sample(sequence.key, self._features(sequence, rng), sequence.label)
+
+    def _features(self, sequence: Sequence, rng: np.random.Generator | None = None) -> Tensor:
+        with naming(sequence.source or sequence.key):
+            return torch.from_numpy(features(sequence.joints, self.data, rng))
 
 
 def load_skeleton(path: Path, data: SkeletonData) -> Tensor:

@@ -5,6 +5,7 @@ flat row a frame, (T, J · C); ``.csv`` with a flat row a frame, and perhaps a h
 of NTU RGB+D (`gesture3d.data.skeleton_ntu`).
 """
 
+import array
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,28 +110,29 @@ def _table(
     content: bytes, where: str, separator: str | None, *, header: bool = False
 ) -> np.ndarray:
     """Rows of numbers, float64 (T, columns); a ``header`` is a first line with no number in it."""
-    rows: list[np.ndarray] = []
+    numbers, columns, count = array.array("d"), 0, 0
     for number, line in enumerate(text_lines(content, where), start=1):
         if not line.strip():
             continue
         cells = line.strip().rstrip(separator or " ").split(separator)
         try:
-            rows.append(np.array([float(cell) for cell in cells]))
+            numbers.extend([float(cell) for cell in cells])
         except ValueError:
             if number == 1 and header and not any(map(_is_number, cells)):
                 continue
             wrong = next(cell for cell in cells if not _is_number(cell))
+            raise Gesture3dError(f"{where}: frame {count}: {shown(wrong)} is no number") from None
+        columns = columns or len(cells)
+        if len(cells) != columns:
             raise Gesture3dError(
-                f"{where}: frame {len(rows)}: {shown(wrong)} is no number"
-            ) from None
-        if len(rows[-1]) != len(rows[0]):
-            raise Gesture3dError(
-                f"{where}: frame {len(rows) - 1} has {len(rows[-1])} values, frame 0 has "
-                f"{len(rows[0])}"
+                f"{where}: frame {count} has {len(cells)} values, frame 0 has {columns}"
             )
-    if not rows:
+        count += 1
+        if count > MAX_FRAMES:
+            raise Gesture3dError(f"{where}: a gesture has at most {MAX_FRAMES:,} frames")
+    if not count:
         raise Gesture3dError(f"{where}: has no frames")
-    return np.stack(rows)
+    return np.array(numbers).reshape(count, columns)
 
 
 def _is_number(text: str) -> bool:

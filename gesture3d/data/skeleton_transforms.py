@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from gesture3d.config import SkeletonAugmentation, SkeletonData
+from gesture3d.data.numeric import LARGEST
 from gesture3d.errors import Gesture3dError
 
 # --- preprocessing -------------------------------------------------------------------------------
@@ -154,7 +155,8 @@ def features(
         float32 (T', D): T' = ``data.num_frames`` or T; D = J · C, twice that with differences.
 
     Raises:
-        Gesture3dError: the settings name a joint that there is not.
+        Gesture3dError: the settings name a joint that there is not, or make numbers that are not
+            finite or too large for a network.
     """
     joints = np.asarray(joints, np.float64)
     for name, used in (("centre_joint", [data.centre_joint]), ("scale_joints", data.scale_joints)):
@@ -174,6 +176,11 @@ def features(
     if data.num_frames is not None:
         joints = resample(joints, data.num_frames)
     flat = joints.reshape(len(joints), -1)
+    if not (np.abs(flat) <= LARGEST).all():
+        raise Gesture3dError(
+            f"centred, scaled and augmented, coordinates are beyond {LARGEST:g}; are the joints of "
+            "data.scale_joints all at one place?"
+        )
     return (append_differences(flat) if data.differences else flat).astype(np.float32)
 
 

@@ -20,6 +20,7 @@ from gesture3d.data.inertial_folder import read_inertial_folder, read_table
 from gesture3d.data.inertial_signal import prepare
 from gesture3d.data.matlab import read_array
 from gesture3d.data.numeric import numpy_array, parse_numbers
+from gesture3d.data.skeleton import load_skeleton
 from gesture3d.data.skeleton_files import plain_joints, read_joints, utd_joints
 from gesture3d.data.utd_inertial import parse_mat
 from gesture3d.errors import Gesture3dError
@@ -425,3 +426,30 @@ def test_names_that_are_not_utf_8_are_trained_on_like_others(tmp_path) -> None:
         0,
     )
     assert found.train[0, 0].inputs.shape == (8, 1)
+
+
+def test_tables_take_little_more_memory_than_their_numbers(tmp_path) -> None:
+    """Lines of two bytes, of which an object each would take 50 times the file."""
+    content = b"1\n" * 90_000
+    (tmp_path / "x.csv").write_bytes(b"x\n" + content)
+    readers = (
+        lambda: parse_numbers(content, "x"),
+        lambda: read_table(tmp_path / "x.csv", FOLDER),
+        lambda: plain_joints(b"1,1,1\n" * 30_000, "x", ".csv"),
+    )
+    for read in readers:
+        tracemalloc.start()
+        read()
+        assert tracemalloc.get_traced_memory()[1] < 20 * len(content)
+        tracemalloc.stop()
+    with pytest.raises(Gesture3dError, match="x: a gesture has at most 100,000 frames"):
+        plain_joints(b"1,1,1\n" * 100_001, "x", ".csv")
+
+
+def test_a_chain_without_length_gives_no_infinite_features(tmp_path) -> None:
+    joints = np.full((3, 4, 3), 1e14, np.float32)
+    joints[:, :2] = np.array([[0, 0, 0], [1e-30, 0, 0]])
+    np.save(tmp_path / "x.npy", joints)
+    data = SKELETON_DATA.model_copy(update={"scale_joints": (0, 1)})
+    with pytest.raises(Gesture3dError, match=r"x\.npy: centred, scaled .* data\.scale_joints"):
+        load_skeleton(tmp_path / "x.npy", data)
