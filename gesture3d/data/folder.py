@@ -16,7 +16,7 @@ from pathlib import Path
 from gesture3d.config import FolderData, SkeletonFolderData
 from gesture3d.data.index import Clip, ClipIndex, RealPaths
 from gesture3d.data.split import SPLIT_NAMES, SPLITS, check_splits, split_by_groups, split_by_shares
-from gesture3d.data.walk import Walk, is_clip, is_frame, is_litter
+from gesture3d.data.walk import Walk, divided, is_clip, is_frame, is_litter
 from gesture3d.errors import Gesture3dError, did_you_mean
 from gesture3d.text import one_line
 
@@ -132,8 +132,7 @@ def _clips_of(class_folder: Path, root: Path, walk: Walk) -> list[Path]:
         raise Gesture3dError(f"{class_folder}: a link to a folder that is another class")
     num_problems = len(walk.problems)
     files, folders = walk.enter(class_folder)
-    clips = [path for path in files if is_clip(path)]
-    others = [path for path in files if path not in set(clips)]
+    clips, others = divided(files, is_clip)
     for folder in folders:
         if not walk.has_entered(folder):
             _refuse_inner_folder(folder, root)

@@ -7,7 +7,7 @@ what systems leave behind, and goes on past a folder that cannot be read, which 
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 import cv2
@@ -88,12 +88,12 @@ class Walk:
         videos.
         """
         videos = set(suffixes) >= VIDEO_SUFFIXES
+        is_wanted = is_clip if videos else lambda path: path.suffix.lower() in suffixes
         clips, remaining = [], [folder]
         while remaining:
             folder = remaining.pop()
             files, folders = self.enter(folder)
-            found = [f for f in files if (is_clip(f) if videos else f.suffix.lower() in suffixes)]
-            others = [f for f in files if f not in set(found)]
+            found, others = divided(files, is_wanted)
             if videos and not found and any(is_frame(f) for f in others):
                 clips.append(folder)
                 self.leave_out(f for f in others if not is_frame(f))
@@ -117,6 +117,15 @@ class Walk:
             )
         ]
         return one_line(f"left out: {', '.join(kinds)}", 300) if kinds else ""
+
+
+def divided(files: list[Path], is_wanted: Callable[[Path], bool]) -> tuple[list[Path], list[Path]]:
+    """The files that are wanted, and the others."""
+    wanted: list[Path] = []
+    others: list[Path] = []
+    for path in files:
+        (wanted if is_wanted(path) else others).append(path)
+    return wanted, others
 
 
 def is_litter(name: str) -> bool:

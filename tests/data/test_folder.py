@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gesture3d.config import FolderData, load_experiment
 from gesture3d.data import build_cache, build_datasets, read_index
+from gesture3d.data.doctor import check_data
 from gesture3d.data.folder import read_folder
 from gesture3d.data.index import Clip, ClipIndex
 from gesture3d.data.split import check_splits, split_by_shares
@@ -196,11 +197,13 @@ def test_spellings_of_a_root_are_one(tmp_path, monkeypatch):
         config = FolderData(name="folder", root=root, cache_size=24, num_frames=4, size=24)
         index = read_index(config)
         assert {clip.path.parents[1] for clip in index.all_clips()} == {tmp_path / "real/clips"}
-        made.append(build_cache(index, config, progress=False).path)
+        cache = build_cache(index, config, progress=False)
+        _, diagnosis = check_data(config, 1, progress=False)
+        assert diagnosis.num_reused == (4 if made else 0)
         states = [(p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*.bin")]
-        assert len(states) == 1
-        made.append(states)
-    assert all(made[k] == made[k % 2] for k in range(len(made)))
+        made.append((cache.path, states))
+    assert len(states) == 1
+    assert made == made[:1] * 4
 
 
 def test_links_keep_their_names(tmp_path):

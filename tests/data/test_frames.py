@@ -2,6 +2,7 @@
 
 import os
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 
 from gesture3d.config import FolderData
-from gesture3d.data import build_datasets
+from gesture3d.data import build_datasets, read_index
 from gesture3d.data.clips import load_clip
 from gesture3d.data.depth import depth_to_grey, median_depth
-from gesture3d.data.doctor import inspect
+from gesture3d.data.doctor import check_data, inspect
+from gesture3d.data.flow import prepare_flow
 from gesture3d.data.frames import in_order
+from gesture3d.data.manifest import bad_list_path
+from gesture3d.data.places import flow_folder
 from gesture3d.data.video import VideoError, frame_count, read_frames
 
 
@@ -144,6 +148,32 @@ def test_names_of_255_bytes(tmp_path) -> None:
     assert levels(tmp_path / ("c" * 255), [f"{'x' * 245}{k:06d}.png" for k in range(3)]) == [
         *(10, 20, 30)
     ]
+
+
+ODD_NAMES = ["a\tb", "a\nb", "a\rb", "a\u2028b", '"a"', "#a", "a, b; c", " a ", "\x1b[2J", "a\\b"]
+
+
+def test_clips_of_any_name_are_checked_left_out_cached_and_turned_into_flow(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [*ODD_NAMES, "x" * 255]
+    if sys.platform == "linux":  # where names are any bytes
+        names.append(os.fsdecode(b"a\xff"))
+    for kind in ("b\tc", "d"):
+        for name in names:
+            for number in range(2):
+                png(
+                    tmp_path / "clips" / kind / name / f"{number}.png", np.zeros((16, 16), np.uint8)
+                )
+    for name in names[::2]:
+        (tmp_path / "clips" / "d" / name / "1.png").write_bytes(b"broken")
+    config = FolderData(name="folder", root=Path("clips"), num_frames=2, size=16, cache_size=16)
+    manifest, diagnosis = check_data(config, 1, progress=False)
+    assert sorted(record.key for record in diagnosis.bad) == sorted(f"d/{n}" for n in names[::2])
+    config = config.model_copy(update={"exclude_list": bad_list_path(manifest)})
+    sets = build_datasets(config, seed=0, progress=False)
+    keys = {*sets.train.keys, *sets.validation.keys}
+    assert keys == {f"b\tc/{n}" for n in names} | {f"d/{n}" for n in names[1::2]}
+    assert prepare_flow(read_index(config), flow_folder(config), progress=False) == {}
 
 
 # --- 16 bits ------------------------------------------------------------------------------------
