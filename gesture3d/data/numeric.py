@@ -164,6 +164,6 @@ def _npy(content: bytes) -> np.ndarray:
 
 def bad_value(values: np.ndarray) -> tuple[int, ...] | None:
     """Where the first value is that is not finite, or beyond ±`LARGEST`, as float32."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         good = np.abs(values.astype(np.float32, copy=False)) <= LARGEST
     return None if good.all() else tuple(int(i) for i in np.argwhere(~good)[0])

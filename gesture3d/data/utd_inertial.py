@@ -56,7 +56,8 @@ def parse_mat(content: bytes, where: str) -> np.ndarray:
     if recording.ndim != 2 or recording.shape[1] != 6:
         raise Gesture3dError(f"{where}: 'd_iner' has shape {recording.shape}, expected (T, 6)")
     recording = recording.astype(np.float64)
-    recording[:, 3:] = np.deg2rad(recording[:, 3:])
+    with np.errstate(invalid="ignore"):  # a NaN is a gap, of whatever bits
+        recording[:, 3:] = np.deg2rad(recording[:, 3:])
     return recording
 
 

@@ -10,6 +10,7 @@ MAX_MEMBERS = 200_000
 MAX_MEMBER_BYTES = 1 << 30
 # What a whole archive may unpack to, as a multiple of its own size, once that is more than this.
 MAX_RATIO, FREE_BYTES = 200, 256 << 20
+LONGEST_END = 22 + 0xFFFF  # the last record with a comment
 
 
 class ZipReader:
@@ -32,6 +33,7 @@ class ZipReader:
             members = self._zip.infolist()
             if len(members) > MAX_MEMBERS:
                 raise Gesture3dError(f"{len(members):,} members; at most {MAX_MEMBERS:,}")
+            _check_count(len(members), self._zip.fp)
             for member in members:
                 _check_name(member, self._zip.fp)
         except Exception as error:  # zipfile raises of every kind on damaged files
@@ -77,6 +79,18 @@ class ZipReader:
 
     def __exit__(self, *_: object) -> None:
         self._zip.close()
+
+
+def _check_count(found: int, file: BinaryIO) -> None:
+    """Raise Gesture3dError unless the list has as many members as the archive's end says: a
+    damaged length of one member's comment swallows those behind it."""
+    size = file.seek(0, 2)
+    file.seek(max(size - LONGEST_END, 0))
+    end = file.read()
+    place = end.rfind(b"PK\5\6") + 10
+    count = int.from_bytes(end[place : place + 2], "little")
+    if count not in (0xFFFF, found % 0x10000):  # the first: more than fit
+        raise Gesture3dError(f"damaged: a list of {found:,} members, where {count:,} are said")
 
 
 def _check_name(member: zipfile.ZipInfo, file: BinaryIO) -> None:

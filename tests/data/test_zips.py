@@ -35,6 +35,15 @@ def patched(content: bytes, local: int, central: int, value: bytes) -> bytes:
     return bytes(changed)
 
 
+def swallowed(content: bytes) -> bytes:
+    """The first of two members' comment as long as the second one's entry in the list."""
+    first = content.index(b"PK\x01\x02")
+    second = content.index(b"PK\x01\x02", first + 1)
+    changed = bytearray(content)
+    changed[first + 32 : first + 34] = struct.pack("<H", content.index(b"PK\x05\x06") - second)
+    return bytes(changed)
+
+
 DATA = np.random.default_rng(0).bytes(2000) + b"text " * 500
 GOOD = zipped({"a.txt": DATA})
 BODY = 30 + len("a.txt")
@@ -57,6 +66,7 @@ BODY = 30 + len("a.txt")
         (patched(GOOD, 30, 46, b"../xt"), r"member's name is '\.\./xt'"),
         (patched(GOOD, 30, 46, b"a\n\x1bxt"), r"member's name is 'a\\n\\x1bxt'"),
         (GOOD.replace(b"a.txt", b"b.txt", 1), "damaged at the member 'a.txt'"),
+        (swallowed(zipped({"a.txt": DATA, "b.txt": DATA})), "a list of 1 members, where 2 are"),
     ],
 )
 def test_a_zip_that_cannot_be_read_says_why(content, message) -> None:
