@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gesture3d.data.decode import decode_clips
-from gesture3d.data.depth import split_zip
+from gesture3d.data.depth import mapping_version, split_zip
 from gesture3d.data.frames import ANY_FRAMES, FrameRules
 from gesture3d.data.index import Clip, fingerprint
 from gesture3d.data.pixels import Pixels
@@ -87,10 +87,11 @@ def open_cache(
     name = f"{kind}-{fingerprint((c.key, c.path) for c in clips)[:8]}"
     frames, index = folder / f"{name}.bin", folder / f"{name}.json"
     with locked(folder / ".lock"):
-        states = {clip.key: file_state(clip.path) for clip in clips}
+        states = _states(clips, modality)
+        promised = {clip.key: clip.num_frames for clip in clips if clip.num_frames is not None}
         others = sorted(set(folder.glob(f"{kind}-{'[0-9a-f]' * 8}.json")) - {index})
         for path in (index, *others):
-            cache = _open_fresh(path, states)
+            cache = _open_fresh(path, states, promised)
             if cache is not None and (skip_broken or not cache.broken):
                 _say(progress, f"using {len(clips)} decoded clips in {cache.path}")
                 return cache
@@ -101,8 +102,17 @@ def open_cache(
         job = _Job(clips, frames, index, states, short_side, pixels, skip_broken, rules)
         job.build(num_workers, progress)
         for path in others:
-            _remove_if_outdated(path, clips, progress)
-        return _open_fresh(index, states)
+            _remove_if_outdated(path, states, progress)
+        return _open_fresh(index, states, promised)
+
+
+def _states(clips: list[Clip], modality: str) -> dict[str, str]:
+    """By key, what changes when decoded frames may: the clip's file, the way from depth to grey."""
+    versions = {".mat": mapping_version(), "": mapping_version()} if modality == "depth" else {}
+    return {
+        clip.key: file_state(clip.path) + versions.get(clip.path.suffix.lower(), "")
+        for clip in clips
+    }
 
 
 def file_state(path: Path) -> str:
@@ -129,21 +139,22 @@ def _read_index(index: Path) -> dict | None:
         return None
 
 
-def _open_fresh(index: Path, states: dict[str, str]) -> FrameCache | None:
-    """The cache, if it has all clips in these states."""
+def _open_fresh(index: Path, states: dict[str, str], promised: dict[str, int]) -> FrameCache | None:
+    """The cache, if it has all clips in these states, with as many frames as their list says."""
     stored = _read_index(index)
     if stored is None or any(stored["states"].get(key) != s for key, s in states.items()):
         return None
     places = {key: stored["clips"][key] for key in states if key in stored["clips"]}
+    if any(key in places and places[key][1] != count for key, count in promised.items()):
+        return None
     broken = {key: stored["broken"][key] for key in states if key in stored["broken"]}
     return FrameCache(index.with_suffix(".bin"), places, broken)
 
 
-def _remove_if_outdated(index: Path, clips: list[Clip], progress: bool) -> None:
+def _remove_if_outdated(index: Path, states: dict[str, str], progress: bool) -> None:
     """Remove a cache that is damaged, whose clips have changed, or which the new one includes."""
     stored = _read_index(index)
     if stored is not None:
-        states = {clip.key: file_state(clip.path) for clip in clips}
         unknown = [key for key in stored["states"] if key not in states]
         same = all(states[k] == s for k, s in stored["states"].items() if k in states)
         if unknown and same:

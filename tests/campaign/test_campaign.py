@@ -26,7 +26,7 @@ NOT_YET = {  # of which faults are known
         "manifest",
         "result.json",
     ),
-    *("avi", "frames .bmp", "gif", "last.ckpt's description", "wmv"),
+    *("avi", "gif", "last.ckpt's description", "wmv"),
     *("model config", "mp4_fragmented", "mpg", "ogv", "webm"),
 }
 

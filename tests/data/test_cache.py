@@ -4,12 +4,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from gesture3d.data import cache as cache_module
+from gesture3d.data import depth
 from gesture3d.data.cache import FrameCache, open_cache
 from gesture3d.data.decode import _Reserve, _Worker
 from gesture3d.data.frames import ANY_FRAMES
@@ -255,3 +258,31 @@ def test_a_promised_number_of_frames_is_checked(clips, tmp_path):
     cache = make([wrong, clips[1]], tmp_path, skip_broken=True)
     assert list(cache) == ["1"]
     assert "its list says 6" in cache.broken["wrong"]
+
+
+def test_a_number_of_frames_that_is_promised_later_is_checked_too(clips, tmp_path):
+    make(clips[:2], tmp_path)
+    right, wrong = (replace(clips[0], num_frames=count) for count in (5, 6))
+    written = make([right, clips[1]], tmp_path).path.stat().st_mtime_ns
+    with pytest.raises(Gesture3dError, match="has 5 frames, its list says 6"):
+        make([wrong, clips[1]], tmp_path)
+    assert make([right, clips[1]], tmp_path).path.stat().st_mtime_ns == written
+
+
+def test_another_way_from_depth_to_grey_makes_an_old_cache_outdated(tmp_path, monkeypatch):
+    clip = Clip("a", tmp_path / "a", 0)
+    clip.path.mkdir()
+    frame = np.arange(1000, 1000 + 48 * 32, dtype=np.uint16).reshape(32, 48)
+    cv2.imwrite(str(clip.path / "1.png"), frame)
+
+    def levels() -> np.ndarray:
+        options = {"pixels": "grey", "modality": "depth", "rules": ("depth", "refuse")}
+        return np.array(make([clip], tmp_path / "cache", **options)["a"])
+
+    before = levels()
+    depth.mapping_version.cache_clear()
+    monkeypatch.setattr(depth, "MM_PER_LEVEL", 10)
+    assert not np.array_equal(levels(), before)
+    monkeypatch.undo()
+    depth.mapping_version.cache_clear()
+    assert np.array_equal(levels(), before)

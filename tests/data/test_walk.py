@@ -50,7 +50,9 @@ def test_videos_are_known_by_their_content(tmp_path) -> None:
 
 MPEG2 = ["-c:v", "mpeg2video"]
 CODERS = {
-    **dict.fromkeys((".gif", ".3gp", ".ogv", ".y4m", ".mjpeg", ".ivf", ".nut", ".vob", ".mxf")),
+    **dict.fromkeys(
+        (".gif", ".3gp", ".ogv", ".y4m", ".mjpeg", ".ivf", ".nut", ".vob", ".mxf", ".apng")
+    ),
     **{".mts": MPEG2, ".m2ts": MPEG2, ".ts": MPEG2},
     ".qt": ["-c:v", "mpeg4", "-f", "mov"],
     ".webp": ["-c:v", "libwebp_anim"],
