@@ -83,7 +83,8 @@ def open_cache(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    kind = "-".join(["frames", str(short_side), *dict.fromkeys((modality, pixels))])
+    gaps = ["gaps"] if rules[1] == "allow" else []
+    kind = "-".join(["frames", str(short_side), *dict.fromkeys((modality, pixels)), *gaps])
     name = f"{kind}-{fingerprint((c.key, c.path) for c in clips)[:8]}"
     frames, index = folder / f"{name}.bin", folder / f"{name}.json"
     with locked(folder / ".lock"):

@@ -132,6 +132,9 @@ def test_a_cache_follows_the_setting(tmp_path, workers) -> None:
         open_cache(clips, tmp_path, 16, workers, progress=False)
     cache = open_cache(clips, tmp_path, 16, workers, progress=False, rules=("rgb", "allow"))
     assert cache["15"].shape == (3, 16, 16, 3)
+    options = {"num_workers": workers, "progress": False, "skip_broken": True}
+    assert len(open_cache(clips, tmp_path, 16, **options)) == 0
+    assert len(open_cache(clips, tmp_path, 16, **options, rules=("rgb", "allow"))) == 16
 
 
 def test_names_of_bytes_that_are_no_text(tmp_path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -144,7 +145,11 @@ def test_a_broken_clip_raises_one_line_with_its_path(broken_clips, weights) -> N
 
 def test_tool_goes_on_past_broken_clips(folder, odd_clips, broken_clips, weights, tmp_path) -> None:
     """Good clips are classified, each broken one is named on one line, the exit code tells."""
-    good = [folder / "left", *odd_clips.values()]
+    mixed = tmp_path / "mixed"
+    shutil.copytree(folder / "left", mixed)
+    for name in ("notes.txt", "._0.mp4"):
+        (mixed / name).touch()
+    good = [mixed, *odd_clips.values()]
     out = tmp_path / "predictions.csv"
     paths = [good[0], *broken_clips.values(), *good[1:]]
     command = [sys.executable, str(CLASSIFY), *map(str, paths)]
@@ -156,6 +161,7 @@ def test_tool_goes_on_past_broken_clips(folder, odd_clips, broken_clips, weights
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
+    assert "left out: 1 .txt" in done.stderr.splitlines()
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == len(broken_clips), done.stderr
     for path in broken_clips.values():
