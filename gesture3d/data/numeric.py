@@ -115,6 +115,11 @@ def parse_numbers(content: bytes, where: str, columns: int | None = None) -> np.
     return np.array(numbers).reshape(count, columns)
 
 
+def is_count(text: str) -> bool:
+    """Whether it is a whole number of at most nine plain digits."""
+    return text.isascii() and text.isdigit() and len(text) < 10
+
+
 def shown(text: str) -> str:
     """A value as a message quotes it: escaped, and cut off where it is long."""
     return repr(text if len(text) <= 40 else f"{text[:40]}…")

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from gesture3d.config import SkeletonData
 from gesture3d.data.batch import Sample
 from gesture3d.data.index import fingerprint
+from gesture3d.data.numeric import is_count
 from gesture3d.data.skeleton_files import check_joints, read_joints
 from gesture3d.data.skeleton_transforms import features
 from gesture3d.data.split import SPLITS
@@ -140,7 +141,7 @@ def split_sequences(index: SkeletonIndex, config: SkeletonData) -> dict[str, lis
 
 
 def _natural(text: str) -> tuple:
-    return (0, int(text), "") if text.isdigit() else (1, 0, text)
+    return (0, int(text), "") if is_count(text) else (1, 0, text)
 
 
 # --- data sets -----------------------------------------------------------------------------------

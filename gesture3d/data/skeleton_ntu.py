@@ -25,7 +25,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gesture3d.data.numeric import shown, text_lines
+from gesture3d.data.numeric import is_count, shown, text_lines
 from gesture3d.errors import Gesture3dError
 
 NUM_JOINTS = 25
@@ -115,7 +115,7 @@ class _Lines:
 
     def count(self, what: str, low: int, high: int) -> int:
         text = self.cells(1)[0]
-        if not (text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high):
+        if not (is_count(text) and low <= int(text) <= high):
             allowed = f"{low}" if low == high else f"{low} to {high:,}"
             raise Gesture3dError(f"{self.place}: {shown(text)} {what}, expected {allowed}")
         return int(text)

@@ -14,7 +14,7 @@ from gesture3d.config import (
     UTDSkeletonData,
 )
 from gesture3d.data.folder import class_folders, csv_rows
-from gesture3d.data.numeric import read_file, text_lines
+from gesture3d.data.numeric import is_count, read_file, text_lines
 from gesture3d.data.skeleton import Sequence, SkeletonIndex
 from gesture3d.data.skeleton_files import (
     PLAIN_SUFFIXES,
@@ -79,7 +79,7 @@ def read_skeletons(config: SkeletonData, progress: bool = True) -> SkeletonIndex
 def _read_utd(config: UTDSkeletonData, progress: bool) -> SkeletonIndex:
     sequences = []
     for name, source, content in _files(config.root, "Skeleton", ".mat"):
-        found = re.fullmatch(r"(a(\d+)_s(\d+)_t\d+)_skeleton", Path(name).stem)
+        found = re.fullmatch(r"(a([0-9]{1,9})_s([0-9]{1,9})_t[0-9]+)_skeleton", Path(name).stem)
         if not found or not 1 <= int(found[2]) <= len(UTD_ACTIONS):
             raise Gesture3dError(f"{source}: expected a name such as a1_s1_t1_skeleton.mat")
         label = int(found[2]) - 1
@@ -92,7 +92,7 @@ def _read_sfinge(config: SFINGE3DData, progress: bool) -> SkeletonIndex:
     sequences = []
     for name, source, content in _files(config.root, "Dictionary", ".txt"):
         label, instance = Path(name).parent.name, Path(name).stem
-        if not (label.isdigit() and instance.isdigit() and 1 <= int(label) <= 13):
+        if not (is_count(label) and is_count(instance) and 1 <= int(label) <= 13):
             raise Gesture3dError(f"{source}: expected Dictionary/<class 1..13>/<number>.txt")
         joints = sfinge_joints(content, source)
         block = str((int(instance) - 1) // 6 + 1)
@@ -146,7 +146,7 @@ def _read_sbu(config: SBUKinectData, progress: bool) -> SkeletonIndex:
     sequences = []
     for path in paths:
         pair, action, trial = path.parts[-4:-1]
-        if pair not in sum(SBU_FOLDS, ()) or not action.isdigit() or not 1 <= int(action) <= 8:
+        if pair not in sum(SBU_FOLDS, ()) or not is_count(action) or not 1 <= int(action) <= 8:
             raise Gesture3dError(
                 f"{path}: expected s01s02/<action 01..08>/<trial>/skeleton_pos.txt"
             )

@@ -16,7 +16,7 @@ from gesture3d.data.matlab import read_array
 from gesture3d.data.utd_mhad import ACTIONS
 from gesture3d.errors import Gesture3dError, naming
 
-FILE = re.compile(r"(?:.*/)?(a(\d+)_s(\d+)_t(\d+))_inertial\.mat")
+FILE = re.compile(r"(?:.*/)?(a([0-9]{1,9})_s([0-9]{1,9})_t([0-9]{1,9}))_inertial\.mat")
 
 
 def read_utd_inertial(config: UTDInertialData) -> Windows:

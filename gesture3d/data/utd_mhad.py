@@ -49,7 +49,7 @@ ACTIONS = (  # of depth, skeletons and inertial recordings alike
     "squat",
 )
 TRAINING_SUBJECTS = (1, 3, 5, 7)
-_NAME = re.compile(r"(?:.*/)?(a(\d+)_s([1-8])_t([1-4]))_depth\.mat")
+_NAME = re.compile(r"(?:.*/)?(a([0-9]{1,9})_s([1-8])_t([1-4]))_depth\.mat")
 
 
 def read_utd_mhad_depth(config: UTDMHADDepthData) -> ClipIndex:

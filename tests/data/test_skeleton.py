@@ -403,3 +403,10 @@ def test_lengths_are_those_of_the_samples(tmp_path) -> None:
         data = folder_config(tmp_path, num_frames=frames)
         dataset = SkeletonDataset(sequences, ("x",), data, training=False, seed=0)
         assert dataset.lengths.tolist() == [len(dataset[i].inputs) for i in range(3)]
+
+
+def test_groups_with_digits_that_are_no_numbers_are_sorted_as_texts(tmp_path) -> None:
+    names = ["10", "9", "²", "1" * 5000]
+    index = SkeletonIndex(("x",), [Sequence(g, walk(5, 4), 0, g) for g in names])
+    folds = held_out_folds(index, folder_config(tmp_path, folds="leave_one_group_out"))
+    assert [min(fold) for fold in folds] == ["9", "10", "1" * 5000, "²"]

@@ -191,6 +191,21 @@ def mutated(content: bytes, rng: np.random.Generator) -> bytes:
     return bytes(values)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "archive", "name"),
+    [
+        ("utd_mhad_skeleton", "Skeleton.zip", f"Skeleton/a1_s{'1' * 5000}_t1_skeleton.mat"),
+        ("utd_mhad_skeleton", "Skeleton.zip", f"Skeleton/a{'0' * 5000}_s1_t1_skeleton.mat"),
+        ("sfinge3d", "Dictionary.zip", "Dictionary/²/1.txt"),
+        ("sfinge3d", "Dictionary.zip", f"Dictionary/1/{'1' * 5000}.txt"),
+    ],
+)
+def test_a_name_with_a_number_that_is_none_is_named(tmp_path, recipe, archive, name) -> None:
+    (tmp_path / archive).write_bytes(zipped({name: mat("d_skel", SKELETON)}))
+    with pytest.raises(Gesture3dError, match=r"zip/.*: expected"):
+        build_datasets(load_data(recipe, [f"data.root={tmp_path}"]), 0, progress=False)
+
+
 def test_the_zip_that_was_looked_into_is_named(tmp_path: Path) -> None:
     (tmp_path / "other.zip").write_bytes(GOOD)
     with pytest.raises(Gesture3dError, match=r"nor in other\.zip; point data\.root"):
