@@ -12,8 +12,10 @@ from scipy.io import savemat
 
 from gesture3d.config import load_data
 from gesture3d.data.inertial import read_windows
+from gesture3d.data.inertial_signal import prepare
 from gesture3d.data.skeleton_files import read_joints
 from gesture3d.data.skeleton_sets import read_skeletons
+from gesture3d.inference.timeline import read_recording
 
 from .judge import Kind, Outcome, outcome
 from .texts import count_lines, odd_table
@@ -107,6 +109,52 @@ def _read_native(recipe: str):
         return _sequence(read_joints(path, load_data(recipe, [f"data.root={folder}"])))
 
     return read
+
+
+def _make_ntu(folder: Path) -> list[Path]:
+    """12 frames, in which one person is seen and, in the middle, another one."""
+    joints = _walk(12, 2, 25, 3)
+    lines = ["12"]
+    for frame in range(12):
+        people = [0, 1] if 4 <= frame < 8 else [0]
+        lines.append(str(len(people)))
+        for person in people:
+            lines += [f"7205759403793{person} 0 1 1 1 1 0 -0.04 -0.01 2", "25"]
+            rest = "277.9 191.5 1036.2 519.9 -0.2 0.03 0.96 -0.05 2"
+            lines += ["{:.6f} {:.6f} {:.6f} ".format(*j) + rest for j in joints[frame, person]]
+    (folder / "S001C001P001R001A001.skeleton").write_text("\n".join(lines) + "\n")
+    return sorted(folder.iterdir())
+
+
+def _make_recorded_mat(folder: Path) -> list[Path]:
+    (folder / "a1_s1_t1_inertial.mat").write_bytes(_mat(d_iner=_walk(140, 6)))
+    return sorted(folder.iterdir())
+
+
+def _read_recording(folder: Path, path: Path) -> Outcome:
+    config = load_data("utd_mhad_inertial", [f"data.root={folder}"])
+    recording = prepare(read_recording(path, config), config, str(path))  # gaps may be NaN before
+    return outcome((len(recording),), recording)
+
+
+def _make_uci_har(folder: Path) -> list[Path]:
+    (folder / "activity_labels.txt").write_text("1 WALKING\n2 SITTING\n3 LAYING\n")
+    paths = []
+    for split in ("train", "test"):
+        signals = folder / split / "Inertial Signals"
+        signals.mkdir(parents=True)
+        for name in ("y", "subject"):
+            paths.append(folder / split / f"{name}_{split}.txt")
+            paths[-1].write_text("1\n2\n3\n1\n2\n3\n")
+        for sensor in ("body_acc", "body_gyro", "total_acc"):
+            for axis in "xyz":
+                paths.append(signals / f"{sensor}_{axis}_{split}.txt")
+                paths[-1].write_bytes(_rows(_walk(6, 128)))
+    return paths
+
+
+def _read_uci_har(folder: Path, _: Path) -> Outcome:
+    return _windows(folder, "uci_har")
 
 
 # --- archives ------------------------------------------------------------------------------------
@@ -250,6 +298,7 @@ def kinds() -> list[Kind]:
         Kind("skeleton .npz", _make_npz, _read_plain),
         table("skeleton .csv", _make_csv, _read_plain, _csv_frames),
         Kind("skeleton .mat (UTD-MHAD)", _make_utd_mat, _read_native("utd_mhad_skeleton")),
+        table("skeleton .skeleton (NTU)", _make_ntu, _read_plain),
         table("skeleton .txt (SFINGE3D)", _make_sfinge, _read_native("sfinge3d")),
         table("skeleton .txt (SHREC'17)", _make_shrec, _read_native("shrec17")),
         table("skeleton .txt (SBU)", _make_sbu, _read_native("sbu_kinect")),
@@ -259,5 +308,7 @@ def kinds() -> list[Kind]:
         Kind("HAPT zip", _make_hapt_zip, _read_hapt),
         Kind("HAPT zip in a zip", _make_hapt_nested, _read_hapt),
         table("HAPT folder", _make_hapt_folder, _read_hapt),
+        table("UCI HAR folder", _make_uci_har, _read_uci_har),
+        Kind("recording .mat (UTD-MHAD)", _make_recorded_mat, _read_recording),
         table("recordings .csv", _make_recordings, _read_recordings, _recorded_windows),
     ]

@@ -9,7 +9,7 @@ from scipy.io import savemat
 
 from gesture3d.config import load_data
 from gesture3d.data import read_index
-from gesture3d.data.video import read_frames
+from gesture3d.data.video import open_video, read_frames, read_opened
 
 from .judge import Kind, Outcome, outcome
 
@@ -38,6 +38,21 @@ def _depth(seed: int) -> np.ndarray:
     depth = np.zeros((24, 32, 6), np.uint16)
     depth[4:20, 8:24] = 2000 + np.random.default_rng(seed).integers(0, 300, (16, 16, 6))
     return depth
+
+
+def _make_depth_frames(folder: Path) -> list[Path]:
+    depth = _depth(0)
+    for number in range(3):
+        written = cv2.imencode(".png", depth[:, :, number])[1].tobytes()
+        (folder / f"{number:05d}.png").write_bytes(written)
+    return sorted(folder.glob("*.png"))
+
+
+def _read_depth_frames(folder: Path, _: Path) -> Outcome:
+    config = load_data("folder", ["data.modality=depth"])
+    reader = open_video(folder, rules=config.frame_rules)
+    clip = read_opened(folder, reader, None, None, config.pixels)
+    return outcome((len(clip),), clip)
 
 
 def _make_depth_mat(folder: Path) -> list[Path]:
@@ -69,6 +84,7 @@ def kinds() -> list[Kind]:
     ]
     return [
         *frames,
+        Kind("depth frames .png", _make_depth_frames, _read_depth_frames),
         Kind("depth .mat", _make_depth_mat, _read_clip),
         Kind("Depth.zip (UTD-MHAD)", _make_depth_zip, _read_depth_zip),
     ]

@@ -1,7 +1,6 @@
 """Texts: configurations, settings, lists, predictions, manifests and results."""
 
 import csv
-import io
 import json
 import re
 from collections.abc import Callable
@@ -313,17 +312,22 @@ def _read_exclude_list(_: Path, path: Path) -> Outcome:
 # --- what runs and checks leave ------------------------------------------------------------------
 
 
-def _make_predictions(folder: Path) -> list[Path]:
+def write_good_predictions(path: Path) -> None:
     rng = np.random.default_rng(0)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["key", "label", "prediction", "data", "split", "left", "right", "up, up"])
+    names = ("left", "right", "up, up")
+    rows = [["key", "label", "prediction", "data", "split", *names]]
     for number in range(20):
         scores = [str(s) for s in rng.normal(0, 3, 3).astype(np.float32)]
-        label = ("left", "right", "up, up")[number % 3]
-        writer.writerow([f"a/{number:03d}.mp4", label, "left", "folder", "test", *scores])
+        rows.append(
+            [f"a/{number:03d}.mp4", names[number % 3], "left", "folder", "validation", *scores]
+        )
+    with path.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def _make_predictions(folder: Path) -> list[Path]:
     for name in ("predictions.csv", "other.csv"):
-        (folder / name).write_text(text.getvalue())
+        write_good_predictions(folder / name)
     return [folder / "predictions.csv"]
 
 

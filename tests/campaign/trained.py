@@ -1,6 +1,7 @@
 """What training leaves: checkpoints, runs to resume, decoded frames, results."""
 
 import json
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -9,19 +10,22 @@ import numpy as np
 import torch
 
 from gesture3d import checkpoint
+from gesture3d.ablation.report import write_report
+from gesture3d.ablation.runs import gather
 from gesture3d.config import load_experiment
 from gesture3d.data import build_datasets
 from gesture3d.data.cache import open_cache
 from gesture3d.data.index import Clip
 from gesture3d.distributed import processes
 from gesture3d.errors import Gesture3dError
+from gesture3d.evaluation.order import ORDERS
 from gesture3d.models import build_model
 from gesture3d.training.loop import Trainer
-from gesture3d.training.result import read_result
+from gesture3d.training.many import PlannedRun
 from gesture3d.training.run_log import RunLog
 
 from .judge import Kind, Outcome, outcome
-from .texts import change_a_value, odd_json
+from .texts import change_a_value, odd_json, write_good_predictions
 
 # --- the file ------------------------------------------------------------------------------------
 
@@ -169,12 +173,13 @@ def _read_run(folder: Path, path: Path) -> Outcome:
     return outcome((len(rows), 1 + progress.best_epoch), rows, weights)
 
 
-def _make_result(folder: Path) -> list[Path]:
+def _make_finished(folder: Path) -> list[Path]:
+    """The files of a finished run that studies read."""
     result = {
         "epochs": 3,
         "kept_epoch": 2,
-        "order_top1": {"in order": 0.5, "reversed": 0.4, "shuffled": 0.3},
-        "num_samples": {"train": 8, "validation": 4},
+        "order_top1": dict.fromkeys(ORDERS, 0.5),
+        "num_samples": {"train": 8, "validation": 20},
         "cost": [["stem", 10, 100], ["total", 10, 100]],
         "train_seconds": 1.5,
         "train_clips_per_second": 10.0,
@@ -186,16 +191,34 @@ def _make_result(folder: Path) -> list[Path]:
         "num_threads": 1,
         "versions": checkpoint.versions(),
     }
-    (folder / "result.json").write_text(json.dumps(result, indent=1))
-    return [folder / "result.json"]
+    row = {"learning_rate": 0.1, "train_loss": 1.0, "train_top1": 0.5, "train_top5": 1.0}
+    row |= {
+        "clips_per_second": 10.0,
+        "seconds": 0.5,
+        "validation_top1": 0.5,
+        "validation_loss": 1.0,
+    }
+    rows = [json.dumps({"epoch": epoch, **row}) for epoch in range(3)]
+    run = folder / "run"
+    (run / "evaluation-validation").mkdir(parents=True)
+    (run / "result.json").write_text(json.dumps(result, indent=1))
+    (run / "metrics.jsonl").write_text("\n".join(rows) + "\n")
+    write_good_predictions(run / "evaluation-validation" / "predictions.csv")
+    return [run / "result.json", run / "metrics.jsonl"]
 
 
-def _read_result(folder: Path, _: Path) -> Outcome:
-    result = read_result(folder)
-    numbers = [result["train_seconds"], result["train_clips_per_second"], result["epochs"]]
-    numbers += [result["inference_clips_per_second"], *result["order_top1"].values()]
-    samples = sum(result["num_samples"].values())  # as tables and reports take them
-    return outcome((len(result["num_samples"]),), result, samples, np.array(numbers, np.float64))
+def _read_finished(folder: Path, path: Path) -> Outcome:
+    """As an ablation takes it; a run that it leaves out with its reason is refused."""
+    experiment = load_experiment("gru", "skeleton_folder")
+    run = PlannedRun("run", "gru", "skeleton_folder", 0, (), experiment)
+    [found] = gather([run], folder, {})
+    if found.error:
+        raise Gesture3dError(f"{path}: {found.error}" if "/" not in found.error else found.error)
+    write_report([found], folder / "study")
+    table = (folder / "study" / "ablation.csv").read_text()
+    numbers = np.array([float(n) for n in re.findall(r"(?i)(?<![a-z])(?:nan|inf)(?![a-z])", table)])
+    items = found.result["num_samples"] if path.name == "result.json" else found.history
+    return outcome((len(items),), found.result, found.history, numbers)
 
 
 # --- decoded frames ------------------------------------------------------------------------------
@@ -240,6 +263,6 @@ def kinds() -> list[Kind]:
         kind("checkpoint's description", _make_checkpoints, _read_checkpoint, odd_header),
         kind("last.ckpt", _make_run, _read_run, odd_tensor),
         kind("last.ckpt's description", _make_run, _read_run, odd_header),
-        kind("result.json", _make_result, _read_result, odd_json),
+        kind("finished run", _make_finished, _read_finished, odd_json),
         kind("cache", _make_cache, _read_cache),
     ]

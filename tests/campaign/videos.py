@@ -45,6 +45,9 @@ CONTAINERS = {
         "theora.ogv": "-c:v libtheora -q:v 5 -g 1",
         "sound.ogv": "-c:v libtheora -q:v 5 -g 1 -c:a libvorbis",
     },
+    "webp": {"animated.webp": "-c:v libwebp_anim -loop 0 -q:v 60"},
+    "y4m": {"raw.y4m": "-f yuv4mpegpipe"},
+    "mjpeg": {"raw.mjpeg": "-c:v mjpeg -q:v 4 -pix_fmt yuvj420p -f mjpeg"},
     "wmv": {"wmv2.wmv": "-c:v wmv2 -q:v 3", "sound.wmv": "-c:v wmv2 -q:v 3 -c:a wmav2"},
 }
 
@@ -79,9 +82,12 @@ def _holds(path: Path) -> int | None:
     A mutation can leave a consistent file of fewer frames: an index that names fewer of them, an
     unindexed stream (MPEG-TS, MPEG-PS) that ends early on a boundary. Such a file cannot be told
     from one that was made so. It is not consistent, and fewer frames of it are a loss, where
-    FFmpeg's own demuxer or decoders print any warning about it, where it has packets that do not
-    decode, or where the duration in its header is that of more frames.
+    FFmpeg's own demuxer or decoders (which know no animated WebP) print any warning about it,
+    where it has packets that do not decode, or where the duration in its header is that of more
+    frames; of YUV4MPEG, where the file does not end with a frame, of which FFmpeg says nothing.
     """
+    if path.suffix == ".y4m" and not _ends_with_a_frame(path.read_bytes()):
+        return None
     entries = "stream=nb_read_frames,nb_read_packets,duration,avg_frame_rate:format=duration"
     command = ["ffprobe", "-v", "warning", "-threads", "1", "-count_frames", "-count_packets"]
     command += ["-select_streams", "v:0", "-show_entries", entries, "-of", "json", str(path)]
@@ -98,3 +104,13 @@ def _holds(path: Path) -> int | None:
     if seconds and frames < 0.9 * float(seconds) * 25 - 1:
         return None
     return frames
+
+
+def _ends_with_a_frame(content: bytes) -> bool:
+    """Whether a YUV4MPEG file (4:2:0) is its header and whole frames."""
+    header = content.partition(b"\n")[0]
+    sizes = {word[:1]: word[1:] for word in header.split()}
+    if not sizes.get(b"W", b"").isdigit() or not sizes.get(b"H", b"").isdigit():
+        return False
+    frame = len(b"FRAME\n") + int(sizes[b"W"]) * int(sizes[b"H"]) * 3 // 2
+    return (len(content) - len(header) - 1) % frame == 0
