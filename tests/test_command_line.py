@@ -17,7 +17,7 @@ def run(body: str, *, stdout=subprocess.PIPE, **environment: str) -> subprocess.
     """A tool whose ``main`` is these lines."""
     lines = "".join(f"    {line}\n" for line in body.splitlines())
     program = f"{START}def main():\n{lines}run_command_line(main)\n"
-    environment = {**os.environ, "PYTHONUTF8": "1", **environment}
+    environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "", **environment}
     return subprocess.run(
         [sys.executable, "-c", program],
         env=environment,

@@ -117,6 +117,6 @@ def test_tools_refuse_a_bad_output_at_once(tmp_path, monkeypatch, capsys, argume
     (line,) = capsys.readouterr().err.splitlines()
     assert any(
         reason in line
-        for reason in ("over an input", "cannot be written", "not a f", "a run's folder")
+        for reason in ("over an input", "cannot be written", "and not a f", "a run's folder")
     ), line
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before

@@ -10,6 +10,7 @@ import numpy as np
 
 from gesture3d.ablation.runs import Group, Section
 from gesture3d.ablation.tables import Table
+from gesture3d.text import one_line
 
 STYLE = """
 :root { color-scheme: light dark; --text: #1c2024; --ground: #fdfdfc; --soft: #60646c;
@@ -49,7 +50,7 @@ def html_page(
     notes: Sequence[str],
 ) -> str:
     """The page's text."""
-    parts = [f"<h1>{escape(title)}</h1>", *(f"<p>{escape(text)}</p>" for text in facts)]
+    parts = [f"<h1>{_escape(title)}</h1>", *(f"<p>{_escape(text)}</p>" for text in facts)]
     if sections:
         parts.append("<h2>Top-1 with its 95 % interval</h2>")
         parts.append('<p class="note">Rings: each seed; dot: their mean.</p>')
@@ -57,33 +58,38 @@ def html_page(
     parts += [_table(table) for table in tables]
     for section in sections:
         charts = "".join(_curves(group) for group in section.groups)
-        parts.append(f"<h2>Validation top-1 over the epochs: {escape(section.data)}</h2>")
+        parts.append(f"<h2>Validation top-1 over the epochs: {_escape(section.data)}</h2>")
         parts.append('<p class="note">Thick: mean of the seeds; thin: each seed.</p>')
         parts.append(f'<div class="charts">{charts}</div>')
-    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    items = "".join(f"<li>{_escape(note)}</li>" for note in notes)
     parts.append(f"<h2>How to read this</h2><ul>{items}</ul>")
     body = "\n".join(parts)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
+        f"<title>{_escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
         f"<body>\n{body}\n</body>\n</html>\n"
     )
 
 
+def _escape(text: str) -> str:
+    """Text as HTML shows it as it is; control characters, which HTML forbids, by number."""
+    return escape(one_line(text))
+
+
 def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.header)
+    head = "".join(f'<th scope="col">{_escape(cell)}</th>' for cell in table.header)
     rows = "".join(f"<tr>{''.join(map(_cell, row))}</tr>\n" for row in table.rows)
-    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)
+    notes = "".join(f'<p class="note">{_escape(note)}</p>' for note in table.notes)
     return (
-        f'<h2>{escape(table.title)}</h2>\n<div class="box" tabindex="0"><table>\n'
+        f'<h2>{_escape(table.title)}</h2>\n<div class="box" tabindex="0"><table>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody>\n</table></div>{notes}"
     )
 
 
 def _cell(text: str) -> str:
     kind = ' class="long"' if len(text) > 60 else ""
-    return f"<td{kind}>{escape(text)}</td>"
+    return f"<td{kind}>{_escape(text)}</td>"
 
 
 def _curves(group: Group) -> str:
@@ -94,7 +100,7 @@ def _curves(group: Group) -> str:
         seeds.append({row["epoch"] + 1: row["validation_top1"] for row in rows})
     shared = sorted(set.intersection(*(set(seed) for seed in seeds)))
     if not shared:
-        return f"<figure><figcaption>{escape(group.network)}: no validation</figcaption></figure>"
+        return f"<figure><figcaption>{_escape(group.network)}: no validation</figcaption></figure>"
     last = max(shared)
     mean = {epoch: float(np.mean([seed[epoch] for seed in seeds])) for epoch in shared}
 
@@ -119,8 +125,8 @@ def _curves(group: Group) -> str:
     lines = "".join(line(seed, "seed") for seed in seeds) + line(mean, "mean")
     label = f"{group.network}: validation top-1 in % over {last} epochs"
     return (
-        f'<figure><figcaption>{escape(group.network)}, top-1 in %</figcaption><svg role="img" '
-        f'viewBox="0 0 320 200" aria-label="{escape(label)}">{grid}{axis}{lines}</svg></figure>'
+        f'<figure><figcaption>{_escape(group.network)}, top-1 in %</figcaption><svg role="img" '
+        f'viewBox="0 0 320 200" aria-label="{_escape(label)}">{grid}{axis}{lines}</svg></figure>'
     )
 
 
@@ -148,14 +154,14 @@ def _intervals(section: Section) -> str:
     for row, ((group, interval), seeds) in enumerate(zip(found, tops, strict=True)):
         y = 40 * row + 30
         ends = f'x1="{x(interval.low):.1f}" x2="{x(interval.high):.1f}"'
-        parts.append(f'<text x="12" y="{y - 12}">{escape(group.network)}</text>')
+        parts.append(f'<text x="12" y="{y - 12}">{_escape(group.network)}</text>')
         parts.append(f'<line class="mean" {ends} y1="{y}" y2="{y}"/>')
         parts += [f'<circle class="seed" cx="{x(v):.1f}" cy="{y}" r="4"/>' for v in seeds]
         mean = x(interval.difference)
         parts.append(f'<circle class="mean" cx="{mean:.1f}" cy="{y}" r="3.5"/>')
     label = f"top-1 on {section.split}, {section.data}"
     return (
-        f"<figure><figcaption>{escape(section.data)}, {section.split} split</figcaption>"
-        f'<svg role="img" viewBox="0 0 320 {height}" aria-label="{escape(label)}">'
+        f"<figure><figcaption>{_escape(section.data)}, {section.split} split</figcaption>"
+        f'<svg role="img" viewBox="0 0 320 {height}" aria-label="{_escape(label)}">'
         f"{''.join(parts)}</svg></figure>"
     )

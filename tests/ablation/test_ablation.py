@@ -240,7 +240,7 @@ class Page(HTMLParser):
 
 def test_page_is_whole_and_alone(ablation):
     outcomes, folder = ablation
-    write_report(outcomes, folder, ["a note with <tags>"])
+    write_report(outcomes, folder, ["a note with <tags>, \x1b[31m, \udce9 and `$x$`"])
     source = (folder / "ablation.html").read_text()
     page = Page()
     page.feed(source)
@@ -253,7 +253,9 @@ def test_page_is_whole_and_alone(ablation):
     )
     assert "prefers-color-scheme: dark" in source
     assert "no <memory> / left" in page.text
-    assert "a note with <tags>" in page.text
+    assert "a note with <tags>, \\x1b[31m, \\udce9 and `$x$`" in page.text
+    note = (folder / "ablation.md").read_text().splitlines()[-1]
+    assert note == "- a note with \\<tags>, \\\\x1b\\[31m, \\\\udce9 and \\`\\$x\\$\\`"
     # A curve for each of the five finished runs, and a mean for each of the three networks.
     kinds = [attributes["class"] for tag, attributes in page.tags if tag == "polyline"]
     assert (kinds.count("seed"), kinds.count("mean")) == (5, 3)
