@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -130,7 +131,7 @@ def jester_layout(root: Path, folder: Path, names: tuple[str, ...], keys: list[s
         for key in keys:
             name, number = Path(key).parts
             new = f"{split}{name}{Path(number).stem}"
-            (root / "20bn-jester-v1" / f"{new}.mp4").symlink_to(folder / key)
+            shutil.copy(folder / key, root / "20bn-jester-v1" / f"{new}.mp4")
             lines.append(new if split == "test" else f"{new};{name}")
         (root / f"jester-v1-{split}.csv").write_text("\n".join(lines))
     return root
