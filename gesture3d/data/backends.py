@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gesture3d.data.containers import container, edited_seconds, matroska_frames, missing_bytes
+from gesture3d.data.containers import examine
 from gesture3d.data.interlaced import CONVERT, may_be_interlaced
 from gesture3d.errors import VideoError
 
@@ -37,32 +37,36 @@ class OpenCVVideo:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        try:
+            contents = examine(path)
+        except OSError as error:
+            raise VideoError(path, error.strerror or str(error)) from None
+        if contents.problem:
+            raise VideoError(path, contents.problem)
+        if not contents.has_video:
+            raise VideoError(path, "has no video in it: audio only?")
+        self.container = contents.kind
         self._capture: cv2.VideoCapture | None = self._open()
         self._decoded: list[tuple[int, np.ndarray, bool]] = []  # all frames, or none
-        self._may_be_interlaced = may_be_interlaced(*_codec(self._capture))
-        promised = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self._codec, header = _codec(self._capture)
+        self._may_be_interlaced = may_be_interlaced(self._codec, header)
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = fps if 0 < fps <= 1000 else None
         self.size = tuple(
             int(self._capture.get(p)) for p in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH)
         )
-        # Only these containers store a number of frames; for others OpenCV multiplies duration
-        # and frame rate, so the frames are counted. So are those of an mp4 that hides some.
-        self.container = kind = container(path)
-        shown = edited_seconds(path) if kind == "mp4" else None
-        if shown is not None and round(shown * fps) <= promised - 2:
-            kind, promised = "edited mp4", shown * fps
-        self.count_is_exact = promised > 0 and kind in ("mp4", "avi")
+        promised, lack = contents.num_frames, contents.may_lack
+        self.count_is_exact = promised is not None and not lack and not contents.has_edits
         if self.count_is_exact:
-            self.num_frames = int(promised)
+            self.num_frames = promised
         else:
-            reason = missing_bytes(path)
-            if reason is not None:
-                raise VideoError(path, reason)
-            promised = promised if 0 < fps <= 240 else 0
-            if kind == "matroska":  # its frame rate is that of a clock, not of the frames
-                promised = matroska_frames(path) or promised
-            self.num_frames = self._count(promised)
+            if promised is None:  # OpenCV multiplies duration and frame rate
+                vague = not 0 < fps <= 240 or contents.has_sound  # which may be longer
+                promised = 0 if vague else self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+                lack = 0.1 * max(promised, 0) + 1
+            self.num_frames = self._count()
+            if 0 < self.num_frames < promised - lack:
+                raise self._too_few(int(promised), self.num_frames)
         if self.num_frames < 1:
             raise VideoError(path, "has no video frames")
 
@@ -100,6 +104,8 @@ class OpenCVVideo:
                 retrieved, before = capture.retrieve(before)
                 frame, before = before, frame
                 yield position, frame if retrieved else _NO_FRAME
+        if end == self.num_frames and capture.grab():
+            raise VideoError(self.path, f"damaged: holds more than the {end} frames of its index")
 
     def _proven(
         self, retrieved: Iterable[tuple[int, np.ndarray]]
@@ -146,16 +152,20 @@ class OpenCVVideo:
                     return second
         return None
 
+    def decodes_nothing(self) -> bool:
+        """Whether the codec is one that OpenCV often has no decoder of, and has none here."""
+        return self._codec.lower() in ("av01", "vvc1") and not self._open().grab()
+
     def _open(self) -> cv2.VideoCapture:
         options = [cv2.CAP_PROP_N_THREADS, 1]
-        capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG, options)
+        capture = cv2.VideoCapture(_local(self.path), cv2.CAP_FFMPEG, options)
         if not capture.isOpened():
             raise VideoError(
                 self.path, "no video can be opened in it: damaged, cut off, audio only or no video"
             )
         return capture
 
-    def _count(self, promised: float) -> int:
+    def _count(self) -> int:
         capture, self._capture = self._capture, None
         count = num_bytes = 0
 
@@ -171,11 +181,15 @@ class OpenCVVideo:
         self._decoded = list(self._proven(kept()))
         if num_bytes > COUNTED_BYTES:
             self._decoded = []
-        if 0 < count < 0.9 * promised - 1:
-            raise self._too_few(int(promised), count)
         return count
 
     def _too_few(self, promised: int, decoded: int) -> VideoError:
+        if decoded == 0 and self._codec.isprintable():
+            return VideoError(
+                self.path,
+                f"none of its frames can be decoded here: damaged, or there is no decoder of "
+                f"{_NAMES.get(self._codec.lower(), self._codec)}: {CONVERT_CODEC}",
+            )
         return VideoError(
             self.path, f"promises {promised} frames, but only {decoded} decode: cut off or damaged"
         )
@@ -190,13 +204,13 @@ class DecordVideo:
         decord = import_decord()
         if decord is None:
             raise VideoError(path, "the backend 'decord' is not installed")
-        if opened.container == "other":  # of a transport stream it gives other frames
+        if opened.container not in ("mp4", "avi", "matroska"):  # it miscounts, or crashes on others
             raise VideoError(path, "decord does not count frames of this kind: use opencv")
         self.path, self.size, self.fps = path, opened.size, opened.fps
         self._can_seek = opened.container != "avi"  # MPEG-2 in it: a group of pictures too far
         self._next = 0
         try:
-            self._reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
+            self._reader = decord.VideoReader(_local(path), ctx=decord.cpu(0), num_threads=1)
         except Exception as error:  # decord raises its own and plain RuntimeErrors
             raise VideoError(path, f"decord cannot open it: {first_line(error)}") from None
         self.num_frames = len(self._reader)
@@ -234,7 +248,7 @@ class TorchcodecVideo:
 
         self.path, self.size, self.fps = path, opened.size, opened.fps
         try:
-            self._decoder = VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=1)
+            self._decoder = VideoDecoder(_local(path), dimension_order="NHWC", num_ffmpeg_threads=1)
         except Exception as error:  # RuntimeError and ValueError of many kinds
             raise VideoError(path, f"torchcodec cannot open it: {first_line(error)}") from None
         self.num_frames = len(self._decoder)
@@ -249,7 +263,26 @@ class TorchcodecVideo:
         return iter(decoded)
 
 
+def _local(path: Path) -> str:
+    """A path that is not taken for an address, as ``10:22:31.mp4`` would be."""
+    return str(path.absolute())
+
+
 _NO_FRAME = np.empty(0, np.uint8)
+_NAMES = {"av01": "AV1", "vvc1": "H.266", "hev1": "H.265", "hvc1": "H.265", "hevc": "H.265"}
+CONVERT_CODEC = "convert it: ffmpeg -i IN -c:v libx264 OUT.mp4"
+
+
+def other_decoder(path: Path, opened: OpenCVVideo) -> DecordVideo | TorchcodecVideo | None:
+    """Another decoder that reads the first frame of a file of which OpenCV reads none."""
+    if not opened.decodes_nothing():
+        return None
+    for decoder in (TorchcodecVideo, DecordVideo):
+        with contextlib.suppress(ImportError, OSError, RuntimeError, VideoError):
+            other = decoder(path, opened)
+            next(iter(other.frames(np.array([0]))))
+            return other
+    return None
 
 
 def _same(frame: np.ndarray, other: np.ndarray) -> bool:

@@ -6,6 +6,7 @@ one thread (parallel work is one clip per thread or process) and reports every f
 `VideoError`.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, Protocol
@@ -20,6 +21,7 @@ from gesture3d.data.backends import (
     TorchcodecVideo,
     first_line,
     import_decord,
+    other_decoder,
 )
 from gesture3d.data.depth import DepthClip, split_zip
 from gesture3d.data.frames import (
@@ -124,6 +126,8 @@ def read_opened(
             kept = view(kept) if view else kept
             if clip is None:
                 clip = np.empty((len(unique), *kept.shape), np.uint8)
+            if kept.shape != clip.shape[1:]:
+                raise VideoError(path, f"changes its frame size at frame {unique[row]}")
             clip[row] = kept
     except cv2.error as error:
         raise VideoError(path, f"OpenCV cannot read it: {first_line(error)}") from None
@@ -147,6 +151,9 @@ def open_video(
     try:
         str(path).encode()
     except UnicodeEncodeError:  # OpenCV crashes on it
+        name = os.fsencode(path)
+        if name.decode(errors="replace").encode() == name:  # it is the locale that is not
+            raise VideoError(path, "its name needs UTF-8: set PYTHONUTF8=1") from None
         raise VideoError(path, "its name is not UTF-8: rename it") from None
     try:
         size = path.stat().st_size
@@ -165,7 +172,7 @@ def open_video(
     is_long = seeks and opened.num_frames > backends.LONG_CLIP
     if backend == "decord" or (backend == "auto" and is_long and import_decord() is not None):
         return DecordVideo(path, opened)
-    return opened
+    return opened if backend == "opencv" else other_decoder(path, opened) or opened
 
 
 def require_backend(backend: Backend) -> None:

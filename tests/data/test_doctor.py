@@ -75,9 +75,9 @@ def damage(root: Path) -> dict[str, str]:
     return {
         "1": "is empty",
         "2": "no video can be opened",
-        "3": "no video can be opened",
+        "3": "is cut off",
         "4": "no such file",
-        "5": "promises 30 frames, but only",
+        "5": "is cut off",
         "6": "is cut off",
         "7": "frame 3 is missing",
     }
