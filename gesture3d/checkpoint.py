@@ -11,18 +11,24 @@ import json
 import platform
 import subprocess
 from dataclasses import asdict, dataclass, field
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import numpy as np
 import torch
+from pydantic import AfterValidator, ConfigDict, Field, Strict, TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from gesture3d.config import Experiment, validate_experiment
+from gesture3d.config import SEQUENCE_MODELS, Experiment, validate_experiment
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import PACKAGE, atomic_path
 from gesture3d.models import build_model
+from gesture3d.stored import Text, parse_json
+from gesture3d.text import one_line
 
 FORMAT = "gesture3d/1"
 
@@ -30,21 +36,36 @@ FORMAT = "gesture3d/1"
 _FREE = ("dropout", "forget_bias", "channel_means")
 
 
+def _no_doubles(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("a name is there twice")
+    return names
+
+
+Names = Annotated[list[Text], Field(min_length=1, max_length=100_000), AfterValidator(_no_doubles)]
+
+
 @dataclass(frozen=True)
 class Description:
     """What a checkpoint says of itself."""
 
-    experiment: dict[str, Any]  # the resolved `Experiment`, as plain data
-    class_names: list[str]  # index in the scores → name
-    data_fingerprint: dict[str, str]  # split → hash of its sample keys and labels
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    experiment: dict[Text, Any]  # the resolved `Experiment`, as plain data
+    class_names: Names  # index in the scores → name
+    data_fingerprint: dict[Text, Text]  # split → hash of its sample keys and labels
     metrics: dict[str, Any] = field(default_factory=dict)
     progress: dict[str, Any] = field(default_factory=dict)  # position in the run, history
-    versions: dict[str, str] = field(default_factory=lambda: versions())
-    num_features: int | None = None  # of a frame, where the network reads sequences
-    channel_names: list[str] | None = None  # of CSV recordings, in the network's order
+    versions: dict[Text, Text] = field(default_factory=lambda: versions())
+    # Of a frame, where the network reads sequences.
+    num_features: Annotated[int, Strict(), Field(ge=1, le=1_000_000)] | None = None
+    channel_names: Names | None = None  # of CSV recordings, in the network's order
 
     def validated_experiment(self, source: Path | str) -> Experiment:
         return validate_experiment(self.experiment, f"{source} (experiment)")
+
+
+_DESCRIPTION = TypeAdapter(Description)
 
 
 def save(path: Path, tensors: dict[str, Tensor], description: Description) -> None:
@@ -54,10 +75,10 @@ def save(path: Path, tensors: dict[str, Tensor], description: Description) -> No
         Gesture3dError: the file cannot be written (a full disk); an older one is still there.
     """
     tensors = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-    metadata = {"format": FORMAT, "description": json.dumps(asdict(description))}
+    said = {"format": FORMAT, "description": json.dumps(asdict(description), allow_nan=False)}
     with atomic_path(Path(path)) as temporary:
         try:
-            save_file(tensors, temporary, metadata=metadata)
+            save_file(tensors, temporary, metadata=said)
         except SafetensorError as error:
             raise Gesture3dError(f"{path}: cannot be written ({error})") from None
 
@@ -73,26 +94,51 @@ def load(path: Path | str) -> tuple[dict[str, Tensor], Description]:
         raise Gesture3dError(f"{path}: no such checkpoint")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            said = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError, AttributeError) as error:
         raise Gesture3dError(f"{path}: not a readable safetensors file ({error})") from None
-    if metadata.get("format") != FORMAT:
-        found = metadata.get("format")
+    if said.get("format") != FORMAT:
+        found = one_line(said.get("format"), 40)
         raise Gesture3dError(f"{path}: not a gesture3d checkpoint (format {found}, not {FORMAT})")
     try:
-        return tensors, Description(**json.loads(metadata["description"]))
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        return tensors, parse_json(said.get("description", ""), _DESCRIPTION)
+    except ValueError as error:
         raise Gesture3dError(f"{path}: the checkpoint's description is broken ({error})") from None
 
 
 def load_model(path: Path | str) -> tuple[nn.Module, Description]:
     """The trained network of a checkpoint, in evaluation mode, with its description."""
     tensors, description = load(path)
-    experiment = description.validated_experiment(path)
-    model = build_model(experiment.model, len(description.class_names), description.num_features)
-    load_weights(model, weights_of(tensors), path)
+    weights, config = weights_of(tensors), description.validated_experiment(path).model
+    if (description.num_features is None) == (config.name in SEQUENCE_MODELS):
+        raise Gesture3dError(
+            f"{path}: num_features {description.num_features} does not fit its model {config.name}"
+        )
+    sizes = len(description.class_names), description.num_features
+    with _NoLarger(sum(t.numel() for t in weights.values()), path):
+        model = build_model(config, *sizes)
+    load_weights(model, weights, path)
     return model.eval(), description
+
+
+class _NoLarger(TorchFunctionMode):
+    """Within, no network is built that is larger than its weights, whatever sizes a file names."""
+
+    def __init__(self, numbers: int, source: Path | str) -> None:
+        super().__init__()
+        self._left, self._source = 2 * numbers + 1_000_000, source  # with what is passing
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if function in (torch.empty, torch.zeros, torch.ones):
+            self._left -= result.numel()
+            if self._left < 0:
+                raise Gesture3dError(
+                    f"{self._source} does not fit the network: the sizes that its experiment names "
+                    "are larger than its weights"
+                )
+        return result
 
 
 def weights_of(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -105,11 +151,35 @@ def weights_of(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor], source: Path | str) -> None:
-    """Load all weights; a mismatch of names or shapes is refused with the names printed."""
+    """Load all weights; names, shapes or values that are wrong are refused and printed."""
     wrong = mismatches(model, weights)
     if wrong:
         raise Gesture3dError(f"{source} does not fit the network: {_some(wrong)}")
+    check_values(model, weights, source)
     model.load_state_dict(weights)
+
+
+def check_values(model: nn.Module, weights: dict[str, Tensor], source: Path | str) -> None:
+    """Raise where numbers are of another kind than the network's, or not finite in its precision.
+
+    Names that the network does not have are left out.
+    """
+    own, wrong = model.state_dict(), {}
+    for name in own.keys() & weights.keys():
+        reason = wrong_values(weights[name], own[name].dtype)
+        if reason:
+            wrong[name] = reason
+    if wrong:
+        raise Gesture3dError(f"{source}: no usable weights: {_some(wrong)}")
+
+
+def wrong_values(tensor: Tensor, dtype: torch.dtype) -> str | None:
+    """Why these numbers cannot become ones of ``dtype``."""
+    is_whole = not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
+    if not (tensor.is_floating_point() if dtype.is_floating_point else is_whole):
+        return f"{tensor.dtype} in the file, {dtype} in the network".replace("torch.", "")
+    numbers = tensor.detach().to("cpu", dtype).numpy()  # whose test needs no threads
+    return None if np.isfinite(numbers).all() else "NaN or infinite numbers"
 
 
 def initialise_from(model: nn.Module, experiment: Experiment, path: Path | str) -> str:
@@ -134,6 +204,7 @@ def initialise_from(model: nn.Module, experiment: Experiment, path: Path | str) 
         raise Gesture3dError(f"cannot start from {path}: {changes}")
     weights = weights_of(tensors)
     wrong = mismatches(model, weights)
+    check_values(model, weights, path)
     if any(not name.startswith(f"{model.head}.") for name in wrong):
         raise Gesture3dError(f"cannot start from {path}: {_some(wrong)}")
     model.load_state_dict({k: v for k, v in weights.items() if k not in wrong}, strict=False)
@@ -156,7 +227,9 @@ def mismatches(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, str]:
 
 
 def _some(wrong: dict[str, str], limit: int = 6) -> str:
-    text = "; ".join(f"{name}: {reason}" for name, reason in list(wrong.items())[:limit])
+    text = "; ".join(
+        f"{one_line(name, 100)}: {reason}" for name, reason in list(wrong.items())[:limit]
+    )
     return text + (f"; and {len(wrong) - limit} more" if len(wrong) > limit else "")
 
 
@@ -172,6 +245,9 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def _git_revision() -> str:
+    """Of this project's own checkout; installed, it may lie in somebody else's: its version."""
+    if not (PACKAGE.parent / ".git").exists():
+        return metadata.version("gesture3d")
     command = ["git", "-C", str(PACKAGE), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)

@@ -74,9 +74,11 @@ def main() -> int:
     if stopped:
         print("stopped and saved; the same command continues", file=sys.stderr)
         return 130
-    for name, error in runner.errors.items():
-        print(one_line(f"error: {name}: {error}", LONGEST_MESSAGE), file=sys.stderr)
-    return 1 if runner.errors else 0
+    failed = [outcome for outcome in outcomes if outcome.error]
+    for outcome in failed:
+        message = f"error: {outcome.run.name}: {outcome.error}"
+        print(one_line(message, LONGEST_MESSAGE), file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gesture3d.command_line import run_command_line
+from gesture3d.command_line import add_settings, run_command_line
 from gesture3d.errors import Gesture3dError, did_you_mean
 from gesture3d.text import one_line
 
@@ -27,14 +27,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--data", default="synthetic", help="generated set of --measure (synthetic)"
     )
+    add_settings(parser, "of --measure: change a setting of that set, e.g. data.root=…")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     args = parser.parse_args(argv)
     if args.measure == bool(args.clip):
         parser.error("give a CLIP, or --measure")
     if args.measure and (args.out or args.class_name):
         parser.error("--out and --class go with a CLIP, not with --measure")
-    if args.top < 1:
-        parser.error("--top must be at least 1")
+    if args.set and not args.measure:
+        parser.error("--set goes with --measure; a CLIP is seen as the network was trained")
+    if not 1 <= args.top <= 1000:
+        parser.error("--top must be from 1 to 1000")
     return args
 
 
@@ -102,7 +105,7 @@ def print_shares(args: argparse.Namespace, classifier) -> None:
     from gesture3d.viz.explain import central_view, explain
     from gesture3d.viz.hand_share import kept_predictions, measure
 
-    source, data = load_data(args.data), classifier.experiment.data
+    source, data = load_data(args.data, args.set), classifier.experiment.data
     if not isinstance(source, SyntheticData):
         raise Gesture3dError(
             f"--data {args.data}: only generated sets say where the hand is; try --data synthetic"

@@ -5,7 +5,6 @@ Recognition", NeurIPS 2018, on any data set. Every word of the text is computed 
 """
 
 import itertools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +15,13 @@ import numpy as np
 from gesture3d.config import Experiment, find_config, load_experiment
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.bootstrap import Difference, compare_runs
+from gesture3d.evaluation.order import ORDERS
 from gesture3d.evaluation.predictions import SplitPredictions, read_predictions
 from gesture3d.files import resource
+from gesture3d.stored import parse_json
 from gesture3d.training.many import PlannedRun, is_finished
 from gesture3d.training.result import read_result
+from gesture3d.training.resumed import ROW
 
 NETWORKS = ("convlstm", "variant_a", "variant_b", "variant_c", "variant_d")
 
@@ -158,7 +160,7 @@ def gather(runs: Sequence[PlannedRun], folder: Path, errors: dict[str, str]) -> 
         try:
             finished = error is None and is_finished(run, folder)
             outcomes.append(_read(run, folder / run.name) if finished else _missing(run, error))
-        except (Gesture3dError, KeyError, ValueError) as problem:
+        except (Gesture3dError, OSError, ValueError) as problem:
             outcomes.append(Outcome(run, f"its files are not readable: {problem}"))
     return outcomes
 
@@ -168,18 +170,40 @@ def _missing(run: PlannedRun, error: str | None) -> Outcome:
 
 
 def _read(run: PlannedRun, folder: Path) -> Outcome:
-    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    result = read_result(folder)
     predictions = {}
     for split in ("validation", "test"):
-        path = folder / f"evaluation-{split}" / "predictions.csv"
-        if path.is_file():
-            found = read_predictions(path)
+        if split in result["num_samples"]:
+            found = _read_predictions(run, folder, split, result)
             known = [k for k, label in zip(found.keys, found.labels, strict=True) if label >= 0]
             if known:
                 predictions[split] = found.take(known)
     if not predictions:
         raise Gesture3dError(f"{folder} has no predictions of labelled samples")
-    return Outcome(run, None, read_result(folder), [json.loads(x) for x in lines], predictions)
+    path = folder / "metrics.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        history = [parse_json(line, ROW) for line in lines]
+    except ValueError as error:
+        raise Gesture3dError(f"{path}: {error}") from None
+    return Outcome(run, None, result, history, predictions)
+
+
+def _read_predictions(
+    run: PlannedRun, folder: Path, split: str, result: dict[str, Any]
+) -> SplitPredictions:
+    """Those of a split, if they are what the run came to."""
+    path = folder / f"evaluation-{split}" / "predictions.csv"
+    found = read_predictions(path)
+    count, expected = len(found.keys), result["num_samples"][split]
+    may_lack = getattr(run.experiment.data, "on_bad_clip", "fail") == "exclude"
+    if count > expected or (count < expected and not may_lack):
+        raise Gesture3dError(f"{path}: {count} samples, and the run has {expected}")
+    said = result["order_top1"].get(ORDERS[0]) if split == "validation" else None
+    top1 = float(found.correct[found.labels >= 0].mean()) if (found.labels >= 0).any() else None
+    if None not in (said, top1) and abs(said - top1) > 1e-4:
+        raise Gesture3dError(f"{path}: top-1 {top1:.4f}, and result.json says {said:.4f}")
+    return found
 
 
 def group_by_network(outcomes: Sequence[Outcome]) -> list[Group]:

@@ -213,7 +213,8 @@ def _explain(error: dict[str, Any], tree: dict[str, Any], sources: dict[str, Any
         hint = did_you_mean(error["ctx"]["tag"], expected)
         return f"{source}: {key} = {_shown(error['ctx']['tag'])}: must be one of {expected}.{hint}"
     if error["type"] == "value_error":
-        return f"{source}: {key}: {message}" if key else message
+        place = f"{source}: " if key or (isinstance(sources, str) and sources) else ""
+        return f"{place}{key}: {message}" if key else f"{place}{message}"
     hint = ""
     if error["type"] == "literal_error":
         options = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")

@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import BaseModel, Field, TypeAdapter
 
 from gesture3d.data.decode import decode_clips
 from gesture3d.data.depth import mapping_version, split_zip
@@ -19,6 +21,7 @@ from gesture3d.data.subset import list_line
 from gesture3d.data.video import VideoError, open_video, read_opened
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import atomic_path, locked, write_text
+from gesture3d.stored import Text, Whole, parse_json
 
 FORMAT = 2
 
@@ -128,16 +131,28 @@ def file_state(path: Path) -> str:
     return fingerprint([(path, member, status.st_size, status.st_mtime_ns)])
 
 
+class _Index(BaseModel):
+    """What is written beside the frames."""
+
+    format: Literal[FORMAT]
+    bytes: Whole
+    states: dict[Text, Text]
+    clips: dict[Text, Annotated[list[Whole], Field(min_length=5, max_length=5)]]
+    broken: dict[Text, Text]
+
+
+_INDEX = TypeAdapter(_Index)
+
+
 def _read_index(index: Path) -> dict | None:
     """A whole cache's index, else None."""
     try:
-        stored = json.loads(index.read_text(encoding="utf-8"))
+        stored = parse_json(index.read_bytes(), _INDEX)
         size = index.with_suffix(".bin").stat().st_size
-        if stored["format"] != FORMAT or stored["bytes"] != size:
-            return None
-        return {name: dict(stored[name]) for name in ("states", "clips", "broken")}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         return None
+    inside = all(offset + math.prod(shape) <= size for offset, *shape in stored.clips.values())
+    return stored.model_dump() if stored.bytes == size and inside else None
 
 
 def _open_fresh(index: Path, states: dict[str, str], promised: dict[str, int]) -> FrameCache | None:

@@ -227,7 +227,7 @@ def _check_settings(folder: Path, short_side: int) -> None:
     except FileNotFoundError:
         write_text(path, json.dumps(settings) + "\n")
         return
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Gesture3dError(f"{path} is damaged: delete {folder} to start anew") from None
     if found != settings:
         raise Gesture3dError(

@@ -9,29 +9,38 @@ import json
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, TypeAdapter
 
 from gesture3d.data.cache import file_state
 from gesture3d.data.index import ClipIndex
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import write_text
+from gesture3d.stored import NonNegative, Text, Whole, parse_json
 
 
 @dataclass(frozen=True)
 class Record:
     """What is known about one clip."""
 
-    key: str
-    split: str
-    path: str
-    state: str
-    status: str
-    reason: str = ""
-    num_frames: int = 0
-    height: int = 0
-    width: int = 0
-    fps: float | None = None
-    seconds: float | None = None
-    hash: str = ""
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    key: Text
+    split: Text
+    path: Text
+    state: Text
+    status: Literal["ok", "bad"]
+    reason: Text = ""
+    num_frames: Whole = 0
+    height: Whole = 0
+    width: Whole = 0
+    fps: NonNegative | None = None
+    seconds: NonNegative | None = None
+    hash: Text = ""
+
+
+_RECORD = TypeAdapter(Record)
 
 
 def read_manifest(path: Path, partial: bool = False) -> dict[str, Record]:
@@ -52,8 +61,10 @@ def read_manifest(path: Path, partial: bool = False) -> dict[str, Record]:
     records = {}
     for number, line in enumerate(lines, 1):
         try:
-            record = Record(**json.loads(line))
-        except (ValueError, TypeError):
+            record = parse_json(line, _RECORD)
+            if record.key in records and not partial:
+                raise ValueError
+        except ValueError:
             if partial:
                 continue
             raise Gesture3dError(

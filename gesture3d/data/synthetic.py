@@ -159,7 +159,7 @@ def _is_finished(root: Path, settings: dict) -> bool:
             found = {key: found.get(key) for key in settings}
         except FileNotFoundError:
             continue
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             raise Gesture3dError(
                 f"{root / name} is damaged; delete {root} to start anew."
             ) from None

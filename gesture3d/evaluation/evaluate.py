@@ -14,6 +14,7 @@ from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.metrics import Metrics, compute_metrics
 from gesture3d.evaluation.predict import predict
 from gesture3d.evaluation.predictions import SplitPredictions, check_finite
+from gesture3d.text import one_line
 
 # How samples are presented to a network: on another data set as in training.
 INPUT_SETTINGS = frozenset(
@@ -24,6 +25,10 @@ INPUT_SETTINGS = frozenset(
         *("rate_hz", "median_steps", "lowpass_hz", "gravity_hz", "window", "step", "resample"),
     )
 )
+
+# What an evaluation can change. The network is the checkpoint's, and nothing is trained.
+_SETTINGS = "data.*, train.device, train.eval_batch_size and train.seed"
+_TRAINING_ONLY = ("augmentation", "temporal_jitter", "bucket_by_length", "standardise")
 
 
 def evaluate_checkpoint(
@@ -89,7 +94,12 @@ def evaluated_experiment(
     """The experiment of the checkpoint with what differs in this evaluation.
 
     With ``data``, the samples are those of that recipe, presented to the network as in training.
+
+    Raises:
+        Gesture3dError: a setting that an evaluation does not use; data whose place is not there.
     """
+    for override in overrides or []:
+        _check_is_used(override)
     _, description = checkpoint.load(weights)
     experiment = description.validated_experiment(weights)
     if data:
@@ -97,7 +107,35 @@ def evaluated_experiment(
         shared = INPUT_SETTINGS & type(other).model_fields.keys()
         kept = {k: v for k, v in experiment.data.model_dump().items() if k in shared}
         experiment = experiment.model_copy(update={"data": other.model_copy(update=kept)})
-    return with_overrides(experiment, overrides or [])
+    changed = with_overrides(experiment, overrides or [])
+    if not data and changed.data.root == experiment.data.root:
+        check_root(experiment, weights, "name its place: --set data.root=…")
+    return changed
+
+
+def _check_is_used(override: str) -> None:
+    key = override.partition("=")[0].strip()
+    section, _, name = key.partition(".")
+    used = (
+        name in ("device", "eval_batch_size", "seed")
+        if section == "train"
+        else (section == "data" and name and name.partition(".")[0] not in _TRAINING_ONLY)
+    )
+    if not used:
+        raise Gesture3dError(
+            f"--set {one_line(override, 100)}: an evaluation does not use it, so nothing would "
+            f"change; it uses {_SETTINGS}, but for {', '.join(_TRAINING_ONLY)}"
+        )
+
+
+def check_root(experiment: Experiment, source: Path | str, advice: str) -> None:
+    """Raise where the data of a file that may be anyone's is to lie where nothing is.
+
+    Some sets would be generated there. Where the set lies by default, that is what it is for.
+    """
+    root = experiment.data.root
+    if root != type(experiment.data).model_fields["root"].default and not root.exists():
+        raise Gesture3dError(f"{source}: its data was in {root}, which is not here; {advice}")
 
 
 def changed_inputs(

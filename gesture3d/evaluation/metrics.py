@@ -1,5 +1,6 @@
 """Metrics of predictions, each over every labelled sample exactly once."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,10 +78,15 @@ def compute_metrics(predictions: Predictions) -> Metrics:
     """Metrics over all samples whose label is known.
 
     Raises:
-        Gesture3dError: no sample has a label.
+        Gesture3dError: no sample has a label, or a score is NaN or infinite.
     """
     from torchmetrics.functional import classification as tm
 
+    if not np.isfinite(predictions.scores).all():
+        raise Gesture3dError(
+            "scores are not finite: the network's weights, or the values of its inputs, are out of "
+            "range"
+        )
     known = predictions.labels >= 0
     if not known.any():
         raise Gesture3dError("no labelled sample to evaluate: this split has no (known) labels")
@@ -91,7 +97,7 @@ def compute_metrics(predictions: Predictions) -> Metrics:
     matrix = tm.multiclass_confusion_matrix(predicted, labels, count).numpy()
     recall = tm.multiclass_recall(predicted, labels, count, average="none").numpy()
     return Metrics(
-        loss=F.cross_entropy(scores, labels).item(),
+        loss=_loss(scores, labels),
         top1=tm.multiclass_accuracy(predicted, labels, count, average="micro").item(),
         top5=tm.multiclass_accuracy(
             scores, labels, count, average="micro", top_k=min(5, count)
@@ -108,3 +114,8 @@ def compute_metrics(predictions: Predictions) -> Metrics:
         f1=tm.multiclass_f1_score(predicted, labels, count, average="none").numpy(),
         confusion_matrix=matrix,
     )
+
+
+def _loss(scores: torch.Tensor, labels: torch.Tensor) -> float:
+    loss = F.cross_entropy(scores, labels).item()
+    return loss if math.isfinite(loss) else F.cross_entropy(scores.double(), labels).item()

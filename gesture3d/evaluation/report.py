@@ -157,7 +157,7 @@ def _json(weights: Path, predictions: SplitPredictions, metrics: Metrics) -> str
         "classes": dict(zip(predictions.class_names, metrics.per_class(), strict=True)),
         "versions": versions(),
     }
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _confusion_csv(metrics: Metrics, class_names: tuple[str, ...]) -> str:

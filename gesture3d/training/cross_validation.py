@@ -1,15 +1,16 @@
 """Cross-validation: one run a fold and seed, each tested once on its held-out part; one report."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from pydantic import BaseModel, TypeAdapter
 
 from gesture3d.config import dump_experiment, load_experiment
 from gesture3d.data import count_folds
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import write_text
+from gesture3d.stored import Share, parse_json
 from gesture3d.training.many import PlannedRun
 
 
@@ -50,7 +51,7 @@ def report_folds(runs: Sequence[PlannedRun], folder: Path) -> tuple[Path, str]:
     """
     seeds = list(dict.fromkeys(run.seed for run in runs))
     files = (folder / run.name / "evaluation-test" / "metrics.json" for run in runs)
-    found = [json.loads(path.read_text(encoding="utf-8"))["top1"] for path in files]
+    found = [_top1(path) for path in files]
     top1 = np.array(found).reshape(len(seeds), -1)
     path, said = folder / "report.md", summary(top1)
     experiment = runs[0].experiment
@@ -76,6 +77,24 @@ def report_folds(runs: Sequence[PlannedRun], folder: Path) -> tuple[Path, str]:
     ]
     write_text(path, "\n".join(lines) + "\n")
     return path, said
+
+
+class _Metrics(BaseModel):
+    """What is read of an evaluation's metrics.json."""
+
+    top1: Share
+
+
+_METRICS = TypeAdapter(_Metrics)
+
+
+def _top1(path: Path) -> float:
+    try:
+        return parse_json(path.read_bytes(), _METRICS).top1
+    except (OSError, ValueError) as error:
+        raise Gesture3dError(
+            f"{path}: broken ({error}); remove its folder and give the same command again"
+        ) from None
 
 
 def summary(top1: np.ndarray) -> str:

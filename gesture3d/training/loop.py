@@ -28,6 +28,7 @@ from gesture3d.evaluation.predict import Predictions, predict
 from gesture3d.machine import has_bf16, peak_memory
 from gesture3d.rng import generator
 from gesture3d.training.optim import WeightAverage, build_optimizer, learning_rate
+from gesture3d.training.resumed import check_optimizer_state, checked_progress
 from gesture3d.training.run_log import RunLog
 from gesture3d.training.stopping import on_stop_signals
 
@@ -305,13 +306,18 @@ class Trainer:
         checkpoint.load_weights(self.model, _with_prefix(tensors, "model."), path)
         if self.average:
             checkpoint.load_weights(self.average.model, _with_prefix(tensors, "ema."), path)
+        progress = checked_progress(
+            description.progress, self.experiment, self.steps_per_epoch, path
+        )
+        begun = progress["epoch"] > 0 or progress["step"] > 0
+        check_optimizer_state(_with_prefix(tensors, "optim."), self.optimizer, path, begun)
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _with_prefix(tensors, "optim.").items():
             index, key = name.split(".", 1)
             state.setdefault(int(index), {})[key] = tensor
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-        self.progress = Progress(**description.progress)
+        self.progress = Progress(**progress)
         if not self.processes.is_main:  # the sums so far are the main process's
             self.progress.sums = [0.0] * 4
             self.progress.losses = [0.0] * len(self.progress.losses)

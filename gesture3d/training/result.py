@@ -2,9 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from torch import nn
 
 from gesture3d.checkpoint import versions
@@ -13,6 +14,7 @@ from gesture3d.data.batch import Batch
 from gesture3d.distributed import Processes
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import write_text
+from gesture3d.stored import NonNegative, Share, Text, Whole, parse_json
 from gesture3d.training.loop import Progress
 
 
@@ -61,8 +63,31 @@ def gather_result(
     }
 
 
+class _Result(BaseModel):
+    """What others take out of the file; further keys are kept as they are."""
+
+    model_config = ConfigDict(extra="allow")
+
+    epochs: Annotated[Whole, Field(ge=1)]
+    kept_epoch: Whole
+    order_top1: dict[Text, Share]
+    num_samples: dict[Text, Whole]
+    cost: Annotated[list[tuple[Text, Whole, Whole]], Field(min_length=1)]
+    train_seconds: NonNegative
+    train_clips_per_second: NonNegative
+    inference_clips_per_second: NonNegative
+    peak_memory: Whole | None
+    peak_gpu_memory: Whole | None
+    device: Text
+    num_processes: Whole
+    versions: dict[Text, Text]
+
+
+_RESULT = TypeAdapter(_Result)
+
+
 def write_result(folder: Path, result: dict[str, Any]) -> None:
-    write_text(folder / "result.json", json.dumps(result, indent=1) + "\n")
+    write_text(folder / "result.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
 
 
 def read_result(folder: Path) -> dict[str, Any]:
@@ -73,7 +98,12 @@ def read_result(folder: Path) -> dict[str, Any]:
     """
     path = folder / "result.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_bytes(), _RESULT).model_dump()
+        if "gesture3d" not in found["versions"]:
+            raise ValueError("versions: no gesture3d")
+        if bool(found["order_top1"]) != ("validation" in found["num_samples"]):
+            raise ValueError("order_top1 and num_samples: one with validation, one without")
+        return found
     except OSError:
         raise Gesture3dError(f"{folder}: not a finished run, no result.json there") from None
     except ValueError as error:

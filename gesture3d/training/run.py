@@ -10,7 +10,7 @@ from gesture3d.data import Datasets, build_datasets
 from gesture3d.data.batch import Sample, collate
 from gesture3d.distributed import Processes, processes
 from gesture3d.errors import Gesture3dError
-from gesture3d.evaluation.evaluate import data_name
+from gesture3d.evaluation.evaluate import check_root, data_name
 from gesture3d.evaluation.metrics import compute_metrics
 from gesture3d.evaluation.order import ORDERS, reordered
 from gesture3d.evaluation.predict import Predictions, predict
@@ -102,7 +102,9 @@ def resumable(folder: Path) -> Experiment:
         known = sorted(str(p.parent) for p in folder.parent.glob("*/last.ckpt"))
         found = f"; resumable here: {', '.join(known)}" if known else ""
         raise Gesture3dError(f"{folder}: nothing to resume, no last.ckpt there{found}")
-    return checkpoint.load(path)[1].validated_experiment(path)
+    experiment = checkpoint.load(path)[1].validated_experiment(path)
+    check_root(experiment, path, "put it back, or a link to it")
+    return experiment
 
 
 def _datasets(experiment: Experiment, here: Processes, progress: bool) -> Datasets:

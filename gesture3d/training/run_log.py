@@ -96,7 +96,7 @@ class RunLog:
         if not self.is_main:
             return
         row = history[-1]
-        lines = "".join(json.dumps(r) + "\n" for r in history)
+        lines = "".join(json.dumps(r, allow_nan=False) + "\n" for r in history)
         write_text(self.folder / "metrics.jsonl", lines)
         for name, value in row.items():
             if name != "epoch":

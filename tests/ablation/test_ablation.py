@@ -1,8 +1,10 @@
 """Ablations: what is planned, how runs are compared, and the pages made of given results."""
 
 import csv
+import importlib.util
 import io
 import json
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,12 +14,14 @@ from scipy import stats
 
 from gesture3d.ablation.report import write_report
 from gesture3d.ablation.runs import compare, gather, group_by_network, holm, plan_runs
+from gesture3d.config import dump_experiment
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.bootstrap import compare_runs, paired_bootstrap
 from gesture3d.evaluation.predictions import SplitPredictions, write_predictions
-from gesture3d.files import write_text
+from gesture3d.files import PACKAGE, write_text
 
 CLASSES = ("left", "right")
+CPU = ["train.processes=1", "train.device=cpu"]
 
 
 # --- plan ----------------------------------------------------------------------------------------
@@ -320,3 +324,30 @@ def test_a_test_split_that_chose_the_epoch_is_said_to_flatter(tmp_path, on_test)
     text = write_report(gather([run], tmp_path, {}), tmp_path).read_text()
     assert ("so both flatter" in text) == on_test
     assert ("the test split chose nothing" in text) != on_test
+
+
+def test_damaged_predictions_are_an_error_of_the_command(tmp_path, monkeypatch, capsys):
+    """Cut at the end of a line, or with other labels: the run is named, and the exit code is 1."""
+    spec = importlib.util.spec_from_file_location("ablate", PACKAGE.parent / "tools" / "ablate.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    runs, _ = plan_runs(["convlstm", "variant_a"], ["synthetic"], [0], CPU)
+    for run in runs:
+        finished_run(tmp_path, run, {"validation": np.arange(20) < 15})
+        write_text(tmp_path / run.name / "experiment.yaml", dump_experiment(run.experiment))
+    command = ["ablate.py", "--networks", "convlstm", "variant_a", "--seeds", "0"]
+    monkeypatch.setattr(sys, "argv", [*command, "--out", str(tmp_path), "--set", *CPU])
+    assert tool.main() == 0
+    path = tmp_path / runs[0].name / "evaluation-validation" / "predictions.csv"
+    whole = path.read_text()
+    for damaged in (
+        "\n".join(whole.splitlines()[:12]) + "\n",
+        whole.replace(f",{CLASSES[0]},{CLASSES[0]},", f",{CLASSES[1]},{CLASSES[0]},"),
+        "",
+    ):
+        assert damaged != whole
+        path.write_text(damaged)
+        assert tool.main() == 1
+        assert f"error: {runs[0].name}" in capsys.readouterr().err
+    path.unlink()
+    assert tool.main() == 1

@@ -116,7 +116,9 @@ def _read_checkpoint(_: Path, path: Path) -> Outcome:
     shape = (8, 3, 24, 24) if features is None else (64, features)
     kind = torch.uint8 if features is None else torch.float32
     inputs = (torch.arange(int(np.prod(shape))) % 7).reshape(shape).to(kind)
-    scores = classifier.scores([inputs])[0].numpy()
+    scores = classifier.scores([inputs])[0]
+    classifier._rank(scores, path)  # refuses what is not finite
+    scores = scores.numpy()
     d = classifier.description
     return outcome((len(d.class_names),), d.class_names, d.experiment, scores)
 
@@ -178,7 +180,7 @@ def _make_finished(folder: Path) -> list[Path]:
     result = {
         "epochs": 3,
         "kept_epoch": 2,
-        "order_top1": dict.fromkeys(ORDERS, 0.5),
+        "order_top1": dict.fromkeys(ORDERS, 0.15),
         "num_samples": {"train": 8, "validation": 20},
         "cost": [["stem", 10, 100], ["total", 10, 100]],
         "train_seconds": 1.5,

@@ -22,6 +22,7 @@ from gesture3d.evaluation.report import evaluation_folder, write_evaluation
 from gesture3d.files import PACKAGE
 from gesture3d.inference.classifier import Classifier
 from gesture3d.models import build_model
+from gesture3d.training.run import resumable
 from tests.clips import square_folder, tiny_settings
 
 TOOL = PACKAGE.parent / "tools" / "evaluate.py"
@@ -212,7 +213,45 @@ def test_samples_seen_otherwise_have_a_folder_of_their_own(weights) -> None:
 
 def test_a_network_that_gives_no_numbers_is_refused(weights, tmp_path) -> None:
     tensors, description = checkpoint.load(weights)
-    broken = {name: t * float("nan") if "classifier" in name else t for name, t in tensors.items()}
-    checkpoint.save(tmp_path / "nan.safetensors", broken, description)
-    with pytest.raises(Gesture3dError, match="scores of 12 samples are not finite"):
-        evaluate_checkpoint(tmp_path / "nan.safetensors", progress=False)
+    for part, factor, reason in (
+        ("classifier", float("nan"), "no usable weights: classifier.*NaN or infinite"),
+        ("", 1e30, "scores of 12 samples are not finite"),  # finite weights whose products are not
+    ):
+        broken = {
+            n: t * factor if part in n and t.is_floating_point() else t for n, t in tensors.items()
+        }
+        checkpoint.save(tmp_path / "broken.safetensors", broken, description)
+        with pytest.raises(Gesture3dError, match=reason):
+            evaluate_checkpoint(tmp_path / "broken.safetensors", progress=False)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *("model.hidden_size=7", "model.width=1", "optim.lr=5", "train.epochs=3", "data=5"),
+        *("data.augmentation.shift=0.1", "data.temporal_jitter=false", "train.num_threads=2"),
+    ],
+)
+def test_a_setting_that_changes_nothing_is_refused(weights, setting) -> None:
+    """It would stand in the report as the experiment that was evaluated."""
+    with pytest.raises(Gesture3dError, match="an evaluation does not use it"):
+        evaluated_experiment(weights, [setting])
+    used = ["data.num_workers=0", "train.device=cpu", "train.eval_batch_size=3", "train.seed=0"]
+    assert evaluated_experiment(weights, used).train.eval_batch_size == 3
+
+
+def test_a_strangers_checkpoint_writes_nothing_where_it_likes(tmp_path) -> None:
+    """The generated set would be rendered into a folder that the file names."""
+    place = tmp_path / "anywhere"
+    experiment = load_experiment("variant_a", "synthetic", [f"data.root={place}"])
+    model = build_model(experiment.model, 27)
+    names = [f"class {n}" for n in range(27)]
+    description = checkpoint.Description(experiment.model_dump(mode="json"), names, {})
+    path = tmp_path / "run" / "last.ckpt"
+    checkpoint.save(path, model.state_dict(), description)
+    for call in (lambda: evaluate_checkpoint(path, progress=False), lambda: resumable(path.parent)):
+        with pytest.raises(Gesture3dError, match=r"its data was in .*anywhere, which is not here"):
+            call()
+    assert not place.exists()
+    moved = evaluated_experiment(path, [f"data.root={tmp_path / 'elsewhere'}"])
+    assert moved.data.root == tmp_path / "elsewhere"

@@ -263,6 +263,7 @@ def test_bad_input_ends_in_one_line(weights, tmp_path, monkeypatch, capsys) -> N
         ((clip, "--weights", weights, "--out", occupied / "inside"), "inside"),
         ((clip, "--weights", joints), "only networks that read video"),
         (("--measure", "--weights", weights, "--data", "jester"), "only generated sets"),
+        (("--measure", "--weights", weights, "--set", "data.sede=1"), "Did you mean 'seed'?"),
     ]
     for arguments, expected in cases:
         code = run_tool(monkeypatch, *arguments)
