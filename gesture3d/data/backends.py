@@ -61,8 +61,7 @@ class OpenCVVideo:
             self.num_frames = promised
         else:
             if promised is None:  # OpenCV multiplies duration and frame rate
-                vague = not 0 < fps <= 240 or contents.has_sound  # which may be longer
-                promised = 0 if vague else self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+                promised = self._capture.get(cv2.CAP_PROP_FRAME_COUNT) if 0 < fps <= 240 else 0
                 lack = 0.1 * max(promised, 0) + 1
             self.num_frames = self._count()
             if 0 < self.num_frames < promised - lack:

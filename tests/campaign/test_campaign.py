@@ -21,7 +21,7 @@ from .kinds import KINDS
 README = Path(__file__).with_name("README.md")
 QUICK = 10  # cases of each kind
 NOT_YET = {  # of which faults are known
-    *("wmv", "mjpeg"),
+    "mjpeg",
 }
 
 

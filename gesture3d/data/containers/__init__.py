@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from gesture3d.data.containers import avi, matroska, mp4, streams
+from gesture3d.data.containers import asf, avi, matroska, mp4, streams
 from gesture3d.data.containers.contents import Contents, Damaged
 
 # First bytes (at an offset) → kind of file, and what walks it.
@@ -20,10 +20,11 @@ _KINDS: list[tuple[int, tuple[bytes, ...], str, _Walk]] = [
     (0, (b"FLV",), "flv", streams.walk_flv),
     (0, (b"GIF8",), "gif", streams.walk_gif),
     (0, (b"OggS",), "ogg", streams.walk_ogg),
-    (0, (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",), "asf", streams.walk_asf),
+    (0, (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",), "asf", asf.walk),
     (0, (b"\0\0\1\xba",), "mpg", streams.walk_mpg),
     (0, (b"\x47",), "ts", streams.walk_ts),
     (4, (b"\x47",), "ts", streams.walk_ts),
+    (0, (b"\xff\xd8\xff",), "mjpeg", streams.walk_mjpeg),
     (0, (b"YUV4MPEG2 ",), "y4m", streams.walk_y4m),
 ]
 _BY_SUFFIX = {
@@ -35,6 +36,7 @@ _BY_SUFFIX = {
     "ogg": (".ogv", ".ogg"),
     "asf": (".wmv", ".asf"),
     "y4m": (".y4m",),
+    "mjpeg": (".mjpeg", ".mjpg"),
 }
 _READ_AT_ONCE = 16 << 20
 

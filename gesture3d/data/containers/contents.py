@@ -12,7 +12,6 @@ class Contents:
         num_frames: how many its first video shows; None where only decoding can tell.
         problem: in what it is not whole; None where nothing is wrong.
         may_lack: so many of the frames may show nothing.
-        has_sound: it has sound as well, as far as is known.
         has_video: False where it says that there is none.
         has_edits: it holds frames that it does not show.
     """
@@ -21,7 +20,6 @@ class Contents:
     num_frames: int | None
     problem: str | None = None
     may_lack: int = 0
-    has_sound: bool = False
     has_video: bool = True
     has_edits: bool = False
 

@@ -149,24 +149,30 @@ def walk_ogg(file: BinaryIO, size: int) -> Contents:
     return Contents("ogg", packets[first] - 3, may_lack=empty[first])
 
 
-_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-_SOUND = bytes.fromhex("409e69f84d5bcf11a8fd00805f5c442b")
-
-
-def walk_asf(file: BinaryIO, size: int) -> Contents:
-    """The header says how many bytes there are, unless it was written live."""
-    head = file.read(1 << 16)
-    at = head.find(_FILE_PROPERTIES)
-    properties = head[at + 24 : at + 104] if at >= 0 else b""
-    if len(properties) < 80:
-        raise breaks_off(0)
-    wanted = int.from_bytes(properties[16:24], "little")
-    is_live = properties[64] & 1
-    if not is_live and wanted > size:
-        raise cut_off(size, wanted)
-    if not is_live and wanted < size:
-        raise Damaged(f"damaged: it should have {wanted} bytes and has {size}")
-    return Contents("asf", None, has_sound=_SOUND in head)
+def walk_mjpeg(file: BinaryIO, size: int) -> Contents:
+    """JPEG pictures one behind another, each from its first marker to its end."""
+    if size > _LARGEST:
+        return Contents("mjpeg", None)
+    data = file.read()
+    at = frames = 0
+    while at < size:
+        if data[at : at + 3] != b"\xff\xd8\xff":
+            raise breaks_off(at)
+        at += 2
+        while data[at : at + 2] != b"\xff\xd9":
+            if data[at : at + 1] != b"\xff" or at + 4 > size or data[at + 1] in (0, 0xD8):
+                raise breaks_off(at)
+            marker = data[at + 1]
+            at += 2 + int.from_bytes(data[at + 2 : at + 4])
+            if marker == 0xDA:  # what follows are pixels, up to a marker that is no part of them
+                at = data.find(b"\xff", at)
+                while 0 <= at < size - 1 and (data[at + 1] == 0 or 0xD0 <= data[at + 1] <= 0xD7):
+                    at = data.find(b"\xff", at + 2)
+                if at < 0:
+                    raise breaks_off(size)
+        at += 2
+        frames += 1
+    return Contents("mjpeg", frames)
 
 
 def walk_mpg(file: BinaryIO, size: int) -> Contents:
