@@ -114,11 +114,19 @@ class AnimatedWebP:
     fps = None
 
     def __init__(self, path: Path) -> None:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-        _, self._frames = cv2.imdecodemulti(data, cv2.IMREAD_COLOR)
-        if not self._frames:
-            raise VideoError(path, "cannot be decoded: cut off or damaged")
-        self.num_frames = len(self._frames)
+        data = path.read_bytes()
+        try:
+            _, self._frames = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error:  # pictures of billions of pixels
+            self._frames = ()
+        self.num_frames, promised = len(self._frames), _count_webp_frames(data)
+        if not self.num_frames or self.num_frames != promised:
+            raise VideoError(
+                path,
+                "cut off or damaged"
+                if promised is None
+                else f"holds {promised} frames, but {self.num_frames} decode: damaged",
+            )
         self.size = self._frames[0].shape[:2]
 
     def frames(self, indices: np.ndarray) -> Iterator[np.ndarray]:
@@ -135,6 +143,19 @@ def is_animated_webp(path: Path) -> bool:
     except OSError:
         return False
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20:] and head[20] & 2)
+
+
+_WEBP_CHUNKS = {b"VP8X", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP "}
+
+
+def _count_webp_frames(data: bytes) -> int | None:
+    """The frames in a WebP file's chunks; None where those do not fill it, as the header says."""
+    at, frames = 12, 0
+    while at + 8 <= len(data) and data[at : at + 4] in _WEBP_CHUNKS:
+        frames += data[at : at + 4] == b"ANMF"
+        at += 8 + int.from_bytes(data[at + 4 : at + 8], "little") + data[at + 4] % 2
+    whole = at == len(data) == 8 + int.from_bytes(data[4:8], "little")
+    return frames if whole else None
 
 
 def in_order(names: list[str], gaps_allowed: bool = False) -> list[str]:

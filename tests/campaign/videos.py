@@ -9,6 +9,11 @@ from gesture3d.data.video import read_frames
 from .judge import Kind, Outcome, outcome
 
 FRAMES = 30
+# Whose messages are about pixels; "[flv" and "[gif" are demuxers, too, and count as such.
+DECODERS = tuple(
+    f"[{name} @"
+    for name in ("h264", "h263", "mpeg4", "mpeg1video", "mpeg2video", "mjpeg", "vp8", "vp9", "wmv2")
+)
 SOUND = "-c:a"
 X264 = "-c:v libx264 -g 10 -bf 2 -x264-params threads=1"
 # Container → how files of it are made: name, and FFmpeg's options (no sound where they name none).
@@ -77,31 +82,36 @@ def _read(_: Path, path: Path) -> Outcome:
 
 
 def _holds(path: Path) -> int | None:
-    """How many frames ffprobe decodes, where nothing in the file says that it is damaged.
+    """How many frames ffprobe decodes, where the file is consistent in holding just so many.
 
-    A mutation can leave a consistent file of fewer frames: an index that names fewer of them, an
-    unindexed stream (MPEG-TS, MPEG-PS) that ends early on a boundary. Such a file cannot be told
-    from one that was made so. It is not consistent, and fewer frames of it are a loss, where
-    FFmpeg's own demuxer or decoders (which know no animated WebP) print any warning about it,
-    where it has packets that do not decode, or where the duration in its header is that of more
-    frames; of YUV4MPEG, where the file does not end with a frame, of which FFmpeg says nothing.
+    A mutation can leave a consistent file of fewer frames: an index or an edit list that shows
+    fewer of them, an unindexed stream (MPEG-TS, MPEG-PS) that ends early on a boundary. Such a file
+    cannot be told from one that was made so. It is not consistent, and fewer frames of it are a
+    loss, where FFmpeg's demuxer (which knows no animated WebP) prints any warning about it, where
+    it has packets that are to be shown and do not decode, or where the duration in its header is
+    that of more frames than it has, hidden ones included; of YUV4MPEG, where the file does not end
+    with a frame, of which FFmpeg says nothing. What decoders print is about pixels, which may be
+    damaged.
     """
     if path.suffix == ".y4m" and not _ends_with_a_frame(path.read_bytes()):
         return None
-    entries = "stream=nb_read_frames,nb_read_packets,duration,avg_frame_rate:format=duration"
-    command = ["ffprobe", "-v", "warning", "-threads", "1", "-count_frames", "-count_packets"]
+    entries = "packet=flags:stream=nb_read_frames,duration:format=duration"
+    command = ["ffprobe", "-v", "warning", "-threads", "1", "-count_frames"]
     command += ["-select_streams", "v:0", "-show_entries", entries, "-of", "json", str(path)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=15)
         found = json.loads(done.stdout)
         stream = found["streams"][0]
-        frames, packets = int(stream["nb_read_frames"]), int(stream["nb_read_packets"])
+        frames, packets = int(stream["nb_read_frames"]), found["packets"]
     except (subprocess.TimeoutExpired, ValueError, KeyError, IndexError):
         return None
-    if done.returncode or done.stderr.strip() or frames < packets:
+    shown = sum("D" not in packet["flags"] for packet in packets)
+    said = [x for x in done.stderr.splitlines() if x.strip() and not x.startswith(DECODERS)]
+    said = [x for x in said if "Last message repeated" not in x]
+    if done.returncode or said or frames < shown:
         return None
     seconds = stream.get("duration") or found.get("format", {}).get("duration")
-    if seconds and frames < 0.9 * float(seconds) * 25 - 1:
+    if seconds and len(packets) < 0.9 * float(seconds) * 25 - 1:
         return None
     return frames
 
