@@ -77,9 +77,38 @@ def has_bf16() -> bool:
     return native and _largest_instruction_set() not in WITHOUT_BF16
 
 
+def instruction_set() -> str:
+    """What convolutions on this CPU compute with, in oneDNN's words: ``AVX2``, ``AVX512_CORE``,
+    ``AVX512_CORE_BF16``, ``AVX512_CORE_AMX``, or ``other``."""
+    import torch
+
+    if has_amx():
+        return "AVX512_CORE_AMX"
+    if has_bf16():
+        return "AVX512_CORE_BF16"
+    largest = _largest_instruction_set()
+    if largest in ("SSE41", "AVX"):
+        return "other"
+    avx512 = getattr(torch.cpu, "_is_avx512_supported", bool)()
+    if avx512 and not largest.startswith("AVX2"):
+        return "AVX512_CORE"
+    return "AVX2" if getattr(torch.cpu, "_is_avx2_supported", bool)() else "other"
+
+
 def _largest_instruction_set() -> str:
     names = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")  # the second: its name before
     return next((os.environ[name].upper() for name in names if name in os.environ), "DEFAULT")
+
+
+def autocast(device: "torch.device", precision: str) -> "torch.autocast":
+    """bf16 where it is asked for, or where the processor computes in it natively (``auto``)."""
+    import torch
+
+    if precision == "auto":
+        on_gpu = device.type == "cuda"
+        native = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else has_bf16()
+        precision = "bf16" if native else "fp32"
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 def peak_memory() -> int | None:

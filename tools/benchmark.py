@@ -108,10 +108,14 @@ def network(args: argparse.Namespace) -> int:
     from gesture3d.benchmarks.targets import compare
     from gesture3d.benchmarks.throughput import throughput
     from gesture3d.files import check_writable, write_text
+    from gesture3d.machine import instruction_set
 
     check_writable(args.out)
     torch.set_num_threads(args.threads)
+    processor = instruction_set() if args.device == "cpu" else args.device
+    print(f"processor: {processor}\n")
     found = {"torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability()}
+    found["instruction set"] = processor
     found |= {"arguments": {k: str(v) if k == "out" else v for k, v in vars(args).items()}}
 
     def show(title: str, rows: list) -> None:
@@ -136,7 +140,7 @@ def network(args: argparse.Namespace) -> int:
             rows = throughput(benchmark, ["a", "a"], args.clips_a_step, frames=16, size=args.size)
             show(f"{precision}: training", rows)
     if all(getattr(args, name) == default for name, (default, _) in NETWORK_SIZES.items()):
-        show("targets", compare(found))
+        show("targets", compare(found, processor))
     write_text(args.out, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     print(f"written: {args.out}")
     return 0

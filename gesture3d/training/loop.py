@@ -8,6 +8,7 @@ with the very weights of an uninterrupted one.
 import contextlib
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from gesture3d.distributed import Processes
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.metrics import Metrics, compute_metrics
 from gesture3d.evaluation.predict import Predictions, predict
-from gesture3d.machine import has_bf16, peak_memory
+from gesture3d.machine import autocast, peak_memory
 from gesture3d.rng import generator
 from gesture3d.training.optim import WeightAverage, build_optimizer, learning_rate
 from gesture3d.training.resumed import check_optimizer_state, checked_progress
@@ -79,7 +80,7 @@ class Trainer:
         self.network = self._parallel(self.model)
         if config.compile:
             self.network = torch.compile(self.network)
-        self.autocast = _autocast(processes.device, config.precision)
+        self.autocast = autocast(processes.device, config.precision)
         self.progress = Progress()
         self.train_sampler = self._sampler(datasets.train, config.batch_size, training=True)
         self.train_loader = self._loader(datasets.train, self.train_sampler)
@@ -163,7 +164,7 @@ class Trainer:
             batch = batch.to(self.processes.device)
             last = number == len(batches) - 1
             with contextlib.nullcontext() if last else self._no_sync():
-                with self.autocast:
+                with self.autocast, _batch_norm_in_words(batch):
                     scores = self.network(batch.inputs, batch.lengths).float()
                 loss = F.cross_entropy(scores, batch.labels, label_smoothing=optim.label_smoothing)
                 (loss * (len(batch.keys) / total)).backward()
@@ -391,15 +392,19 @@ class Trainer:
         self._stop = True
 
 
-def _autocast(device: torch.device, precision: str) -> torch.autocast:
-    """bf16 where it is asked for, or where the processor computes in it natively (auto)."""
-    if precision == "auto":
-        if device.type == "cuda":
-            native = torch.cuda.is_bf16_supported(including_emulation=False)
-        else:
-            native = has_bf16()
-        precision = "bf16" if native else "fp32"
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+@contextlib.contextmanager
+def _batch_norm_in_words(batch: Batch) -> Iterator[None]:
+    """Batch norm's own error where a channel has one value, as what to change."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise Gesture3dError(
+            f"a batch of {len(batch.keys)} of shape {tuple(batch.inputs.shape[1:])} leaves the "
+            "last layers one value a channel, which batch norm cannot normalise in training; "
+            "raise train.batch_size (or the size or frames of a sample)"
+        ) from error
 
 
 def _add_sums(sums: Tensor, loss: Tensor, scores: Tensor, labels: Tensor) -> None:

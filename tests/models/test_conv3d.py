@@ -177,6 +177,15 @@ def test_what_the_environment_takes_away_counts(name, monkeypatch):
             "AVX512_CORE_AMX": (amx, True),
             "ALL": (amx, True),
         }
+        expected = ["AVX2", "AVX512_CORE", "AVX512_CORE_BF16"]
+        expected += ["AVX512_CORE_AMX" if amx else "AVX512_CORE_BF16"] * 2
+        monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: True)
+        monkeypatch.setattr(torch.cpu, "_is_avx2_supported", lambda: True)
+        for cap, instruction_set in zip(found, expected, strict=True):
+            monkeypatch.setenv(name, cap)
+            assert machine.instruction_set() == instruction_set
+            enabled = machine.autocast(torch.device("cpu"), "auto")._enabled
+            assert enabled == found[cap][1]
     monkeypatch.delenv(name)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)

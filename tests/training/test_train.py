@@ -309,3 +309,10 @@ def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(folder, tmp_p
         with pytest.raises(Gesture3dError, match=message):
             train(experiment, tmp_path / "run", progress=False)
         assert not (tmp_path / "run").exists()
+
+
+def test_one_clip_too_small_for_batch_norm_is_refused_in_words(folder, tmp_path) -> None:
+    settings = [*tiny_settings(folder), "train.batch_size=1", "data.num_frames=4"]
+    experiment = load_experiment("variant_a", "folder", settings)
+    with pytest.raises(Gesture3dError, match=r"one value a channel.*raise train.batch_size"):
+        train(experiment, tmp_path / "run", progress=False)
