@@ -61,7 +61,8 @@ class OpenCVVideo:
             self.num_frames = promised
         else:
             if promised is None:  # OpenCV multiplies duration and frame rate
-                promised = self._capture.get(cv2.CAP_PROP_FRAME_COUNT) if 0 < fps <= 240 else 0
+                is_vague = contents.has_edits or not 0 < fps <= 240
+                promised = 0 if is_vague else self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
                 lack = 0.1 * max(promised, 0) + 1
             self.num_frames = self._count()
             if 0 < self.num_frames < promised - lack:
@@ -143,7 +144,15 @@ class OpenCVVideo:
 
     @cached_property
     def _second(self) -> "DecordVideo | TorchcodecVideo | None":
-        """Another decoder that finds as many frames, where there is one."""
+        """Another decoder that finds as many frames, where there is one.
+
+        Damaged files are found before: decord may abort the process on them.
+        """
+        capture, decoded = self._open(), 0
+        while decoded <= self.num_frames and capture.grab():
+            decoded += 1
+        if decoded < self.num_frames:
+            raise self._too_few(self.num_frames, decoded)
         for decoder in (DecordVideo, TorchcodecVideo):
             with contextlib.suppress(ImportError, OSError, RuntimeError, VideoError):
                 second = decoder(self.path, self)

@@ -44,6 +44,8 @@ class FrameCache(Mapping):
 
     def __getitem__(self, key: str) -> np.ndarray:
         offset, *shape = self._clips[key]
+        if self.path.stat().st_size < len(self._data):  # to touch what is missing kills the process
+            raise Gesture3dError(f"{self.path}: was cut off while in use; start again")
         return self._data[offset : offset + math.prod(shape)].reshape(shape)
 
     def __iter__(self) -> Iterator[str]:

@@ -286,3 +286,14 @@ def test_another_way_from_depth_to_grey_makes_an_old_cache_outdated(tmp_path, mo
     monkeypatch.undo()
     depth.mapping_version.cache_clear()
     assert np.array_equal(levels(), before)
+
+
+def test_a_cache_that_is_cut_off_while_in_use_is_named(tmp_path):
+    frames = tmp_path / "frames.bin"
+    frames.write_bytes(bytes(1 << 16))
+    cache = FrameCache(frames, {"a": [0, 1, 128, 128, 3]})
+    assert cache["a"].shape == (1, 128, 128, 3)
+    with frames.open("rb+") as file:
+        file.truncate(100)
+    with pytest.raises(Gesture3dError, match="cut off while in use"):
+        cache["a"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gesture3d.data import backends
+from gesture3d.data.containers import examine
 from gesture3d.data.video import VideoError, frame_count, read_frames
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
@@ -208,3 +209,37 @@ def test_a_name_with_a_colon_is_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert len(read_frames(Path("10:22:31.mp4"))) == 25
     assert len(read_frames(Path("10:22:31.mp4"), [3], backend="decord")) == 1
+
+
+@pytest.mark.parametrize("name", ["long.ts", "long.mts", "long.mpg"])
+def test_sound_longer_than_h264_is_no_missing_picture(tmp_path, name):
+    path = make(tmp_path / name, f"-f lavfi -i sine=d=3 {H264} -c:a mp2")
+    assert frame_count(path) == len(read_frames(path)) == 25
+
+
+def test_a_part_of_an_avi_that_begins_with_pictures_between_others(tmp_path):
+    whole = make(tmp_path / "a.avi", "-c:v mpeg4 -g 8 -bf 2")
+    copy = ["ffmpeg", "-nostdin", "-loglevel", "error", "-ss", "0.5", "-i", whole, "-c", "copy"]
+    subprocess.run([*copy, tmp_path / "b.avi"], check=True)
+    assert len(read_frames(tmp_path / "b.avi")) == len(expected(tmp_path / "b.avi"))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.wmv", "-c:v wmv2"),
+        ("b.wmv", "-f lavfi -i sine=d=3 -c:v wmv2 -c:a wmav2"),
+        ("a.mjpeg", "-c:v mjpeg -pix_fmt yuvj420p"),
+    ],
+)
+def test_pictures_are_counted_in_wmv_and_raw_mjpeg(tmp_path, name, options):
+    path = make(tmp_path / name, options)
+    assert examine(path).num_frames == frame_count(path) == 25
+    whole, rng, refused = path.read_bytes(), np.random.default_rng(0), 0
+    for at in rng.integers(len(whole) // 2, len(whole), 10):
+        path.write_bytes(whole[:at])
+        try:
+            assert frame_count(path) == 25
+        except VideoError:
+            refused += 1
+    assert refused >= 9

@@ -15,10 +15,11 @@ def walk(file: BinaryIO, size: int) -> Contents:
     """Count the chunks of the first video; its header counts slots of time, not frames.
 
     A chunk of no bytes repeats the picture before it and is no frame; one of a few bytes may stand
-    for a picture that the chunk before it holds, too.
+    for a picture that the chunk before it holds, too. Where a part was cut out without decoding,
+    MPEG-4's pictures between the first two others cannot be decoded.
     """
     streams: list[bytes] = []
-    flags = frames = small = 0
+    flags = frames = small = leading = 0
     has_index = False
     at = 0
     while at + 8 <= size:  # RIFFs
@@ -48,6 +49,8 @@ def walk(file: BinaryIO, size: int) -> Contents:
             elif name[2:] in (b"dc", b"db") and _is_first_video(name, streams):
                 frames += length > 0
                 small += 0 < length < 8
+                is_between = head[8:12] == b"\0\0\1\xb6" and head[12] >> 6 == 2
+                leading += is_between and frames == leading + 2
             elif not _IN_LISTS.match(name) and b"vids" in streams and frames and not has_index:
                 raise breaks_off(at)
             at += 8 + length + length % 2
@@ -56,7 +59,7 @@ def walk(file: BinaryIO, size: int) -> Contents:
         return Contents("avi", 0, has_video=False)
     if flags & _HAS_INDEX and not has_index:
         raise Damaged("is cut off or damaged: the index behind its frames is missing")
-    return Contents("avi", frames, may_lack=small)
+    return Contents("avi", frames, may_lack=small + leading)
 
 
 def _is_first_video(name: bytes, streams: list[bytes]) -> bool:

@@ -13,7 +13,8 @@ class Contents:
         problem: in what it is not whole; None where nothing is wrong.
         may_lack: so many of the frames may show nothing.
         has_video: False where it says that there is none.
-        has_edits: it holds frames that it does not show.
+        has_edits: it holds frames that it does not show, or may hold more of them, or plays for
+            longer than they do.
     """
 
     kind: str

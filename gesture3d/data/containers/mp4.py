@@ -72,7 +72,7 @@ class _Track:
     def sizes(self) -> np.ndarray:
         box = self.boxes.get(b"stsz", b"")
         if int.from_bytes(box[4:8]):
-            return np.full(self.num_samples, int.from_bytes(box[4:8]))
+            return np.broadcast_to(np.int64(int.from_bytes(box[4:8])), self.num_samples)
         return np.frombuffer(box[12 : 12 + len(box[12:]) // 4 * 4], ">u4")
 
     @property
@@ -151,8 +151,10 @@ def _check_chunks(track: _Track, size: int) -> None:
     if rows[-1, 0] > len(starts) or (rows[:, 1] > track.num_samples).any():
         raise damaged
     per_chunk = np.repeat(rows[:, 1], np.diff([*rows[:, 0], len(starts) + 1]))
+    if per_chunk.sum() != track.num_samples or track.num_samples > size:
+        raise damaged
     sizes = track.sizes()
-    if per_chunk.sum() != track.num_samples or len(sizes) != track.num_samples:
+    if len(sizes) != track.num_samples:
         raise damaged
     ends = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])[np.cumsum(per_chunk)]
     chunk_sizes = np.diff(np.concatenate([[0], ends]))

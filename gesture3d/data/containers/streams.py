@@ -232,7 +232,10 @@ def walk_ts(file: BinaryIO, size: int) -> Contents:
                 first = stream
                 starts = packets[chosen, 1] & 64 > 0
                 video = [_payload(b) if s else b for b, s in zip(bodies, starts, strict=True)]
-    return _pictures("ts", b"".join(video))
+    found = _pictures("ts", b"".join(video))
+    if found.num_frames is None and len(video):  # H.264, HEVC: a packet of theirs holds a picture
+        return Contents("ts", int(starts.sum()), has_edits=True)
+    return found
 
 
 def _body(packet: bytes) -> bytes:
@@ -257,7 +260,7 @@ def _pictures(kind: str, video: bytes) -> Contents:
     """Count the pictures of an elementary stream of MPEG-1 or MPEG-2."""
     start = video.find(b"\0\0\1\xb3")
     if start < 0 or start > 4096:
-        return Contents(kind, None)
+        return Contents(kind, None, has_edits=True)
     halves = leading = kept = 0
     at = video.find(b"\0\0\1\0")
     while at >= 0:
