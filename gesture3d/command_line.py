@@ -100,6 +100,19 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     signal.default_int_handler(number, frame)
 
 
+def whole(highest: int) -> Callable[[str], int]:
+    """The type of an option that takes 1 … ``highest``."""
+
+    def read(text: str) -> int:
+        value = int(text[:20])
+        if not 1 <= value <= highest:
+            raise argparse.ArgumentTypeError(f"{value}: must be from 1 to {highest}")
+        return value
+
+    read.__name__ = "whole number"  # as argparse names it
+    return read
+
+
 def add_settings(parser: argparse.ArgumentParser, meaning: str) -> None:
     """The option ``--set KEY=VALUE …``, once or several times."""
     parser.add_argument(

@@ -70,7 +70,7 @@ def test_numbers_are_decimal_and_in_range() -> None:
         *("data.num_frames=1e9", "data.size=1e9", "data.num_workers=1e9", "data.cache_size=1e9"),
         *("data.few_shot=1e12", "data.frame_stride=1e9", "data.subset_seed=1e19"),
         *("model.stem_stride=[1,1,1000000000]", "model.forget_bias=1e30", "model.width=1e9"),
-        *("optim.lr=1e30", "optim.weight_decay=1e300", "model.channel_means=[1e300,1,1]"),
+        *("optim.lr=1e39", "optim.weight_decay=1e300", "model.channel_means=[1e300,1,1]"),
         *("model.channel_means=[true,1,1]", "train.epochs=" + "9" * 5000),
         *("data.size=2024-13-45", "data.size=!!int 5", "data.classes=" + "[" * 2000),
     ],

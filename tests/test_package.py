@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import importlib.util
 import operator
 import re
 import subprocess
@@ -73,3 +74,26 @@ def test_ctrl_c_is_one_line_also_while_torch_is_imported(importing):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
     assert bool(done.stdout) != importing
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1000000000", "1e9", "x", "9" * 5000])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("classify.py", "clip.mp4", "--top"),
+        ("classify.py", "clip.mp4", "--batch-size"),
+        ("explain.py", "clip.mp4", "--top"),
+        ("prepare.py", "check", "--data", "jester", "--workers"),
+        ("ablate.py", "--jobs"),
+    ],
+    ids=" ".join,
+)
+def test_numbers_of_options_have_bounds(command, value, capsys) -> None:
+    path = PACKAGE.parent / "tools" / command[0]
+    spec = importlib.util.spec_from_file_location("tool", path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    with pytest.raises(SystemExit) as ending:
+        tool.parse_args([*command[1:], value])
+    assert ending.value.code == 2
+    assert command[-1] in capsys.readouterr().err

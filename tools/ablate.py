@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from gesture3d.command_line import LONGEST_MESSAGE, add_settings, run_command_line
+from gesture3d.command_line import LONGEST_MESSAGE, add_settings, run_command_line, whole
 from gesture3d.text import one_line
 
 
@@ -37,7 +37,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--jobs",
-        type=int,
+        type=whole(256),
         help="runs side by side (one a GPU; on a CPU one a core, if memory allows)",
     )
     args = parser.parse_args(argv)

@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from gesture3d.command_line import LONGEST_MESSAGE, run_command_line
+from gesture3d.command_line import LONGEST_MESSAGE, run_command_line, whole
 from gesture3d.errors import Gesture3dError
 from gesture3d.text import csv_text, one_line
 
@@ -19,10 +19,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="video files, frame folders, files of joints, directories of them",
     )
     parser.add_argument("--weights", type=Path, help="a checkpoint (default: the shipped one)")
-    parser.add_argument("--top", type=int, default=5, help="classes shown a clip (5)")
+    parser.add_argument("--top", type=whole(100_000), default=5, help="classes shown a clip (5)")
     parser.add_argument("--out", type=Path, help="also write predictions to this .csv or .json")
     parser.add_argument("--picture", type=Path, help="also draw the clips and their classes (.png)")
-    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--batch-size", type=whole(100_000), default=16)
     parser.add_argument(
         "--compile",
         action="store_true",
@@ -30,8 +30,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     args = parser.parse_args(argv)
-    if args.top < 1 or args.batch_size < 1:
-        parser.error("--top and --batch-size must be at least 1")
     if args.picture and args.picture.suffix.lower() != ".png":
         parser.error(f"--picture {args.picture}: the name must end in .png")
     if args.out and args.out.suffix.lower() not in (".csv", ".json"):

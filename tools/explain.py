@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gesture3d.command_line import add_settings, run_command_line
+from gesture3d.command_line import add_settings, run_command_line, whole
 from gesture3d.errors import Gesture3dError, did_you_mean
 from gesture3d.text import one_line
 
@@ -18,7 +18,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--class", dest="class_name", metavar="NAME", help="explain this class (the predicted one)"
     )
-    parser.add_argument("--top", type=int, default=5, help="classes shown (5)")
+    parser.add_argument("--top", type=whole(100_000), default=5, help="classes shown (5)")
     parser.add_argument(
         "--measure",
         action="store_true",
@@ -36,8 +36,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error("--out and --class go with a CLIP, not with --measure")
     if args.set and not args.measure:
         parser.error("--set goes with --measure; a CLIP is seen as the network was trained")
-    if not 1 <= args.top <= 1000:
-        parser.error("--top must be from 1 to 1000")
     return args
 
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gesture3d.command_line import add_settings, run_command_line
+from gesture3d.command_line import add_settings, run_command_line, whole
 from gesture3d.errors import Gesture3dError
 from gesture3d.text import one_line
 
@@ -19,7 +19,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         command = commands.add_parser(name, help=about, description=about)
         command.add_argument("--data", required=True, help="a data recipe, as of tools/train.py")
         add_settings(command, "change any setting")
-        command.add_argument("--workers", type=int, help="processes (default: one per core)")
+        command.add_argument("--workers", type=whole(256), help="processes (default: one per core)")
         command.add_argument("--quiet", action="store_true", help="no progress bars")
         if name == "check":
             backends = ["auto", "opencv", "decord", "torchcodec"]
@@ -27,7 +27,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             command.add_argument("--fresh", action="store_true", help="check everything again")
         if name == "flow":
             command.add_argument(
-                "--short-side", type=int, default=120, help="pixels of larger clips' flow (120)"
+                "--short-side",
+                type=whole(1024),
+                default=120,
+                help="pixels of larger clips' flow (120)",
             )
     command = commands.add_parser("fetch", help="download a public data set")
     command.add_argument("name", help="for example utd_mhad; any other name lists all")

@@ -46,11 +46,11 @@ class OptimConfig(Section):
     """Optimiser, schedule and loss."""
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
-    lr: Annotated[float, Field(gt=0.0, le=1e6)] = 1e-3
+    lr: Annotated[float, Field(gt=0.0, le=1e38)] = 1e-3
     # polynomial: lr → final_lr with `power`; cosine: linear warm-up, then lr → final_lr;
     # onecycle: cosine warm-up from lr / 25, cosine to final_lr.
     schedule: Literal["constant", "polynomial", "cosine", "onecycle"] = "polynomial"
-    final_lr: NonNegative = 1e-6
+    final_lr: Annotated[float, Field(ge=0.0, le=1e38)] = 1e-6
     power: Annotated[float, Field(gt=0.0, le=1000.0)] = 0.9
     warmup: Fraction = 0.0  # share of all steps
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
