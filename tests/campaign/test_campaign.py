@@ -20,9 +20,6 @@ from .kinds import KINDS
 
 README = Path(__file__).with_name("README.md")
 QUICK = 10  # cases of each kind
-NOT_YET = {  # of which faults are known
-    "mjpeg",
-}
 
 
 def runnable() -> list[Kind]:
@@ -41,7 +38,7 @@ def faults(cases: list[Case]) -> str:
 
 
 def test_the_first_damaged_inputs_of_each_kind_are_read_or_refused() -> None:
-    kinds = [kind.name for kind in runnable() if kind.name not in NOT_YET]
+    kinds = [kind.name for kind in runnable()]
     cases = list(run_cases(itertools.product(kinds, range(QUICK)), workers=1))
     assert not faults(cases), faults(cases)
 
