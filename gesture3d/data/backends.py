@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gesture3d.data.containers import examine
-from gesture3d.data.interlaced import CONVERT, may_be_interlaced
+from gesture3d.data.interlaced import CONVERT, PROGRESSIVE, may_be_interlaced
 from gesture3d.errors import VideoError
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg is quiet; failures become errors
@@ -71,7 +71,8 @@ class OpenCVVideo:
             raise VideoError(path, "has no video frames")
 
     def frames(self, indices: np.ndarray) -> Iterator[np.ndarray]:
-        wanted, size, any_proven = set(indices.tolist()), None, False
+        wanted, size = set(indices.tolist()), None
+        any_proven = is_progressive = self._codec.lower() in PROGRESSIVE
         found = self._decoded or self._proven(self._decode(indices))
         for position, frame, is_proven in found:
             if position not in wanted:
@@ -82,7 +83,7 @@ class OpenCVVideo:
             if frame.shape != size:
                 raise VideoError(self.path, f"changes its frame size at frame {position}")
             any_proven |= is_proven
-            yield frame if is_proven else self._verified(position, frame)
+            yield frame if is_proven or is_progressive else self._verified(position, frame)
         if not any_proven and self.num_frames > 1 and self._second is None:
             raise VideoError(self.path, f"is interlaced, or does not move: convert it: {CONVERT}")
 

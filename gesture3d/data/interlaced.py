@@ -2,6 +2,9 @@
 
 CONVERT = "ffmpeg -i IN -vf yadif -c:v libx264 OUT.mp4"
 
+# Codecs that know no fields.
+PROGRESSIVE = {"h263", "s263", "vp80", "vp90", "av01", "flv1", "theo", "wmv1", "wmv2", "gif "}
+
 
 def may_be_interlaced(codec: str, header: bytes) -> bool:
     """Whether some pictures of an H.264, MPEG-2 or DV stream may be interlaced and others not.
