@@ -74,6 +74,10 @@ def _one_line(error: Exception) -> str | None:
         return f"{error.strerror or error}{where}"
     if isinstance(error, UnicodeEncodeError) and sys.getfilesystemencoding() != "utf-8":
         return f"{error.object!r}: no name of a file under this locale; set PYTHONUTF8=1"
+    if "DataLoader worker" in str(error):
+        from gesture3d.data.loader import explain_dead_worker
+
+        return explain_dead_worker(error)
     return None
 
 

@@ -242,34 +242,15 @@ def make_loader(
     num_workers: int = 0,
     pin_memory: bool = False,
 ) -> torch.utils.data.DataLoader:
-    """A loader of `Batch`es in the sampler's order, the same for any number of workers.
-
-    Workers live as long as the loader and use one thread each.
-    """
+    """A loader of `Batch`es in the sampler's order, the same for any number of workers."""
     import cv2
 
-    from gesture3d.data.batch import collate
     from gesture3d.data.loader import ClipLoader
 
     # Here, not in the workers: a forked process waits for ever for the threads that OpenCV had
     # before the fork.
     cv2.setNumThreads(1)
-    return ClipLoader(
-        dataset,
-        batch_sampler=batch_sampler,
-        collate_fn=collate,
-        num_workers=num_workers,
-        pin_memory=pin_memory,
-        worker_init_fn=_start_worker,
-        persistent_workers=num_workers > 0,
-        prefetch_factor=4 if num_workers > 0 else None,
-    )
-
-
-def _start_worker(_: int) -> None:
-    import torch
-
-    torch.set_num_threads(1)
+    return ClipLoader(dataset, num_workers, batch_sampler=batch_sampler, pin_memory=pin_memory)
 
 
 def _read_synthetic(config: SyntheticData, progress: bool, missing_ok: Container[str]) -> ClipIndex:

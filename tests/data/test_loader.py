@@ -1,0 +1,81 @@
+"""The loader says what is wrong with a sample, and what became of a process that loads."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from gesture3d.data import make_loader
+from gesture3d.data.batch import EpochSampler, Sample
+from gesture3d.data.loader import explain_dead_worker
+from gesture3d.errors import VideoError
+
+
+class Numbers:
+    """16 sequences; one may be broken, at another the process that loads it may be killed."""
+
+    def __init__(self, broken: int = -1, deadly: int = -1) -> None:
+        self.broken, self.deadly = broken, deadly
+
+    def __len__(self) -> int:
+        return 16
+
+    def __getitem__(self, position: tuple[int, int]) -> Sample:
+        _, index = position
+        if index == self.broken:
+            raise VideoError(Path(f"{index}.mp4"), "no frame can be decoded")
+        if index == self.deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Sample(str(index), torch.full((index + 1, 2), float(index)), index % 3)
+
+
+def loader(numbers: Numbers, num_workers: int):
+    return make_loader(numbers, EpochSampler(16, 4, seed=0, shuffle=False), num_workers)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_broken_clip_is_named_whichever_process_meets_it(num_workers: int) -> None:
+    with pytest.raises(VideoError, match=r"^6\.mp4: no frame can be decoded$"):
+        list(loader(Numbers(broken=6), num_workers))
+
+
+def test_a_killed_worker_is_one_line() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        list(loader(Numbers(deadly=9), 1))
+    said = explain_dead_worker(caught.value)
+    assert "which loads samples, " in said
+    assert "memory" in said
+    assert "\n" not in said
+    assert explain_dead_worker(RuntimeError("something else")) is None
+
+
+def same_batches(one, other) -> bool:
+    pairs = [(a, b) for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True)]
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def contents(batches) -> list:
+    return [(batch.inputs, batch.lengths, batch.labels) for batch in batches]
+
+
+def test_batches_that_do_not_fit_into_the_shared_memory_come_all_the_same(
+    monkeypatch, capsys
+) -> None:
+    whole = contents(loader(Numbers(), 0))
+
+    def full(_) -> None:
+        raise RuntimeError("unable to allocate shared memory(shm): No space left on device")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", full)  # the worker is a fork
+    assert same_batches(contents(loader(Numbers(), 1)), whole)
+    assert capsys.readouterr().err.count("batches come through pipes") == 1
+
+
+def test_without_shared_memory_samples_are_loaded_in_this_process(monkeypatch, capsys) -> None:
+    monkeypatch.setattr("gesture3d.data.loader._free", lambda _: 65536)
+    batches = loader(Numbers(), 2)
+    assert batches.num_workers == 0
+    assert len(list(batches)) == 4
+    assert "samples are loaded in this process" in capsys.readouterr().err
