@@ -20,9 +20,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 from gesture3d.errors import Gesture3dError
 from gesture3d.machine import choose_device, num_cores
+
+REASON = "why a process ended"  # its key in the store that the processes share
 
 
 @dataclass(frozen=True)
@@ -140,11 +143,24 @@ def processes(device: str = "auto") -> Iterator[Processes]:
         return
     # The others wait while the main process prepares the data, which may take hours.
     hours = timedelta(hours=12)
-    dist.init_process_group("nccl" if use_cuda else "gloo", timeout=hours)
+    store, rank, _ = next(rendezvous("env://", timeout=hours))
+    backend = "nccl" if use_cuda else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=hours)
     try:
-        yield Processes(dist.get_rank(), world_size, here)
-    except Gesture3dError:
+        yield Processes(rank, world_size, here)
+    except Gesture3dError as error:
+        if rank:
+            with contextlib.suppress(RuntimeError):  # the main process has gone: it had its own
+                store.set(REASON, str(error))
         raise  # with the connection open: the others are to be ended before they miss it
+    except RuntimeError as error:  # another process is missed: it may have said why it ended
+        reason = None
+        with contextlib.suppress(RuntimeError):
+            reason = store.check([REASON]) and store.get(REASON).decode()
+        if reason:
+            raise Gesture3dError(reason) from error
+        dist.destroy_process_group()
+        raise
     except BaseException:
         dist.destroy_process_group()
         raise

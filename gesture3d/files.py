@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 from gesture3d.errors import Gesture3dError
 
@@ -104,3 +105,26 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def take_lock(path: Path) -> TextIO | None:
+    """Lock a file for this process, until it ends or closes what is returned; None where another
+    process has it. Unlike that of `locked`, the lock does not go on in forked processes.
+
+    Raises:
+        OSError: the system has no such locks here, or the file cannot be written.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        raise OSError("no locks on this system") from None
+    file = path.open("a", encoding="utf-8")
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        file.close()
+        return None
+    except OSError:
+        file.close()
+        raise
+    return file

@@ -3,11 +3,14 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gesture3d.command_line import LONGEST_MESSAGE, add_settings, run_command_line
-from gesture3d.errors import Gesture3dError
 from gesture3d.machine import is_main_process
 from gesture3d.text import one_line
+
+if TYPE_CHECKING:
+    from gesture3d.config import Experiment
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -44,22 +47,26 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     from gesture3d.config import load_experiment
-    from gesture3d.distributed import choose_num_processes, companions
-    from gesture3d.training.loop import Interrupted
-    from gesture3d.training.run import free_folder, resumable, train
+    from gesture3d.training.run import resumable
+    from gesture3d.training.run_folder import folder_to_resume, new_folder
 
     if args.folds:
         return cross_validation(args)
     if args.resume:
-        folder, experiment = args.resume, resumable(args.resume)
-    else:
-        data = args.data or "synthetic"
-        experiment = load_experiment(args.cfg, data, args.set)
-        folder = free_folder(args.runs, args.name or f"{Path(args.cfg).stem}-{Path(data).stem}")
-        if args.name and folder.name != args.name:
-            raise Gesture3dError(
-                f"{args.runs / args.name} exists; choose another --name, or --resume it"
-            )
+        with folder_to_resume(args.resume) as folder:
+            return train_one(resumable(folder), folder, args)
+    data = args.data or "synthetic"
+    experiment = load_experiment(args.cfg, data, args.set)
+    name = args.name or f"{Path(args.cfg).stem}-{Path(data).stem}"
+    with new_folder(args.runs, name, exactly=bool(args.name)) as folder:
+        return train_one(experiment, folder, args)
+
+
+def train_one(experiment: "Experiment", folder: Path, args: argparse.Namespace) -> int:
+    from gesture3d.distributed import choose_num_processes, companions
+    from gesture3d.training.loop import Interrupted
+    from gesture3d.training.run import train
+
     config = experiment.train
     count = choose_num_processes(config.device, config.batch_size, config.processes)
     try:

@@ -9,7 +9,7 @@ import contextlib
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,28 +29,14 @@ from gesture3d.evaluation.predict import Predictions, predict
 from gesture3d.machine import autocast, peak_memory
 from gesture3d.rng import generator
 from gesture3d.training.optim import WeightAverage, build_optimizer, learning_rate
-from gesture3d.training.resumed import check_optimizer_state, checked_progress
+from gesture3d.training.resumed import checked_progress
 from gesture3d.training.run_log import RunLog
+from gesture3d.training.state import Progress, restore, tensors_of
 from gesture3d.training.stopping import on_stop_signals
 
 
 class Interrupted(Exception):
     """The run was asked to stop and has been saved."""
-
-
-@dataclass
-class Progress:
-    """Where the run is. ``epoch`` and ``step`` (in the epoch) are those of the next step."""
-
-    epoch: int = 0
-    step: int = 0
-    # Sums over the steps of this epoch so far: loss, top-1 and top-5 hits, samples; seconds.
-    sums: list[float] = field(default_factory=lambda: [0.0] * 4)
-    seconds: float = 0.0
-    losses: list[float] = field(default_factory=list)  # of the epoch's steps, to replay the worst
-    best_epoch: int = -1
-    history: list[dict[str, Any]] = field(default_factory=list)  # one row a finished epoch
-    peak_memory: int = 0  # bytes, of the main process, the interrupted ones included
 
 
 class Trainer:
@@ -213,8 +199,9 @@ class Trainer:
             self.save_best(metrics)
         progress.epoch, progress.step = progress.epoch + 1, 0
         progress.sums, progress.seconds, progress.losses = [0.0] * 4, 0.0, []
-        self.log.epoch(progress.history, metrics)
+        self.log.epoch(progress.history)
         self.save_last()
+        self.log.say_epoch(row, metrics)  # last: who reads it may have gone
 
     def _training_row(self) -> dict[str, Any]:
         loss, top1, top5, count = self.progress.sums
@@ -260,9 +247,9 @@ class Trainer:
         return self._loader(dataset, sampler)
 
     def left_out(self) -> dict[str, str]:
-        """Clips that could not be decoded and were left out, with the reasons."""
+        """Clips that any process could not decode and left out, with the reasons."""
         loaders = filter(None, (self.train_loader, self.validation_loader))
-        met = [getattr(loader, "broken", {}) for loader in loaders]
+        met = [found for loader in loaders for found in self.processes.gather(loader.broken)]
         return {key: why for part in (self.datasets.left_out, *met) for key, why in part.items()}
 
     # --- checkpoints ----------------------------------------------------------------------------
@@ -281,15 +268,7 @@ class Trainer:
         if not self.processes.is_main:
             return
         self.progress.peak_memory = max(self.progress.peak_memory, peak_memory() or 0)
-        tensors = {f"model.{name}": t for name, t in self.model.state_dict().items()}
-        if self.average:
-            tensors |= {f"ema.{n}": t for n, t in self.average.model.state_dict().items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {
-                f"optim.{index}.{name}": torch.as_tensor(value)
-                for name, value in state.items()
-                if value is not None
-            }
+        tensors = tensors_of(self.model, self.average, self.optimizer)
         checkpoint.save(self.log.last_path, tensors, self._describe(progress=asdict(self.progress)))
 
     def resume(self, path: Path) -> None:
@@ -304,20 +283,11 @@ class Trainer:
                 f"{path}: the data set has changed since this run began (its samples or labels "
                 "differ); start a new run"
             )
-        checkpoint.load_weights(self.model, _with_prefix(tensors, "model."), path)
-        if self.average:
-            checkpoint.load_weights(self.average.model, _with_prefix(tensors, "ema."), path)
         progress = checked_progress(
             description.progress, self.experiment, self.steps_per_epoch, path
         )
         begun = progress["epoch"] > 0 or progress["step"] > 0
-        check_optimizer_state(_with_prefix(tensors, "optim."), self.optimizer, path, begun)
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _with_prefix(tensors, "optim.").items():
-            index, key = name.split(".", 1)
-            state.setdefault(int(index), {})[key] = tensor
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        restore(tensors, self.model, self.average, self.optimizer, path, begun=begun)
         self.progress = Progress(**progress)
         if not self.processes.is_main:  # the sums so far are the main process's
             self.progress.sums = [0.0] * 4
@@ -413,7 +383,3 @@ def _add_sums(sums: Tensor, loss: Tensor, scores: Tensor, labels: Tensor) -> Non
     top = scores.topk(min(5, scores.shape[1]), dim=1).indices == labels[:, None]
     number = torch.full_like(sums[0], count)  # filled on the device: copying a tensor there waits
     sums += torch.stack([loss.double() * count, top[:, 0].sum(), top.sum(), number])
-
-
-def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

@@ -18,6 +18,7 @@ from gesture3d.config import Experiment, read_settings, validate_experiment
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import locked
 from gesture3d.machine import num_cores, total_memory
+from gesture3d.training.cores import Cores
 from gesture3d.training.result import read_result
 from gesture3d.training.stopping import on_stop_signals
 
@@ -118,15 +119,13 @@ def _next_step(run: PlannedRun, folder: Path) -> list[str] | None:
 class Runner:
     """Brings runs to their end, ``jobs`` at a time.
 
-    On a CPU each job has its own share of the cores, on GPUs each its own GPU. What the runs print
-    goes to ``folder/logs/<run>.log``.
+    On a CPU each job has its own share of the cores, idle ones where another command runs, too; on
+    GPUs each has its own GPU. What the runs print goes to ``folder/logs/<run>.log``.
     """
 
     def __init__(self, folder: Path, tools: Path, jobs: int = 1, gpus: Sequence[str] = ()) -> None:
-        self.folder, self.tools, self.gpus = folder, tools, gpus
-        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        share = len(cores) // jobs if not gpus else 0
-        self.cores = [cores[n * share : (n + 1) * share] for n in range(jobs)]
+        self.folder, self.tools, self.jobs, self.gpus = folder, tools, jobs, gpus
+        self.cores = Cores(jobs)
         # By job: the run, the step it is at, and its process.
         self.active: dict[int, tuple[PlannedRun, list[str], subprocess.Popen]] = {}
         self.errors: dict[str, str] = {}
@@ -157,7 +156,7 @@ class Runner:
         before, started = self._epochs(runs), time.monotonic()
         with self._stoppable(), tqdm(total=total, unit="epoch", disable=None) as bar:
             while waiting or self.active:
-                for job in range(len(self.cores)):
+                for job in range(self.jobs):
                     if job not in self.active and waiting:
                         run = waiting.pop(0)
                         tqdm.write(f"run {numbers[run.name]} of {len(runs)}: {run.name}")
@@ -195,13 +194,14 @@ class Runner:
         log = self.folder / "logs" / f"{run.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         own = {"CUDA_VISIBLE_DEVICES": self.gpus[job]} if self.gpus else {}
+        cores = [] if self.gpus else self.cores.take(job)
         libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
         def prepare() -> None:  # in the new process
             if libc:
                 libc.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: save when this process is killed
-            if self.cores[job] and hasattr(os, "sched_setaffinity"):
-                os.sched_setaffinity(0, self.cores[job])
+            if cores:
+                os.sched_setaffinity(0, cores)
 
         with log.open("a", encoding="utf-8") as output:
             process = subprocess.Popen(
@@ -217,6 +217,7 @@ class Runner:
     def _ended(self, job: int) -> bool:
         """A process has ended: start the run's next step; True where it has none or has failed."""
         run, step, process = self.active.pop(job)
+        self.cores.give_back(job)
         if self._stop or (process.returncode == 0 and self._done(run)):
             return True
         if process.returncode or _next_step(run, self.folder / run.name) == step:
@@ -247,8 +248,9 @@ class Runner:
             with on_stop_signals(self._ask_to_stop):
                 yield
         finally:
-            for *_, process in self.active.values():
+            for job, (*_, process) in self.active.items():
                 process.kill()
+                self.cores.give_back(job)
 
     def _ask_to_stop(self) -> None:
         self._stop = True

@@ -8,6 +8,7 @@ from gesture3d import checkpoint
 from gesture3d.config import Experiment, dump_experiment
 from gesture3d.data import Datasets, build_datasets
 from gesture3d.data.batch import Sample, collate
+from gesture3d.data.loader import explain_dead_worker
 from gesture3d.distributed import Processes, processes
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.evaluate import check_root, data_name
@@ -51,6 +52,7 @@ def train(
     """
     config = experiment.train
     with processes(config.device) as here:
+        folder = here.gather(folder)[0]  # the main process has chosen it
         torch.set_num_threads(config.num_threads or max(1, num_cores() // here.world_size))
         datasets = _datasets(experiment, here, progress)
         torch.manual_seed(config.seed)
@@ -76,19 +78,19 @@ def train(
         try:
             _log_inputs(log, datasets)
             trainer.run()
+            left_out = trainer.left_out()
             if here.is_main:
-                _close(trainer)
+                _close(trainer, left_out)
+        except RuntimeError as error:
+            dead = explain_dead_worker(error)
+            if dead is None:
+                raise
+            advice = f"; continue: python tools/train.py --resume {folder}"
+            saved = log.last_path.exists()
+            raise Gesture3dError(f"{dead}{advice if saved else ''}") from error
         finally:
             log.close()
     return log.best_path
-
-
-def free_folder(runs: Path, name: str) -> Path:
-    """``runs/name``, or with ``-2``, ``-3`` … where that is taken."""
-    number = 1
-    while (folder := runs / (name if number == 1 else f"{name}-{number}")).exists():
-        number += 1
-    return folder
 
 
 def resumable(folder: Path) -> Experiment:
@@ -160,9 +162,9 @@ def _log_explanations(trainer: Trainer, model: torch.nn.Module, count: int = 3) 
             trainer.log.writer.add_figure(f"explanation/{one_line(sample.key)}", figure)
 
 
-def _close(trainer: Trainer) -> None:
+def _close(trainer: Trainer, left_out: dict[str, str]) -> None:
     """Evaluate the best weights once more, test whether time matters, write predictions, report
-    and, last of all, the result."""
+    and result, and say so at the end."""
     log, progress, datasets = trainer.log, trainer.progress, trainer.datasets
     model, _ = checkpoint.load_model(log.best_path)
     model.to(trainer.processes.device)
@@ -185,18 +187,18 @@ def _close(trainer: Trainer) -> None:
         progress.best_epoch,
         metrics,
         order_top1,
-        trainer.left_out(),
+        left_out,
     )
-    shown = ", ".join(f"{order} {top1:.1%}" for order, top1 in order_top1.items())
-    kept = trainer.experiment.train.keep
-    log.say(f"{kept} epoch {progress.best_epoch + 1}; validation top-1: {shown or 'no split'}")
-    log.say(f"report: {report}")
-    log.say(f"use it: python tools/classify.py CLIP --weights {log.best_path}")
     splits = {name: getattr(datasets, name) for name in ("train", "validation", "test")}
     batch = next(iter(trainer.whole(datasets.validation or datasets.train)))
     num_samples = {name: len(split) for name, split in splits.items() if split}
     result = gather_result(model, progress, order_top1, num_samples, batch, trainer.processes)
     write_result(log.folder, result)
+    shown = ", ".join(f"{order} {top1:.1%}" for order, top1 in order_top1.items())
+    kept = trainer.experiment.train.keep
+    log.say(f"{kept} epoch {progress.best_epoch + 1}; validation top-1: {shown or 'no split'}")
+    log.say(f"report: {report}")
+    log.say(f"use it: python tools/classify.py CLIP --weights {log.best_path}")
 
 
 def _named(predictions: Predictions, trainer: Trainer) -> SplitPredictions:

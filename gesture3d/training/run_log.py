@@ -91,7 +91,7 @@ class RunLog:
         self.writer.add_image("inputs", grid, dataformats="HWC")
         self.writer.add_text("inputs", "\n\n".join(map(markdown, titles)))
 
-    def epoch(self, history: list[dict[str, Any]], metrics: Metrics | None) -> None:
+    def epoch(self, history: list[dict[str, Any]]) -> None:
         """Log the newest row of the history."""
         if not self.is_main:
             return
@@ -101,6 +101,9 @@ class RunLog:
         for name, value in row.items():
             if name != "epoch":
                 self.writer.add_scalar(name.replace("_", "/", 1), value, row["epoch"] + 1)
+
+    def say_epoch(self, row: dict[str, Any], metrics: Metrics | None) -> None:
+        """Print an epoch's row in a line."""
         text = (
             f"epoch {row['epoch'] + 1:3d}/{self.num_epochs}"
             f"  train: loss {row['train_loss']:.3f}, top-1 {row['train_top1']:6.1%}"

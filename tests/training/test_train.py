@@ -245,7 +245,7 @@ def test_fine_tuning_starts_from_the_given_weights(folder, whole, tmp_path) -> N
 
 
 def test_a_diverged_run_ends_in_one_line(folder, tmp_path) -> None:
-    settings = [*tiny_settings(folder), "optim.lr=1e38", "optim.name=sgd", "train.epochs=3"]
+    settings = [*tiny_settings(folder), "optim.lr=1e6", "optim.name=sgd", "train.epochs=3"]
     experiment = load_experiment("variant_a", "folder", settings)
     with pytest.raises(Gesture3dError, match=r"try a smaller optim\.lr"):
         train(experiment, tmp_path / "run", progress=False)
@@ -315,4 +315,54 @@ def test_one_clip_too_small_for_batch_norm_is_refused_in_words(folder, tmp_path)
     settings = [*tiny_settings(folder), "train.batch_size=1", "data.num_frames=4"]
     experiment = load_experiment("variant_a", "folder", settings)
     with pytest.raises(Gesture3dError, match=r"one value a channel.*raise train.batch_size"):
+        train(experiment, tmp_path / "run", progress=False)
+
+
+def test_an_epoch_is_saved_before_anything_is_said_of_it(folder, whole, tmp_path, monkeypatch):
+    """As with ``train.py | head -1``: who reads it has gone."""
+
+    def write(text: str) -> None:
+        if text.startswith("epoch"):
+            raise BrokenPipeError
+
+    experiment = load_experiment("variant_a", "folder", tiny_settings(folder))
+    monkeypatch.setattr("gesture3d.training.run_log.tqdm.write", write)
+    for epoch in (1, 2):
+        with pytest.raises(BrokenPipeError):
+            train(experiment, tmp_path / "run", resume=epoch > 1)
+        assert checkpoint.load(tmp_path / "run" / "last.ckpt")[1].progress["epoch"] == epoch
+    monkeypatch.undo()
+    train(experiment, tmp_path / "run", resume=True, progress=False)
+    assert_same_tensors(tmp_path / "run" / "last.ckpt", whole / "last.ckpt")
+
+
+def test_a_broken_clip_that_another_process_meets_is_named(folder, tmp_path) -> None:
+    clips = tmp_path / "clips"
+    shutil.copytree(folder, clips)
+    settings = ["data.cache_size=null", "train.processes=2"]
+    experiment = load_experiment("variant_a", "folder", [*tiny_settings(clips), *settings])
+
+    from gesture3d.data import build_datasets
+    from gesture3d.data.batch import EpochSampler
+
+    samples = build_datasets(experiment.data, experiment.train.seed, progress=False).train
+    second = EpochSampler(len(samples), 2, experiment.train.seed, True, 1, 2, drop_last=True)
+    path = samples.clips[next(iter(second))[0][1]].path
+    path.write_bytes(b"no video")
+    done = run(command(clips, tmp_path, *settings))
+    assert done.returncode == 2
+    assert done.stderr.count("error: ") == 1
+    assert done.stderr.splitlines()[-1].startswith(f"error: {path}: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_killed_worker_is_named_with_how_to_resume(folder, tmp_path, monkeypatch) -> None:
+    experiment = load_experiment("variant_a", "folder", tiny_settings(folder))
+
+    def ended(*_) -> None:
+        raise RuntimeError("DataLoader worker (pid 31) is killed by signal: Killed. ")
+
+    monkeypatch.setattr("gesture3d.training.run._close", ended)
+    advice = rf"process 31, which .* killed by signal: Killed: .*; continue: .* --resume {tmp_path}"
+    with pytest.raises(Gesture3dError, match=advice):
         train(experiment, tmp_path / "run", progress=False)
