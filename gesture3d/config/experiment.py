@@ -42,6 +42,9 @@ DataConfig = Annotated[
 ]
 
 
+ClassWeight = Annotated[float, Field(ge=0.0, le=1e6)]
+
+
 class OptimConfig(Section):
     """Optimiser, schedule and loss."""
 
@@ -59,6 +62,9 @@ class OptimConfig(Section):
     # Weight decay on matrices and kernels only, not on biases and norms.
     decay_matrices_only: bool = False
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    # Of a sample's loss, by its class: one a class, or "balanced": the inverse of how many samples
+    # the class has. Scaled so that their mean over the training samples is 1.
+    class_weights: Literal["balanced"] | tuple[ClassWeight, ...] | None = None
     clip_norm: Annotated[float, Field(gt=0.0, le=1e9)] | None = None
     ema_decay: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
 

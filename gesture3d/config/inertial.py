@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from gesture3d.config.section import (
+    DataSection,
     Factor,
     Fraction,
     Name,
@@ -37,7 +38,7 @@ class InertialAugmentation(Section):
         return self
 
 
-class InertialData(Section):
+class InertialData(DataSection):
     """What every set of inertial recordings has: filters, windows, augmentation and splits.
 
     Filters act on whole recordings, in this order (0 or None: left out); see

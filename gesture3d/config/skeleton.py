@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from gesture3d.config.section import (
+    DataSection,
     Degrees,
     Factor,
     Fraction,
@@ -51,7 +52,7 @@ class SkeletonAugmentation(Section):
         return self
 
 
-class SkeletonData(Section):
+class SkeletonData(DataSection):
     """What every set of skeleton sequences has: preprocessing, augmentation and how it is split.
 
     Preprocessing, in this order: centring, scale, (augmentation,) resampling, differences; the

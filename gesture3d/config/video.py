@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from gesture3d.config.section import (
+    DataSection,
     Factor,
     Fraction,
     Frames,
@@ -53,7 +54,7 @@ class Augmentation(Section):
 Modality = Literal["rgb", "depth", "flow"]
 
 
-class VideoData(Section):
+class VideoData(DataSection):
     """What every set of clips has: how many frames, how large, how augmented."""
 
     # Flow is computed by `tools/prepare.py flow`; which sets have depth is said where they are.

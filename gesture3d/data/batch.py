@@ -10,6 +10,7 @@ from torch import Tensor
 from gesture3d.errors import Gesture3dError
 from gesture3d.rng import generator
 
+REPEAT = 1 << 20  # epochs between a sample's visits in one epoch
 BUCKET_WINDOW = 16  # batches that are sorted by length together
 
 
@@ -113,6 +114,9 @@ class EpochSampler:
         shuffle: a new order every epoch, else the order of the data set.
         lengths: of the samples (steps of a sequence): batches then have similar lengths, with less
             padding. Which samples an epoch visits, and which are dropped, stays the same.
+        balance: the labels of the samples: an epoch, as long as before, then visits every class
+            equally often. Repeated visits of a sample are addressed as those of other epochs, so
+            that they are other views of it.
 
     Raises:
         Gesture3dError: nothing to sample from.
@@ -128,6 +132,7 @@ class EpochSampler:
         world_size: int = 1,
         drop_last: bool = False,
         lengths: np.ndarray | None = None,
+        balance: np.ndarray | None = None,
     ) -> None:
         if num_samples < 1:
             raise Gesture3dError("there are no samples to draw batches from")
@@ -141,6 +146,7 @@ class EpochSampler:
         self.world_size = world_size
         self.drop_last = drop_last
         self.lengths = lengths
+        self.balance = balance
         self.epoch = 0
         self.first_batch = 0
 
@@ -163,14 +169,34 @@ class EpochSampler:
         epoch, first_batch = self.epoch, self.first_batch
         order = np.arange(self.num_samples)
         if self.shuffle:
-            order = generator(self.seed, epoch, "shuffle").permutation(self.num_samples)
+            order = generator(self.seed, epoch, "shuffle").permutation(self._visits(epoch))
         global_size = self.batch_size * self.world_size
         if self.lengths is not None:
             order = self._bucketed(order, global_size, epoch)
         for number in range(first_batch, len(self)):
             global_batch = order[number * global_size : (number + 1) * global_size]
             share = np.array_split(global_batch, self.world_size)[self.rank]
-            yield [(epoch, int(index)) for index in share]
+            repeats, indices = np.divmod(share, self.num_samples)
+            yield [
+                (epoch + int(repeat) * REPEAT, int(index))
+                for repeat, index in zip(repeats, indices, strict=True)
+            ]
+
+    def _visits(self, epoch: int) -> np.ndarray:
+        """The samples that an epoch visits; their second visit is ``num_samples`` further on."""
+        if self.balance is None:
+            return np.arange(self.num_samples)
+        classes = np.unique(self.balance)
+        rng = generator(self.seed, epoch, "balance")
+        shares = np.full(len(classes), self.num_samples // len(classes))
+        shares[rng.permutation(len(classes))[: self.num_samples % len(classes)]] += 1
+        chosen = []
+        for label, share in zip(classes, shares, strict=True):
+            members = np.flatnonzero(self.balance == label)
+            for repeat in range(-(-share // len(members))):
+                few = min(len(members), share - repeat * len(members))
+                chosen.append(rng.permutation(members)[:few] + repeat * self.num_samples)
+        return np.concatenate(chosen)
 
     def _bucketed(self, order: np.ndarray, size: int, epoch: int) -> np.ndarray:
         """The order with complete batches of similar lengths: within windows of `BUCKET_WINDOW`
@@ -182,7 +208,8 @@ class EpochSampler:
         parts = []
         for start in range(0, complete, BUCKET_WINDOW * size):
             window = order[start : min(start + BUCKET_WINDOW * size, complete)]
-            parts.append(window[np.argsort(self.lengths[window], kind="stable")])
+            lengths = self.lengths[window % self.num_samples]
+            parts.append(window[np.argsort(lengths, kind="stable")])
         batches = np.concatenate(parts).reshape(-1, size) if parts else order[:0].reshape(0, size)
         if self.shuffle:
             rng = generator(self.seed, epoch, "buckets")

@@ -28,7 +28,7 @@ INPUT_SETTINGS = frozenset(
 
 # What an evaluation can change. The network is the checkpoint's, and nothing is trained.
 _SETTINGS = "data.*, train.device, train.eval_batch_size and train.seed"
-_TRAINING_ONLY = ("augmentation", "temporal_jitter", "bucket_by_length", "standardise")
+_TRAINING_ONLY = ("augmentation", "balance", "temporal_jitter", "bucket_by_length", "standardise")
 
 
 def evaluate_checkpoint(

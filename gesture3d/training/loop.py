@@ -28,7 +28,7 @@ from gesture3d.evaluation.metrics import Metrics, compute_metrics
 from gesture3d.evaluation.predict import Predictions, predict
 from gesture3d.machine import autocast, peak_memory
 from gesture3d.rng import generator
-from gesture3d.training.optim import WeightAverage, build_optimizer, learning_rate
+from gesture3d.training.optim import WeightAverage, build_optimizer, class_weights, learning_rate
 from gesture3d.training.resumed import checked_progress
 from gesture3d.training.run_log import RunLog
 from gesture3d.training.state import Progress, restore, tensors_of
@@ -66,6 +66,10 @@ class Trainer:
         self.network = self._parallel(self.model)
         if config.compile:
             self.network = torch.compile(self.network)
+        weights = class_weights(
+            experiment.optim.class_weights, datasets.train.labels, datasets.class_names
+        )
+        self.class_weights = None if weights is None else weights.to(processes.device)
         self.autocast = autocast(processes.device, config.precision)
         self.progress = Progress()
         self.train_sampler = self._sampler(datasets.train, config.batch_size, training=True)
@@ -136,6 +140,13 @@ class Trainer:
             batches = [b for _, b in zip(range(accumulate), self.train_loader, strict=False)]
             self._step(batches, losses.new_zeros(4), kind=f"replay {step}")
 
+    def _loss(self, scores: Tensor, labels: Tensor) -> Tensor:
+        smoothing, weights = self.experiment.optim.label_smoothing, self.class_weights
+        if weights is None:
+            return F.cross_entropy(scores, labels, label_smoothing=smoothing)
+        losses = F.cross_entropy(scores, labels, label_smoothing=smoothing, reduction="none")
+        return (weights[labels] * losses).mean()
+
     def _step(self, batches: list[Batch], sums: Tensor, kind: str = "step") -> None:
         """One optimiser step on one or more (accumulated) batches; adds to the epoch's sums."""
         progress, optim = self.progress, self.experiment.optim
@@ -152,7 +163,7 @@ class Trainer:
             with contextlib.nullcontext() if last else self._no_sync():
                 with self.autocast, _batch_norm_in_words(batch):
                     scores = self.network(batch.inputs, batch.lengths).float()
-                loss = F.cross_entropy(scores, batch.labels, label_smoothing=optim.label_smoothing)
+                loss = self._loss(scores, batch.labels)
                 (loss * (len(batch.keys) / total)).backward()
             _add_sums(sums, loss.detach(), scores.detach(), batch.labels)
         if optim.clip_norm is not None:
@@ -321,6 +332,7 @@ class Trainer:
             world_size=world,
             drop_last=training,
             lengths=self._lengths(dataset) if training else None,
+            balance=dataset.labels if training and self.experiment.data.balance else None,
         )
 
     def _lengths(self, dataset: Any) -> Any:

@@ -1,5 +1,7 @@
+from collections import Counter
 from itertools import chain
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -86,3 +88,27 @@ def test_an_epoch_continues_in_its_middle():
 def test_no_samples_is_an_error():
     with pytest.raises(Gesture3dError, match="no samples"):
         EpochSampler(0, 4, seed=0, shuffle=True)
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_a_balanced_epoch_visits_every_class_equally_often(world) -> None:
+    labels = np.repeat([0, 1, 2], [20, 7, 3])
+    lengths = np.arange(30)
+
+    def epoch(number: int, first: int = 0) -> list[tuple[int, int]]:
+        samplers = [
+            EpochSampler(30, 4, 5, True, rank, world, lengths=lengths, balance=labels)
+            for rank in range(world)
+        ]
+        for sampler in samplers:
+            sampler.set_position(number, first)
+        return [visit for sampler in samplers for batch in sampler for visit in batch]
+
+    visits = epoch(0)
+    assert len(visits) == len(set(visits)) == 30  # no visit is the same view as another
+    assert Counter(labels[index] for _, index in visits) == {0: 10, 1: 10, 2: 10}
+    assert max(Counter(index for _, index in visits).values()) == 4  # 10 visits of 3 samples
+    assert visits == epoch(0) != epoch(1)
+    assert {index for number in range(9) for _, index in epoch(number)} == set(range(30))
+    if world == 1:
+        assert epoch(2, first=3) == epoch(2)[12:]  # resumed

@@ -1,11 +1,13 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from gesture3d.config import OptimConfig
-from gesture3d.training.optim import WeightAverage, build_optimizer, learning_rate
+from gesture3d.errors import Gesture3dError
+from gesture3d.training.optim import WeightAverage, build_optimizer, class_weights, learning_rate
 
 
 def test_polynomial_schedule_is_the_papers() -> None:
@@ -57,3 +59,17 @@ def test_weight_average_follows_its_definition() -> None:
         decay = min(0.5, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * model.weight.detach()
     torch.testing.assert_close(average.model.weight, expected)
+
+
+def test_class_weights_have_mean_one_over_the_samples() -> None:
+    labels, names = np.array([0, 0, 0, 1, 2, 2]), ("a", "b", "c")
+    balanced = class_weights("balanced", labels, names)
+    torch.testing.assert_close(balanced, torch.tensor([2 / 3, 2.0, 1.0]))
+    own = class_weights((1.0, 4.0, 0.0), labels, names)
+    assert own[torch.from_numpy(labels)].mean() == pytest.approx(1)
+    assert (own[1] / own[0], own[2]) == (pytest.approx(4), 0)
+    assert class_weights(None, labels, names) is None
+    with pytest.raises(Gesture3dError, match=r"2 weights for 3 classes.*a, b, c, or balanced"):
+        class_weights((1.0, 1.0), labels, names)
+    with pytest.raises(Gesture3dError, match="no training sample has a weight above 0"):
+        class_weights((0.0, 0.0, 0.0), labels, names)
