@@ -164,4 +164,5 @@ def processes(device: str = "auto") -> Iterator[Processes]:
     except BaseException:
         dist.destroy_process_group()
         raise
+    dist.barrier()  # nobody hangs up while another is still speaking
     dist.destroy_process_group()

@@ -141,3 +141,10 @@ def test_a_wrong_file_is_named(tmp_path) -> None:
         load_experiment("variant_a", str(recipe))
     with pytest.raises(Gesture3dError, match=r"no config 'varaint_a'.*Did you mean 'variant_a'"):
         load_experiment("varaint_a")
+
+
+def test_classes_are_evened_out_once() -> None:
+    with pytest.raises(Gesture3dError, match="both even the classes out: take one"):
+        load_experiment(
+            "gru", "skeleton_folder", ["data.balance=true", "optim.class_weights=balanced"]
+        )

@@ -127,6 +127,14 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
+    def _balanced_once(self) -> "Experiment":
+        if self.data.balance and self.optim.class_weights == "balanced":
+            raise ValueError(
+                "data.balance and optim.class_weights=balanced both even the classes out: take one"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _checkpointed_network(self) -> "Experiment":
         if self.train.gradient_checkpointing and not isinstance(self.model, GestureNetConfig):
             raise ValueError(
