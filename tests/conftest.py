@@ -18,3 +18,7 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder} (set GESTURE3D_DATA)")
     return folder
+
+
+# Runs as forks of the test's own process, see there.
+from tests.forked_runs import forked_runs  # noqa: E402, F401

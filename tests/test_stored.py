@@ -14,15 +14,15 @@ from safetensors.torch import save_file
 
 from gesture3d import checkpoint
 from gesture3d.config import load_experiment
-from gesture3d.data.cache import open_cache
 from gesture3d.data.index import Clip
-from gesture3d.data.manifest import Record, read_manifest, to_line, write_manifest
+from gesture3d.data.video.prepared.cache import open_cache
+from gesture3d.data.video.prepared.manifest import Record, read_manifest, to_line, write_manifest
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.metrics import compute_metrics
 from gesture3d.evaluation.predict import Predictions
 from gesture3d.models import build_model
-from gesture3d.training.cross_validation import report_folds
-from gesture3d.training.many import PlannedRun
+from gesture3d.studies.folds import report_folds
+from gesture3d.studies.runner import PlannedRun
 from gesture3d.training.optim import build_optimizer
 from gesture3d.training.result import read_result
 from gesture3d.training.resumed import check_optimizer_state, checked_progress

@@ -48,10 +48,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    from gesture3d.ablation.report import write_report
-    from gesture3d.ablation.runs import NETWORKS, gather, plan_runs
     from gesture3d.files import check_writable
-    from gesture3d.training.many import Runner, Stopped, check_folder, choose_jobs
+    from gesture3d.studies.report import write_report
+    from gesture3d.studies.runner import Runner, Stopped, check_folder, choose_jobs
+    from gesture3d.studies.runs import NETWORKS, gather, plan_runs
 
     check_writable(args.out, is_folder=True)
     jobs, gpus = choose_jobs(args.jobs, args.set)

@@ -42,7 +42,7 @@ def main() -> int:
     from tqdm import tqdm
 
     from gesture3d.config import InertialData
-    from gesture3d.data.video import VIDEO_SUFFIXES
+    from gesture3d.data.video.reading import VIDEO_SUFFIXES
     from gesture3d.data.walk import Walk
     from gesture3d.inference.classifier import Classifier, find_clips
 
@@ -220,7 +220,7 @@ def thumbnails(path: Path, count: int = 8):
     """Frames from first to last, uint8 (T, H, W, 3), as small as a picture shows them."""
     import numpy as np
 
-    from gesture3d.data.video import open_video, read_opened
+    from gesture3d.data.video.reading import open_video, read_opened
 
     reader = open_video(path)
     indices = np.linspace(0, reader.num_frames - 1, count).round().astype(int)

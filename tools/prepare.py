@@ -50,9 +50,9 @@ def main() -> int:
 
 
 def check(args: argparse.Namespace) -> int:
-    from gesture3d.data.doctor import check_data
-    from gesture3d.data.manifest import bad_list_path
-    from gesture3d.data.places import manifest_path
+    from gesture3d.data.video.prepared.doctor import check_data
+    from gesture3d.data.video.prepared.manifest import bad_list_path
+    from gesture3d.data.video.prepared.places import manifest_path
     from gesture3d.files import check_writable
 
     config = data_config(args)
@@ -77,7 +77,7 @@ def check(args: argparse.Namespace) -> int:
 
 def cache(args: argparse.Namespace) -> int:
     from gesture3d.data import build_cache, read_index, refuse_bad_clips
-    from gesture3d.data.places import prepared_folder
+    from gesture3d.data.video.prepared.places import prepared_folder
     from gesture3d.files import check_writable
 
     config = data_config(args)
@@ -98,8 +98,8 @@ def cache(args: argparse.Namespace) -> int:
 
 def flow(args: argparse.Namespace) -> int:
     from gesture3d.data import read_index
-    from gesture3d.data.flow import prepare_flow
-    from gesture3d.data.places import flow_folder
+    from gesture3d.data.video.prepared.flow import prepare_flow
+    from gesture3d.data.video.prepared.places import flow_folder
     from gesture3d.files import check_writable
 
     config = data_config(args).model_copy(update={"modality": "rgb", "channels": None})

@@ -80,8 +80,8 @@ def train_one(experiment: "Experiment", folder: Path, args: argparse.Namespace) 
 
 
 def cross_validation(args: argparse.Namespace) -> int:
-    from gesture3d.training.cross_validation import plan_folds, report_folds
-    from gesture3d.training.many import Runner, Stopped, check_folder, choose_jobs
+    from gesture3d.studies.folds import plan_folds, report_folds
+    from gesture3d.studies.runner import Runner, Stopped, check_folder, choose_jobs
 
     data = args.data or "synthetic_joints"
     folder = args.runs / (args.name or f"{Path(args.cfg).stem}-{Path(data).stem}-folds")

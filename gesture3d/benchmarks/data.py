@@ -19,11 +19,11 @@ import cv2
 import numpy as np
 
 from gesture3d.config import JesterData
-from gesture3d.data.cache import open_cache
-from gesture3d.data.clips import clip_from_frames, load_clip
 from gesture3d.data.index import Clip
-from gesture3d.data.jester import read_list
-from gesture3d.data.sampling import uniform_indices
+from gesture3d.data.video.dataset import clip_from_frames, load_clip
+from gesture3d.data.video.prepared.cache import open_cache
+from gesture3d.data.video.sampling import uniform_indices
+from gesture3d.data.video.sets.jester import read_list
 from gesture3d.errors import Gesture3dError
 
 # What is measured: name, width, height, FFmpeg's encoder options, suffix.
@@ -103,7 +103,7 @@ def benchmark_waiting(folder: Path, num_steps: int = 80) -> tuple[float, float]:
     from gesture3d.config import load_experiment
     from gesture3d.data import make_loader
     from gesture3d.data.batch import EpochSampler
-    from gesture3d.data.clips import ClipDataset
+    from gesture3d.data.video.dataset import ClipDataset
     from gesture3d.models import build_model
 
     experiment = load_experiment("variant_a", "synthetic")
@@ -141,7 +141,7 @@ def pin_to_one_core() -> None:
 
 def crossover(folder: Path, lengths: tuple[int, ...] = (100, 1000, 3000, 9000)) -> Iterator[tuple]:
     """(frames, backend, seconds) to read 16 frames spread over longer and longer H.264 videos."""
-    from gesture3d.data.video import read_frames
+    from gesture3d.data.video.reading import read_frames
 
     _, width, height, encoder, suffix = KINDS[0]
     for length in lengths:

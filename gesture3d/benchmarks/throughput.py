@@ -14,7 +14,7 @@ from gesture3d.benchmarks.network import Benchmark
 from gesture3d.benchmarks.tables import Row
 from gesture3d.config import load_experiment
 from gesture3d.cost import count_cost
-from gesture3d.data.clips import Clip, ClipDataset
+from gesture3d.data.video.dataset import Clip, ClipDataset
 from gesture3d.models.convlstm import ConvLSTM
 from gesture3d.models.gesture_net import GestureNet
 

@@ -22,7 +22,7 @@ from gesture3d.config.section import (
 class InertialAugmentation(Section):
     """Random changes of training windows, in physical units; none by default.
 
-    See `gesture3d.data.inertial_transforms`.
+    See `gesture3d.data.inertial.transforms`.
     """
 
     rotation_degrees: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0  # largest, about any axis
@@ -42,7 +42,7 @@ class InertialData(DataSection):
     """What every set of inertial recordings has: filters, windows, augmentation and splits.
 
     Filters act on whole recordings, in this order (0 or None: left out); see
-    `gesture3d.data.inertial_signal.prepare`.
+    `gesture3d.data.inertial.signal.prepare`.
     """
 
     rate_hz: Rate = 50.0

@@ -29,7 +29,7 @@ class SkeletonAugmentation(Section):
     """Random changes of training skeletons, after centring and scaling; none by default.
 
     Lengths are in the data's units, or in lengths of `scale_joints` where that is set. The
-    functions are in `gesture3d.data.skeleton_transforms`.
+    functions are in `gesture3d.data.skeleton.transforms`.
     """
 
     rotation_degrees: tuple[Degrees, Degrees, Degrees] = (0.0, 0.0, 0.0)  # ± about x, y, z

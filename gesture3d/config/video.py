@@ -94,7 +94,7 @@ class VideoData(DataSection):
 
     @property
     def frame_rules(self) -> tuple[str, str]:
-        """How `gesture3d.data.frames` is to take folders of frames."""
+        """How `gesture3d.data.video.frames` is to take folders of frames."""
         return self.modality, self.frame_gaps
 
     @property

@@ -19,24 +19,24 @@ from gesture3d.config import (
     SyntheticData,
     UTDMHADDepthData,
 )
-from gesture3d.data.cache import FrameCache, open_cache
-from gesture3d.data.flow import flow_index, prepare_flow
-from gesture3d.data.folder import read_folder
 from gesture3d.data.index import ClipIndex, fingerprint
-from gesture3d.data.isogd import read_isogd
-from gesture3d.data.jester import read_jester
-from gesture3d.data.manifest import bad_clips, explain_bad_clips
-from gesture3d.data.places import flow_folder, manifest_path, prepared_folder
 from gesture3d.data.subset import choose_subset, excluded_keys, refuse_untrained, without
+from gesture3d.data.video.prepared.cache import FrameCache, open_cache
+from gesture3d.data.video.prepared.flow import flow_index, prepare_flow
+from gesture3d.data.video.prepared.manifest import bad_clips, explain_bad_clips
+from gesture3d.data.video.prepared.places import flow_folder, manifest_path, prepared_folder
+from gesture3d.data.video.sets.folder import read_folder
+from gesture3d.data.video.sets.isogd import read_isogd
+from gesture3d.data.video.sets.jester import read_jester
 from gesture3d.errors import Gesture3dError
 
 if TYPE_CHECKING:
     import torch
 
     from gesture3d.data.batch import EpochSampler
-    from gesture3d.data.clips import ClipDataset
-    from gesture3d.data.inertial import InertialDataset
-    from gesture3d.data.skeleton import SkeletonDataset
+    from gesture3d.data.inertial.dataset import InertialDataset
+    from gesture3d.data.skeleton.dataset import SkeletonDataset
+    from gesture3d.data.video.dataset import ClipDataset
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def build_datasets(config: DataConfig, seed: int, progress: bool = True) -> Data
         return _skeleton_datasets(config, seed, progress)
     if isinstance(config, InertialData):
         return _inertial_datasets(config, seed)
-    from gesture3d.data.clips import ClipDataset
+    from gesture3d.data.video.dataset import ClipDataset
 
     index = read_index(config, progress)
     listed = index
@@ -180,8 +180,8 @@ def _say_left_out(broken: Mapping[str, str], progress: bool) -> None:
 
 
 def _skeleton_datasets(config: SkeletonData, seed: int, progress: bool) -> Datasets:
-    from gesture3d.data.skeleton import SkeletonDataset, split_sequences
-    from gesture3d.data.skeleton_sets import read_skeletons
+    from gesture3d.data.skeleton.dataset import SkeletonDataset, split_sequences
+    from gesture3d.data.skeleton.sets import read_skeletons
 
     index = read_skeletons(config, progress)
     names = index.class_names
@@ -201,7 +201,7 @@ def _skeleton_datasets(config: SkeletonData, seed: int, progress: bool) -> Datas
 
 
 def _inertial_datasets(config: InertialData, seed: int) -> Datasets:
-    from gesture3d.data.inertial import InertialDataset, read_windows, split_windows
+    from gesture3d.data.inertial.dataset import InertialDataset, read_windows, split_windows
 
     splits = split_windows(read_windows(config), config)
     sets = {s: InertialDataset(w, config, s == "train", seed) for s, w in splits.items()}
@@ -230,8 +230,8 @@ def count_folds(config: DataConfig) -> int:
     """
     if not isinstance(config, SkeletonData):
         raise Gesture3dError(f"--folds: data set {config.name!r} has a fixed split and no folds")
-    from gesture3d.data.skeleton import held_out_folds
-    from gesture3d.data.skeleton_sets import read_skeletons
+    from gesture3d.data.skeleton.dataset import held_out_folds
+    from gesture3d.data.skeleton.sets import read_skeletons
 
     return len(held_out_folds(read_skeletons(config), config))
 
@@ -254,7 +254,7 @@ def make_loader(
 
 
 def _read_synthetic(config: SyntheticData, progress: bool, missing_ok: Container[str]) -> ClipIndex:
-    from gesture3d.data.synthetic import generate
+    from gesture3d.synthetic.generate import generate
 
     generate(
         config.root,
@@ -279,7 +279,7 @@ def _read_isogd(config: IsoGDData, _: bool, missing_ok: Container[str]) -> ClipI
 
 
 def _read_utd_mhad_depth(config: UTDMHADDepthData, _: bool, __: Container[str]) -> ClipIndex:
-    from gesture3d.data.utd_mhad import read_utd_mhad_depth
+    from gesture3d.data.video.sets.utd_mhad_depth import read_utd_mhad_depth
 
     return read_utd_mhad_depth(config)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import cv2
 
-from gesture3d.data.frames import IMAGE_SUFFIXES, is_animated_webp
-from gesture3d.data.video import VIDEO_SUFFIXES
+from gesture3d.data.video.frames import IMAGE_SUFFIXES, is_animated_webp
+from gesture3d.data.video.reading import VIDEO_SUFFIXES
 from gesture3d.errors import Gesture3dError
 from gesture3d.text import one_line
 

@@ -15,11 +15,11 @@ from torch import Tensor
 from gesture3d import checkpoint
 from gesture3d.config import InertialData, SkeletonData, VideoData
 from gesture3d.data.batch import Sample, collate
-from gesture3d.data.clips import load_clip
-from gesture3d.data.flow import is_flow, write_flow
-from gesture3d.data.skeleton import load_skeleton
-from gesture3d.data.skeleton_files import skeleton_suffixes
-from gesture3d.data.video import VIDEO_SUFFIXES
+from gesture3d.data.skeleton.dataset import load_skeleton
+from gesture3d.data.skeleton.files import skeleton_suffixes
+from gesture3d.data.video.dataset import load_clip
+from gesture3d.data.video.prepared.flow import is_flow, write_flow
+from gesture3d.data.video.reading import VIDEO_SUFFIXES
 from gesture3d.data.walk import Walk
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.predict import score

@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 
 from gesture3d.config import VideoData
-from gesture3d.data.pixels import resize_short_side
-from gesture3d.data.rendering.scene import FOCAL_LENGTH, HEIGHT, SUPERSAMPLING, WIDTH
-from gesture3d.data.sampling import evaluation_indices
-from gesture3d.data.synthetic import joint_pixels, joints_of
-from gesture3d.data.transforms import central_crop
+from gesture3d.data.video.crops import central_crop
+from gesture3d.data.video.pixels import resize_short_side
+from gesture3d.data.video.sampling import evaluation_indices
+from gesture3d.synthetic.generate import joint_pixels, joints_of
+from gesture3d.synthetic.scene import FOCAL_LENGTH, HEIGHT, SUPERSAMPLING, WIDTH
 from gesture3d.viz.explain import Explanation
 
 FINGER_RADIUS = 0.010

@@ -11,10 +11,10 @@ import numpy as np
 from scipy.io import savemat
 
 from gesture3d.config import load_data
-from gesture3d.data.inertial import read_windows
-from gesture3d.data.inertial_signal import prepare
-from gesture3d.data.skeleton_files import read_joints
-from gesture3d.data.skeleton_sets import read_skeletons
+from gesture3d.data.inertial.dataset import read_windows
+from gesture3d.data.inertial.signal import prepare
+from gesture3d.data.skeleton.files import read_joints
+from gesture3d.data.skeleton.sets import read_skeletons
 from gesture3d.inference.timeline import read_recording
 
 from .judge import Kind, Outcome, outcome

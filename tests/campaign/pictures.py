@@ -9,7 +9,7 @@ from scipy.io import savemat
 
 from gesture3d.config import load_data
 from gesture3d.data import read_index
-from gesture3d.data.video import open_video, read_frames, read_opened
+from gesture3d.data.video.reading import open_video, read_frames, read_opened
 
 from .judge import Kind, Outcome, outcome
 

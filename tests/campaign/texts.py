@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from gesture3d.config import load_data, load_experiment
-from gesture3d.data.folder import read_folder
-from gesture3d.data.isogd import read_isogd
-from gesture3d.data.jester import read_jester
-from gesture3d.data.manifest import read_manifest, to_line
 from gesture3d.data.subset import excluded_keys
+from gesture3d.data.video.prepared.manifest import read_manifest, to_line
+from gesture3d.data.video.sets.folder import read_folder
+from gesture3d.data.video.sets.isogd import read_isogd
+from gesture3d.data.video.sets.jester import read_jester
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.fuse import Stream, align, fuse
 from gesture3d.evaluation.predictions import read_predictions
@@ -342,7 +342,7 @@ def _read_predictions(folder: Path, path: Path) -> Outcome:
 
 
 def _make_manifest(folder: Path) -> list[Path]:
-    from gesture3d.data.manifest import Record
+    from gesture3d.data.video.prepared.manifest import Record
 
     records = [
         Record(f"a/{n}", "train", f"/x/{n}.mp4", "ab12", "ok", "", 30, 48, 64, 25.0, 1.2, "ff")

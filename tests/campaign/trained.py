@@ -10,18 +10,18 @@ import numpy as np
 import torch
 
 from gesture3d import checkpoint
-from gesture3d.ablation.report import write_report
-from gesture3d.ablation.runs import gather
 from gesture3d.config import load_experiment
 from gesture3d.data import build_datasets
-from gesture3d.data.cache import open_cache
 from gesture3d.data.index import Clip
+from gesture3d.data.video.prepared.cache import open_cache
 from gesture3d.distributed import processes
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.order import ORDERS
 from gesture3d.models import build_model
+from gesture3d.studies.report import write_report
+from gesture3d.studies.runner import PlannedRun
+from gesture3d.studies.runs import gather
 from gesture3d.training.loop import Trainer
-from gesture3d.training.many import PlannedRun
 from gesture3d.training.run_log import RunLog
 
 from .judge import Kind, Outcome, outcome

@@ -4,7 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from gesture3d.data.video import read_frames
+from gesture3d.data.video.reading import read_frames
 
 from .judge import Kind, Outcome, outcome
 

@@ -16,15 +16,15 @@ from scipy.io import savemat
 from gesture3d.config import HAPTData, InertialFolderData, SkeletonFolderData, UTDSkeletonData
 from gesture3d.config.inertial import InertialAugmentation
 from gesture3d.data import build_datasets, numeric
-from gesture3d.data.inertial_folder import read_inertial_folder, read_table
-from gesture3d.data.inertial_signal import prepare
+from gesture3d.data.inertial.sets.inertial_folder import read_inertial_folder, read_table
+from gesture3d.data.inertial.sets.utd_mhad_inertial import parse_mat
+from gesture3d.data.inertial.signal import prepare
 from gesture3d.data.matlab import read_array
 from gesture3d.data.numeric import numpy_array, parse_numbers
-from gesture3d.data.skeleton import load_skeleton
-from gesture3d.data.skeleton_files import plain_joints, read_joints, utd_joints
-from gesture3d.data.utd_inertial import parse_mat
+from gesture3d.data.skeleton.dataset import load_skeleton
+from gesture3d.data.skeleton.files import plain_joints, read_joints, utd_joints
 from gesture3d.errors import Gesture3dError
-from tests.data.test_skeleton_ntu import body, ntu_text
+from tests.data.skeleton.test_ntu import body, ntu_text
 from tests.data.test_zips import mutated, outcome
 
 VALUES = np.random.default_rng(0).normal(size=(20, 3, 6))

@@ -5,8 +5,8 @@ from scipy.io import savemat
 
 from gesture3d.config import load_data
 from gesture3d.data import build_datasets, read_index
-from gesture3d.data.inertial import read_windows
-from gesture3d.data.skeleton_sets import read_skeletons
+from gesture3d.data.inertial.dataset import read_windows
+from gesture3d.data.skeleton.sets import read_skeletons
 
 
 def test_utd_mhads_depth_skeletons_and_recordings_are_samples_of_one_set(tmp_path) -> None:

@@ -16,8 +16,8 @@ from gesture3d import checkpoint
 from gesture3d.config import load_experiment
 from gesture3d.data import build_datasets, make_loader
 from gesture3d.data.batch import EpochSampler
-from gesture3d.data.clips import load_clip
-from gesture3d.data.flow import write_flow
+from gesture3d.data.video.dataset import load_clip
+from gesture3d.data.video.prepared.flow import write_flow
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.predict import predict
 from gesture3d.files import PACKAGE

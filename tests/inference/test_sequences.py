@@ -15,7 +15,7 @@ from gesture3d.errors import Gesture3dError
 from gesture3d.inference.classifier import Classifier, find_clips
 from gesture3d.inference.timeline import classify_recording, merge
 from gesture3d.models import build_model
-from tests.data.test_skeleton_ntu import body, ntu_text
+from tests.data.skeleton.test_ntu import body, ntu_text
 
 
 def untrained(folder: Path, model: str, data: str, features: int, *settings: str) -> Classifier:

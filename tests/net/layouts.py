@@ -13,10 +13,15 @@ import cv2
 import numpy as np
 from scipy.io import savemat
 
-from gesture3d.data.skeleton_sets import SBU_FOLDS
-from gesture3d.data.synthetic import GENERATOR_VERSION, LABELS
+from gesture3d.data.skeleton.sets import SBU_FOLDS
 from gesture3d.rng import generator
-from tests.data.test_inertial import write_csv, write_hapt, write_opportunity, write_uci_har
+from gesture3d.synthetic.generate import GENERATOR_VERSION, LABELS
+from tests.data.inertial.test_inertial import (
+    write_csv,
+    write_hapt,
+    write_opportunity,
+    write_uci_har,
+)
 
 CLASSES = ("Swiping Left", "Swiping Right", "Thumb Up", "Doing other things")
 

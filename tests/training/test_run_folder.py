@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gesture3d.errors import Gesture3dError
-from gesture3d.training.cores import Cores
+from gesture3d.studies.cores import Cores
 from gesture3d.training.run_folder import folder_to_resume, new_folder
 
 NEW = """
@@ -29,7 +29,7 @@ with folder_to_resume(pathlib.Path(sys.argv[1])):
 """
 CORES = """
 import os, sys, tempfile
-from gesture3d.training.cores import Cores
+from gesture3d.studies.cores import Cores
 os.sched_getaffinity = lambda _: {0, 1, 2, 3}
 tempfile.tempdir = sys.argv[1]
 cores = Cores(4)

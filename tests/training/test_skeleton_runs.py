@@ -23,7 +23,7 @@ from gesture3d.files import PACKAGE
 from gesture3d.inference.classifier import Classifier, find_clips
 from gesture3d.models.sequence import mean_and_std
 from gesture3d.rng import generator
-from gesture3d.training.cross_validation import plan_folds, summary
+from gesture3d.studies.folds import plan_folds, summary
 from gesture3d.training.run import train
 
 DIRECTIONS = {"left": (-1, 0, 0), "right": (1, 0, 0), "up": (0, 1, 0), "down": (0, -1, 0)}

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from gesture3d.config import load_data
-from gesture3d.data.clips import clip_from_frames
-from gesture3d.data.rendering.gestures import perform
-from gesture3d.data.rendering.performer import draw_performer
-from gesture3d.data.rendering.render import render
-from gesture3d.data.rendering.scene import HEIGHT, WIDTH, draw_scene
-from gesture3d.data.synthetic import joint_pixels
+from gesture3d.data.video.dataset import clip_from_frames
 from gesture3d.rng import generator
+from gesture3d.synthetic.generate import joint_pixels
+from gesture3d.synthetic.gestures import perform
+from gesture3d.synthetic.performer import draw_performer
+from gesture3d.synthetic.render import render
+from gesture3d.synthetic.scene import HEIGHT, WIDTH, draw_scene
 from gesture3d.viz.explain import FRONT_END, Explanation
 from gesture3d.viz.hand_share import (
     MOTION,

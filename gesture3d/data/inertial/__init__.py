@@ -1,0 +1,1 @@
+"""Inertial recordings: from files to windows."""

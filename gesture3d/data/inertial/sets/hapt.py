@@ -1,0 +1,123 @@
+"""HAPT: "Smartphone-Based Recognition of Human Activities and Postural Transitions" (UCI).
+
+Reyes-Ortiz et al., Neurocomputing 171 (2016). The raw successor of UCI HAR: a phone on the waist
+of 30 people, 50 Hz. Windows are cut from the raw recordings inside each labelled stretch; their
+number, order, labels and subjects are checked against the official ones.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gesture3d.config import HAPTData
+from gesture3d.data.archive import Archive
+from gesture3d.data.inertial.dataset import Windows
+from gesture3d.data.inertial.signal import prepare, window_starts
+from gesture3d.errors import Gesture3dError
+
+NUM_BASIC = 6  # walking, upstairs, downstairs, sitting, standing, laying; then 6 transitions
+OFFICIAL_WINDOW = (128, 64)  # samples, and from start to start
+
+
+def read_hapt(config: HAPTData) -> Windows:
+    """All windows in the official order, the official training subjects as ``train``.
+
+    Raises:
+        Gesture3dError: missing or damaged files, or windows that are not the official ones.
+    """
+    archive = Archive(config.root, "RawData/labels.txt", "HAPT")
+    stretches = archive.whole_numbers("RawData/labels.txt", 5)
+    names = _class_names(archive)
+    test_subjects = set(archive.whole_numbers("Test/subject_id_test.txt", 1)[:, 0].tolist())
+    recordings: dict[tuple[int, int], np.ndarray] = {}
+    parts, keys, labels, subjects = [], [], [], []
+    for line, (experiment, user, activity, first, last) in enumerate(stretches.tolist(), 1):
+        if (experiment, user) not in recordings:
+            recordings[experiment, user] = _recording(archive, experiment, user, config)
+        x = recordings[experiment, user]
+        where = f"{archive.where('RawData/labels.txt')}, line {line}"
+        if not 1 <= first <= last <= len(x) or not 1 <= activity <= len(names):
+            raise Gesture3dError(
+                f"{where}: activity {activity}, samples {first} to {last}; the recording has "
+                f"{len(x)} samples"
+            )
+        for start in window_starts(first - 1, last, config.window, config.step):
+            parts.append(x[start : start + config.window])
+            keys.append(f"exp{experiment:02d}_user{user:02d}_{start:05d}_{activity}")
+            labels.append(activity - 1)
+            subjects.append(user)
+    if not parts:
+        raise Gesture3dError(
+            f"{archive.base}: no labelled stretch holds a window of {config.window} samples; "
+            "choose a smaller data.window"
+        )
+    windows = Windows(
+        np.stack(parts),
+        keys,
+        np.array(labels),
+        [str(subject) for subject in subjects],
+        ["test" if subject in test_subjects else "train" for subject in subjects],
+        names,
+    )
+    if (config.window, config.step) == OFFICIAL_WINDOW:
+        _check_official(windows, archive)
+    if config.postural_transitions:
+        return windows
+    basic = windows.take(np.flatnonzero(windows.labels < NUM_BASIC))
+    return Windows(
+        basic.inputs, basic.keys, basic.labels, basic.subjects, basic.splits, names[:NUM_BASIC]
+    )
+
+
+def read_pair(
+    numbers: Callable[[str, int], np.ndarray], acceleration: str, where: str
+) -> np.ndarray:
+    """A raw recording (T, 6): acceleration in g, angular velocity in rad/s.
+
+    Args:
+        numbers: (name, columns) → the numbers of that file.
+        acceleration: the name of the acc_…txt file; its gyro_…txt is beside it.
+
+    Raises:
+        Gesture3dError: a file is missing or damaged, or the two differ in length.
+    """
+    folder, _, name = acceleration.rpartition("acc_")
+    gyroscope = f"{folder}gyro_{name}"
+    acc, gyro = numbers(acceleration, 3), numbers(gyroscope, 3)
+    if len(acc) != len(gyro):
+        raise Gesture3dError(
+            f"{where}: {len(acc)} samples, but {gyroscope} has {len(gyro)}; the channels of a "
+            "recording must be of one length"
+        )
+    return np.concatenate([acc, gyro], axis=1)
+
+
+def _recording(archive: Archive, experiment: int, user: int, config: HAPTData) -> np.ndarray:
+    name = f"RawData/acc_exp{experiment:02d}_user{user:02d}.txt"
+    where = archive.where(name)
+    return prepare(read_pair(archive.numbers, name, where), config, where)
+
+
+def _class_names(archive: Archive) -> tuple[str, ...]:
+    lines = archive.text("activity_labels.txt").split("\n")
+    return tuple(line.split()[1] for line in lines if len(line.split()) == 2)
+
+
+def _check_official(windows: Windows, archive: Archive) -> None:
+    for split in ("train", "test"):
+        folder = split.capitalize()
+        rows = [row for row, s in enumerate(windows.splits) if s == split]
+        found = np.array([[windows.labels[r] + 1, int(windows.subjects[r])] for r in rows])
+        official = np.concatenate(
+            [
+                archive.numbers(f"{folder}/y_{split}.txt", 1),
+                archive.numbers(f"{folder}/subject_id_{split}.txt", 1),
+            ],
+            axis=1,
+        )
+        if found.shape != official.shape or (found != official).any():
+            raise Gesture3dError(
+                f"{archive.base}: the {split} windows cut from the recordings ({len(found)}) are "
+                f"not the official ones ({len(official)}) in number, order, label or subject; the "
+                "download is not complete"
+            )

@@ -1,0 +1,66 @@
+"""The inertial half of UTD-MHAD: 27 actions, 8 subjects, one sensor on wrist or thigh, 50 Hz.
+
+Chen, Jafari & Kehtarnavaz, "UTD-MHAD", ICIP 2015. Official protocol: train on subjects 1, 3, 5, 7,
+test on 2, 4, 6, 8.
+"""
+
+import re
+
+import numpy as np
+
+from gesture3d.config import UTDInertialData
+from gesture3d.data.archive import Archive
+from gesture3d.data.inertial.dataset import Windows
+from gesture3d.data.inertial.signal import cut_windows, prepare
+from gesture3d.data.matlab import read_array
+from gesture3d.data.video.sets.utd_mhad_depth import ACTIONS
+from gesture3d.errors import Gesture3dError, naming
+
+FILE = re.compile(r"(?:.*/)?(a([0-9]{1,9})_s([0-9]{1,9})_t([0-9]{1,9}))_inertial\.mat")
+
+
+def read_utd_inertial(config: UTDInertialData) -> Windows:
+    """One window a recording with ``resample``, else as many as fit; official split.
+
+    Raises:
+        Gesture3dError: missing or damaged files.
+    """
+    archive = Archive(config.root, "a1_s1_t1_inertial.mat", "UTD-MHAD's inertial recordings")
+    parts, keys, labels, subjects = [], [], [], []
+    found = sorted((m for m in map(FILE.fullmatch, archive.names) if m), key=_numbers)
+    for match in found:
+        action, subject, _ = _numbers(match)
+        where = archive.where(match.string)
+        if not 1 <= action <= len(ACTIONS):
+            raise Gesture3dError(f"{where}: action {action} of {len(ACTIONS)}")
+        recording = prepare(parse_mat(archive.read(match.string), where), config, where)
+        windows, starts = cut_windows(recording, config, where)
+        parts.append(windows)
+        keys += [match[1] if config.resample else f"{match[1]}_{start:03d}" for start in starts]
+        labels += [action - 1] * len(starts)
+        subjects += [subject] * len(starts)
+    splits = ["train" if subject % 2 else "test" for subject in subjects]
+    return Windows(
+        np.concatenate(parts), keys, np.array(labels), list(map(str, subjects)), splits, ACTIONS
+    )
+
+
+def parse_mat(content: bytes, where: str) -> np.ndarray:
+    """``d_iner`` of a .mat file (T, 6): acceleration in g; angular velocity, deg/s made rad/s.
+
+    Raises:
+        Gesture3dError: not such a file.
+    """
+    with naming(where):
+        recording = read_array(content, "d_iner")
+    if recording.ndim != 2 or recording.shape[1] != 6:
+        raise Gesture3dError(f"{where}: 'd_iner' has shape {recording.shape}, expected (T, 6)")
+    recording = recording.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a NaN is a gap, of whatever bits
+        recording[:, 3:] = np.deg2rad(recording[:, 3:])
+    return recording
+
+
+def _numbers(match: re.Match) -> tuple[int, int, int]:
+    """Action, subject, trial."""
+    return int(match[2]), int(match[3]), int(match[4])

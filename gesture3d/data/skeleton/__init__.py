@@ -1,0 +1,1 @@
+"""Skeletons: from files to sequences of joints."""

@@ -1,0 +1,307 @@
+"""Files without an index: FLV, GIF, Ogg, WMV, MPEG programme and transport streams, YUV4MPEG."""
+
+import struct
+from collections import Counter
+from typing import BinaryIO
+
+import numpy as np
+
+from gesture3d.data.video.containers.contents import Contents, Damaged, breaks_off, cut_off
+
+_LARGEST = 256 << 20  # larger transport and programme streams are not walked
+
+
+def walk_flv(file: BinaryIO, size: int) -> Contents:
+    """Tags, each with its length before and behind it."""
+    file.seek(5)
+    at = int.from_bytes(file.read(4)) + 4
+    frames: int | None = 0
+    while at < size:
+        file.seek(at)
+        head = file.read(13)
+        length = 11 + int.from_bytes(head[1:4])
+        if len(head) < 11 or at + length + 4 > size:
+            raise breaks_off(at)
+        if head[0] & 31 == 18:
+            file.seek(at)
+            script = file.read(min(length, 1 << 16))
+            key = script.find(b"\0\x08filesize\0")
+            if key >= 0 and len(value := script[key + 11 : key + 19]) == 8:
+                (wanted,) = struct.unpack(">d", value)
+                if wanted > size:
+                    raise cut_off(size, int(min(wanted, 1 << 62)))
+        file.seek(at + length)
+        if int.from_bytes(file.read(4)) not in (length, 0):
+            raise breaks_off(at)
+        if head[0] & 31 == 9 and frames is not None and length > 11:
+            kind, codec = head[11] >> 4, head[11] & 15
+            if kind & 8:  # the newer header, of HEVC and AV1
+                frames = None
+            elif kind != 5 and (codec != 7 or head[12:13] == b"\1"):
+                frames += 1
+        at += length + 4
+    return Contents("flv", frames)
+
+
+def walk_gif(file: BinaryIO, size: int) -> Contents:
+    """Blocks of pictures and extensions up to the trailer; each picture holds all of its pixels."""
+    data = file.read(_LARGEST)
+    at = 13 + _colours(data[10]) if len(data) > 13 else size
+    frames = 0
+    while at < len(data):
+        start, kind = at, data[at]
+        if kind == 0x3B:
+            return Contents("gif", frames)
+        if kind == 0x2C and at + 11 <= len(data):
+            frames += 1
+            width, height = (int.from_bytes(data[at + k : at + k + 2], "little") for k in (5, 7))
+            at += 11 + _colours(data[at + 9])  # behind the smallest width of a code
+        elif kind == 0x21:
+            at += 2
+        else:
+            raise breaks_off(at)
+        if at > len(data):
+            break
+        smallest, blocks = data[at - 1], []
+        while at < len(data) and data[at]:
+            blocks.append(data[at + 1 : at + 1 + data[at]])
+            at += 1 + data[at]
+        if kind == 0x2C and _lzw_pixels(b"".join(blocks), smallest) != width * height:
+            raise breaks_off(start)
+        at += 1
+    raise breaks_off(size)
+
+
+def _lzw_pixels(data: bytes, smallest: int) -> int | None:
+    """How many pixels a picture's codes stand for; None where they do not end with the end code."""
+    if not 1 <= smallest <= 11:
+        return None
+    clear, end = 1 << smallest, (1 << smallest) + 1
+    lengths, width, before, pixels = [1] * clear + [0, 0], smallest + 1, 0, 0
+    bits = num_bits = 0
+    for position, byte in enumerate(data):
+        bits |= byte << num_bits
+        num_bits += 8
+        while num_bits >= width:
+            code = bits & ((1 << width) - 1)
+            bits >>= width
+            num_bits -= width
+            if code == clear:
+                del lengths[end + 1 :]
+                width, before = smallest + 1, 0
+                continue
+            if code == end:
+                return pixels if position >= len(data) - 2 else None
+            if code > len(lengths) or (code == len(lengths) and not before):
+                return None
+            if before and len(lengths) < 4096:
+                lengths.append(before + 1)
+                if len(lengths) == 1 << width and width < 12:
+                    width += 1
+            before = lengths[code]
+            pixels += before
+    return None
+
+
+def _colours(flags: int) -> int:
+    return 3 << (flags & 7) + 1 if flags & 128 else 0
+
+
+def walk_ogg(file: BinaryIO, size: int) -> Contents:
+    """Pages, numbered in each stream; a stream ends with a page that says so."""
+    following: dict[bytes, int] = {}
+    ended: set[bytes] = set()
+    packets: Counter[bytes] = Counter()
+    empty: Counter[bytes] = Counter()
+    first: bytes | None = None
+    at, carry = 0, {}
+    while at < size:
+        file.seek(at)
+        head = file.read(27 + 255 + 8)
+        if head[:4] != b"OggS" or len(head) < 27 or len(head) < 27 + head[26]:
+            raise breaks_off(at)
+        lacing = head[27 : 27 + head[26]]
+        end = at + 27 + len(lacing) + sum(lacing)
+        if end > size:
+            raise cut_off(size, end)
+        stream, number = head[14:18], int.from_bytes(head[18:22], "little")
+        if following.get(stream, 0) != number:
+            raise breaks_off(at)
+        if number == 0 and first is None and head[27 + len(lacing) :][:7] == b"\x80theora":
+            first = stream
+        following[stream] = number + 1
+        length = carry.get(stream, 0)
+        for part in lacing:
+            length += part
+            if part < 255:
+                packets[stream] += 1
+                empty[stream] += length == 0
+                length = 0
+        carry[stream] = length
+        if head[5] & 4:
+            ended.add(stream)
+        at = end
+    if first is None:
+        return Contents("ogg", None)
+    if first not in ended:
+        raise Damaged("is cut off: its last page is missing")
+    # A packet of no bytes repeats the picture before it.
+    return Contents("ogg", packets[first] - 3, may_lack=empty[first])
+
+
+def walk_mjpeg(file: BinaryIO, size: int) -> Contents:
+    """JPEG pictures one behind another, each from its first marker to its end."""
+    if size > _LARGEST:
+        return Contents("mjpeg", None)
+    data = file.read()
+    at = frames = 0
+    while at < size:
+        if data[at : at + 3] != b"\xff\xd8\xff":
+            raise breaks_off(at)
+        at += 2
+        while data[at : at + 2] != b"\xff\xd9":
+            if data[at : at + 1] != b"\xff" or at + 4 > size or data[at + 1] in (0, 0xD8):
+                raise breaks_off(at)
+            marker = data[at + 1]
+            at += 2 + int.from_bytes(data[at + 2 : at + 4])
+            if marker == 0xDA:  # what follows are pixels, up to a marker that is no part of them
+                at = data.find(b"\xff", at)
+                while 0 <= at < size - 1 and (data[at + 1] == 0 or 0xD0 <= data[at + 1] <= 0xD7):
+                    at = data.find(b"\xff", at + 2)
+                if at < 0:
+                    raise breaks_off(size)
+        at += 2
+        frames += 1
+    return Contents("mjpeg", frames)
+
+
+def walk_mpg(file: BinaryIO, size: int) -> Contents:
+    """Packs and packets of a programme stream; counts the pictures of MPEG-1 and MPEG-2."""
+    if size > _LARGEST:
+        return Contents("mpg", None)
+    data = file.read()
+    at, first, video = 0, None, []
+    while at < size:
+        code = data[at : at + 4]
+        if code == b"\0\0\1\xba":
+            is_mpeg2 = at + 13 < size and data[at + 4] >> 6 == 1
+            at += 14 + (data[at + 13] & 7) if is_mpeg2 else 12
+        elif code == b"\0\0\1\xb9":
+            at += 4
+        elif code[:3] == b"\0\0\1" and code[3] >= 0xBB and at + 6 <= size:
+            length = 6 + int.from_bytes(data[at + 4 : at + 6])
+            if 0xE0 <= code[3] <= 0xEF and (first is None or first == code[3]):
+                first = code[3]
+                video.append(_payload(data[at : at + length]))
+            at += length
+        elif not data[at:].strip(b"\0"):
+            break
+        else:
+            raise breaks_off(at)
+    if at > size:
+        raise cut_off(size, at)
+    return _pictures("mpg", b"".join(video))
+
+
+def walk_ts(file: BinaryIO, size: int) -> Contents:
+    """Packets of 188 bytes (of 192 in .m2ts), numbered in each stream."""
+    head = file.read(5)
+    length = 192 if head[:1] != b"\x47" else 188
+    if size > _LARGEST:
+        return Contents("ts", None)
+    file.seek(0)
+    data = np.frombuffer(file.read(), np.uint8)
+    if size % length:
+        raise breaks_off(size - size % length)
+    packets = data.reshape(-1, length)[:, length - 188 :]
+    wrong = np.flatnonzero(packets[:, 0] != 0x47)
+    if len(wrong):
+        raise breaks_off(int(wrong[0]) * length)
+    streams = (packets[:, 1].astype(int) & 31) << 8 | packets[:, 2]
+    has_payload = packets[:, 3] & 16 > 0
+    jumps = (packets[:, 3] & 32 > 0) & (packets[:, 4] > 0) & (packets[:, 5] & 128 > 0)
+    video, first = [], None
+    for stream in dict.fromkeys(streams[has_payload].tolist()):
+        chosen = np.flatnonzero((streams == stream) & has_payload)
+        steps = np.diff(packets[chosen, 3].astype(int) & 15) % 16
+        if stream != 0x1FFF and ((steps > 1) & ~jumps[chosen[1:]]).any():
+            raise Damaged("damaged: packets of it are missing")
+        if first is None:
+            bodies = [_body(packets[n].tobytes()) for n in chosen.tolist()]
+            if bodies[0][:3] == b"\0\0\1" and bodies[0][3:4] and 0xE0 <= bodies[0][3] <= 0xEF:
+                first = stream
+                starts = packets[chosen, 1] & 64 > 0
+                video = [_payload(b) if s else b for b, s in zip(bodies, starts, strict=True)]
+    found = _pictures("ts", b"".join(video))
+    if found.num_frames is None and len(video):  # H.264, HEVC: a packet of theirs holds a picture
+        return Contents("ts", int(starts.sum()), has_edits=True)
+    return found
+
+
+def _body(packet: bytes) -> bytes:
+    return packet[5 + packet[4] :] if packet[3] & 32 else packet[4:]
+
+
+def _payload(packet: bytes) -> bytes:
+    """What a packet of an elementary stream holds behind its header."""
+    if len(packet) > 8 and packet[6] >> 6 == 2:  # MPEG-2
+        return packet[9 + packet[8] :]
+    at = 6
+    while at < len(packet) and packet[at] == 0xFF:
+        at += 1
+    if at < len(packet) and packet[at] >> 6 == 1:
+        at += 2
+    if at < len(packet):
+        at += {2: 5, 3: 10}.get(packet[at] >> 4, 1)
+    return packet[at:]
+
+
+def _pictures(kind: str, video: bytes) -> Contents:
+    """Count the pictures of an elementary stream of MPEG-1 or MPEG-2."""
+    start = video.find(b"\0\0\1\xb3")
+    if start < 0 or start > 4096:
+        return Contents(kind, None, has_edits=True)
+    halves = leading = kept = 0
+    at = video.find(b"\0\0\1\0")
+    while at >= 0:
+        following = video.find(b"\0\0\1\0", at + 4)
+        header = video[at : at + 48]
+        coding = header.find(b"\0\0\1\xb5", 4)
+        is_frame = coding < 0 or len(header) < coding + 7 or header[coding + 6] & 3 in (0, 3)
+        halves += 2 if is_frame else 1
+        kind_of_picture = header[5] >> 3 & 7 if len(header) > 5 else 0
+        if kind_of_picture != 3:
+            kept += 1
+        elif kept == 1:
+            leading += 1  # shown before the first, they may refer to what is not there
+        at = following
+    return Contents(kind, halves // 2, may_lack=leading)
+
+
+def walk_y4m(file: BinaryIO, size: int) -> Contents:
+    """A line of text, then frames of one size."""
+    line = file.readline(4096)
+    values = {part[:1]: part[1:] for part in line.split()[1:]}
+    try:
+        width, height = int(values[b"W"]), int(values[b"H"])
+    except (KeyError, ValueError):
+        raise breaks_off(0) from None
+    colours = values.get(b"C", b"420").decode("latin-1")
+    halves = {"420": (2, 2), "422": (2, 1), "444": (1, 1), "411": (4, 1)}.get(colours[:3])
+    if colours.startswith("mono"):
+        samples = width * height
+    elif halves is None or "alpha" in colours:
+        return Contents("y4m", None)
+    else:
+        samples = width * height + 2 * (-(-width // halves[0]) * -(-height // halves[1]))
+    deep = any(d in colours.removeprefix(colours[:3]) for d in ("p9", "p10", "p12", "p14", "p16"))
+    length = samples * (2 if deep or colours in ("mono9", "mono10", "mono12", "mono16") else 1)
+    at, frames = len(line), 0
+    while at < size:
+        file.seek(at)
+        line = file.readline(256)
+        if not line.startswith(b"FRAME") or at + len(line) + length > size:
+            raise breaks_off(at)
+        at += len(line) + length
+        frames += 1
+    return Contents("y4m", frames)

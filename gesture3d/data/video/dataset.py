@@ -1,0 +1,231 @@
+"""Clips as a PyTorch data set: the one way from a file to the network's input."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from gesture3d.config import VideoData
+from gesture3d.data.batch import BrokenSample, Sample
+from gesture3d.data.index import Clip, ClipIndex
+from gesture3d.data.video.crops import Crop, evaluation_crops, random_crop
+from gesture3d.data.video.pixels import mirror_flow, prepare_frame, reverse_flow
+from gesture3d.data.video.reading import VideoError, VideoReader, open_video, read_opened
+from gesture3d.data.video.sampling import evaluation_indices, random_dense_indices, uniform_indices
+from gesture3d.errors import Gesture3dError
+from gesture3d.rng import generator
+
+ChooseCrops = Callable[[int, int], list[Crop]]  # of a frame's height and width
+
+__all__ = ["Clip", "ClipDataset", "ClipIndex", "clip_from_frames", "load_clip"]
+
+
+def load_clip(path: Path, data: VideoData) -> Tensor:
+    """A clip as evaluation sees it: evenly spread frames, short side to ``cache_size``, crops.
+
+    Returns:
+        uint8 (T, C, H, W) with T = ``data.num_frames``, H = W = ``data.size``, C =
+        ``data.num_channels``; or (V, T, C, H, W) where evaluation averages over V =
+        ``data.eval_clips`` · ``data.eval_crops`` > 1 views.
+
+    Raises:
+        VideoError: the clip cannot be decoded.
+    """
+    return _load_opened(path, open_video(path, rules=data.frame_rules), data)
+
+
+def clip_from_frames(frames: np.ndarray, data: VideoData) -> Tensor:
+    """`load_clip` for a clip that is decoded already: uint8 (N, H, W, C), RGB, any size."""
+    indices = _evaluation_indices(len(frames), data)
+    wanted, rows = np.unique(indices, return_inverse=True)
+    chosen = frames[wanted]
+    grey_wanted = data.pixels == "grey" and frames.shape[3] == 3
+    short = data.cache_size
+    if grey_wanted or (short is not None and min(frames.shape[1:3]) != short):
+        pixels = "grey" if data.pixels == "grey" else "rgb"
+        chosen = np.stack([prepare_frame(frame, short, pixels) for frame in chosen])
+    crops = _evaluation_crops(data)(*chosen.shape[1:3])
+    clips = [crop.apply(chosen, data.size) for crop in crops]
+    return _stack_views(clips, rows.reshape(indices.shape))
+
+
+def _load_opened(path: Path, reader: VideoReader, data: VideoData) -> Tensor:
+    indices = _evaluation_indices(reader.num_frames, data)
+    wanted, rows = np.unique(indices, return_inverse=True)
+    _, clips = _read_crops(path, reader, wanted, data, _evaluation_crops(data))
+    return _stack_views(clips, rows.reshape(indices.shape))
+
+
+def _read_crops(
+    path: Path, reader: VideoReader, indices: np.ndarray, data: VideoData, choose: ChooseCrops
+) -> tuple[list[Crop], list[np.ndarray]]:
+    """The crops that are chosen when the frames' size is known, and the clip (T, H, W, C) of each.
+
+    They are cut out of every frame as soon as it is decoded: large frames are never kept.
+    """
+    crops: list[Crop] = []
+
+    def view(frame: np.ndarray) -> np.ndarray:
+        if not crops:
+            crops.extend(choose(*frame.shape[:2]))
+        cuts = [crop.cut(frame, data.size) for crop in crops]
+        return cuts[0][None] if len(cuts) == 1 else np.stack(cuts)
+
+    frames = read_opened(path, reader, indices, data.cache_size, data.pixels, view)
+    return crops, [crop.finish(frames[:, k]) for k, crop in enumerate(crops)]
+
+
+def _evaluation_indices(length: int, data: VideoData) -> np.ndarray:
+    """(data.eval_clips, data.num_frames)."""
+    return evaluation_indices(
+        length, data.num_frames, data.eval_clips, data.sampling, data.frame_stride
+    )
+
+
+def _evaluation_crops(data: VideoData) -> ChooseCrops:
+    return lambda height, width: evaluation_crops(height, width, data.eval_crops)
+
+
+def _stack_views(clips: list[np.ndarray], rows: np.ndarray) -> Tensor:
+    """Each crop's clip (N, H, W, C) in each choice of frames, a row of ``rows``."""
+    if len(rows) == 1 and np.array_equal(rows[0], np.arange(len(clips[0]))):
+        views = clips
+    else:
+        views = [clip[view] for view in rows for clip in clips]
+    return _to_tensor(views[0] if len(views) == 1 else np.stack(views))
+
+
+def _to_tensor(frames: np.ndarray) -> Tensor:
+    """(..., H, W, C) → (..., C, H, W), in memory still in the order of decoded frames."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3)
+
+
+class ClipDataset(Dataset):
+    """Clips, ready for the network: ``dataset[epoch, index]`` → `Sample`.
+
+    Stateless: what happens to a clip in training is drawn from ``generator(seed, epoch, key)``.
+    A plain ``dataset[index]`` is epoch 0. A clip that cannot be read raises `VideoError`, or
+    with ``data.on_bad_clip: exclude`` gives a `BrokenSample`; it is never replaced by another.
+
+    Args:
+        clips: the clips of one split.
+        training: random frames, crop and colours; else exactly `load_clip`.
+        cache: decoded frames by key (see `prepared.cache`); None decodes the files.
+        mirror, reversal: which classes swap in a mirror and backwards (see `ClipIndex`).
+
+    Attributes:
+        keys: the clips' keys.
+        labels: (N,) int64, -1 where unknown.
+        class_names: the names of the labels.
+
+    Raises:
+        Gesture3dError: flipping (or reversal) is asked for and the data set declares no
+            ``mirror`` (or ``reversal``).
+    """
+
+    def __init__(
+        self,
+        clips: list[Clip],
+        class_names: tuple[str, ...],
+        data: VideoData,
+        training: bool,
+        seed: int,
+        cache: Mapping[str, np.ndarray] | None = None,
+        mirror: dict[str, str] | None = None,
+        reversal: dict[str, str] | None = None,
+    ) -> None:
+        augmentation = data.augmentation
+        for name, wanted, declared, how in (
+            ("horizontal_flip", augmentation.horizontal_flip, mirror, "in a mirror"),
+            ("time_reversal", augmentation.time_reversal, reversal, "when played backwards"),
+        ):
+            if training and wanted and declared is None:
+                raise Gesture3dError(
+                    f"data.augmentation.{name}: this data set, or its chosen classes, does not "
+                    f"declare which classes swap {how}; set it to false"
+                )
+        self.clips = clips
+        self.class_names = tuple(class_names)
+        self.data = data
+        self.training = training
+        self.seed = seed
+        self.cache = cache
+        self.keys = [clip.key for clip in clips]
+        self.labels = np.array([clip.label for clip in clips], dtype=np.int64)
+        self._mirrored_label = _swapped_labels(self.class_names, mirror or {})
+        self._reversed_label = _swapped_labels(self.class_names, reversal or {})
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, position: tuple[int, int] | int) -> Sample | BrokenSample:
+        epoch, index = position if isinstance(position, tuple) else (0, position)
+        clip = self.clips[index]
+        try:
+            if self.training:
+                return self._training_sample(clip, generator(self.seed, epoch, clip.key))
+            if self.cache is None:
+                inputs = _load_opened(clip.path, _open(clip, self.data), self.data)
+            else:
+                inputs = clip_from_frames(self.cache[clip.key], self.data)
+        except VideoError as error:
+            if self.data.on_bad_clip == "fail":
+                raise
+            return BrokenSample(clip.key, str(error))
+        return Sample(clip.key, inputs, clip.label)
+
+    def _training_sample(self, clip: Clip, rng: np.random.Generator) -> Sample:
+        data = self.data
+        crop, frames = self._training_crop(clip, rng)
+        label = clip.label
+        if crop.flip:
+            frames = mirror_flow(frames) if data.modality == "flow" else frames
+            label = self._mirrored_label[label] if label >= 0 else label
+        if data.augmentation.time_reversal and rng.random() < 0.5:
+            frames = frames[::-1]
+            frames = reverse_flow(frames) if data.modality == "flow" else frames
+            label = self._reversed_label[label] if label >= 0 else label
+        return Sample(clip.key, _to_tensor(frames), label)
+
+    def _training_crop(self, clip: Clip, rng: np.random.Generator) -> tuple[Crop, np.ndarray]:
+        data = self.data
+        if self.cache is not None:
+            frames = self.cache[clip.key]
+            frames = frames[_training_indices(len(frames), data, rng)]
+            crop = random_crop(*frames.shape[1:3], data.augmentation, rng)
+            return crop, crop.apply(frames, data.size)
+        reader = _open(clip, data)
+        indices = _training_indices(reader.num_frames, data, rng)
+        crops, clips = _read_crops(
+            clip.path,
+            reader,
+            indices,
+            data,
+            lambda height, width: [random_crop(height, width, data.augmentation, rng)],
+        )
+        return crops[0], clips[0]
+
+
+def _training_indices(length: int, data: VideoData, rng: np.random.Generator) -> np.ndarray:
+    if data.sampling == "dense":
+        return random_dense_indices(length, data.num_frames, data.frame_stride, rng)
+    span = data.augmentation.time_span
+    return uniform_indices(length, data.num_frames, rng, span, data.temporal_jitter)
+
+
+def _open(clip: Clip, data: VideoData) -> VideoReader:
+    """Open a clip, which must have the frames that its list promises."""
+    reader = open_video(clip.path, rules=data.frame_rules)
+    if clip.num_frames is not None and reader.num_frames != clip.num_frames:
+        found = reader.num_frames
+        raise VideoError(clip.path, f"has {found} frames, its list says {clip.num_frames}")
+    return reader
+
+
+def _swapped_labels(class_names: tuple[str, ...], pairs: dict[str, str]) -> list[int]:
+    """The label that each label becomes."""
+    numbers = {name: number for number, name in enumerate(class_names)}
+    return [numbers[pairs.get(name, name)] for name in class_names]

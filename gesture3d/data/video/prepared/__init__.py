@@ -1,0 +1,1 @@
+"""What is prepared once from a set of clips: cache, optical flow, manifest."""

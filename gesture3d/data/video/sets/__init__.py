@@ -1,0 +1,1 @@
+"""Sets of clips, a file each."""

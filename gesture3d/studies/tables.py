@@ -1,0 +1,235 @@
+"""The tables of an ablation, the paper's numbers beside ours."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gesture3d.config import GestureNetConfig, VideoData
+from gesture3d.cost import BlockCost, RecurrentCost, recurrent_costs
+from gesture3d.studies.runs import Group, Outcome, Section, not_below_best
+
+# Top-1 (%) that Zhang et al. print, by the variants of the two recurrent layers: table 1 (Jester,
+# IsoGD's RGB) and table 2 (IsoGD's depth and flow), all on validation splits.
+PAPER_TOP1 = {
+    ("convlstm", "convlstm"): {"jester": 95.11, "rgb": 52.01, "depth": 51.30, "flow": 45.59},
+    ("a", "a"): {"jester": 95.12, "rgb": 55.98, "depth": 53.28, "flow": 46.51},
+    ("b", "a"): {"jester": 94.18, "rgb": 43.93},
+    ("c", "a"): {"jester": 95.13, "rgb": 53.27},
+    ("d", "a"): {"jester": 95.10, "rgb": 54.11},
+}
+# Its "Parameter Size" and "Mult-Adds" of a layer of 256 channels on 28×28 maps.
+PAPER_COST = {
+    "convlstm": ("4.719M", "3700M"),
+    "a": ("0.529M", "415M"),
+    "b": ("0.667M", "522M"),
+    "c": ("0.601M", "472M"),
+    "d": ("0.601M", "472M"),
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells are text; ``notes`` are sentences below."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+    notes: list[str]
+
+
+def accuracy_table(section: Section) -> Table:
+    """One row a network; the paper's numbers beside ours."""
+    modality = _modality(section.groups[0])
+    columns = _paper_columns(modality)
+    splits = [s for s in ("test", "validation") if _all_have(section.groups, s)]
+    header = ["network", *(f"top-1, {split}" for split in splits)]
+    header += [f"95 % interval, {section.split}", "frames shuffled, validation", *columns.values()]
+    tied = not_below_best(section)
+    rows = []
+    for group in section.groups:
+        low, high = group.interval(section.split)[1:3]
+        mark = " †" if len(section.groups) > 1 and group in tied else ""
+        paper = _paper_top1(group)
+        rows.append(
+            [
+                group.network + mark,
+                *(_with_seeds([o.top1(split) for o in group.outcomes]) for split in splits),
+                f"{100 * low:.1f} to {100 * high:.1f}",
+                _shuffled(group),
+                *(f"{paper[key]:.2f}" if key in paper else "–" for key in columns),
+            ]
+        )
+    notes = [_how_averaged([section], " (each seed's value)")]
+    if len(section.groups) > 1:
+        notes.append("† Highest mean, or not significantly below it.")
+    if columns:
+        notes.append("The paper's numbers are of other data and full-size networks.")
+    return Table(f"Accuracy: {section.data}", header, rows, notes)
+
+
+def pairs_table(section: Section) -> Table:
+    """The difference of every two networks."""
+    header = ["networks", "difference", "95 % interval", "p, corrected", "significant"]
+    rows = [
+        [
+            f"{pair.a.network} − {pair.b.network}",
+            f"{100 * pair.difference.difference:+.1f}",
+            f"{100 * pair.difference.low:+.1f} to {100 * pair.difference.high:+.1f}",
+            f"{pair.p_value:.3f}" if pair.p_value >= 0.001 else "< 0.001",
+            "yes" if pair.is_significant else "no",
+        ]
+        for pair in section.pairs
+    ]
+    notes = [
+        f"Percentage points of top-1 on the {section.split} split. The intervals are of each pair "
+        f"by itself; p is corrected for {counted(len(rows), 'comparison')} (Holm)."
+    ]
+    return Table(f"Differences: {section.data}", header, rows, notes)
+
+
+def cost_table(section: Section) -> Table:
+    """Size and speed; of the video network also the first recurrent layer, counted both ways."""
+    has_layers = any(first_layer(group) for group in section.groups)
+    header = ["network", "parameters", "multiply-adds a sample"]
+    if has_layers:
+        header += ["layer: parameters", "layer: M multiply-adds a step", "… as the paper counts"]
+        header += ["paper's layer: parameters", "paper's layer: Mult-Adds"]
+    header += ["training clips/s", "inference clips/s", "peak memory, MB"]
+    rows = []
+    for group in section.groups:
+        _, parameters, multiply_adds = total_cost(group.outcomes[0])
+        layer, cells = first_layer(group), []
+        if layer:
+            cells = [f"{layer.parameters:,}", f"{layer.multiply_adds / 1e6:.4g}"]
+            cells += [f"{layer.paper_multiply_adds / 1e6:.4g}", *PAPER_COST[layer.variant]]
+        speeds = (
+            _range(group.values(f"{kind}_clips_per_second")) for kind in ("train", "inference")
+        )
+        rows.append(
+            [
+                group.network,
+                f"{parameters:,}",
+                f"{multiply_adds / 1e6:.4g} M",
+                *(cells or ["–"] * 5 * has_layers),
+                *speeds,
+                _range([v and v / 1e6 for v in group.values("peak_memory")]),
+            ]
+        )
+    notes = ["Speeds and memory: smallest to largest of the runs."]
+    if has_layers:
+        notes.append(
+            "Layer: the first recurrent one, parameters without biases. The paper charges its "
+            "pooled gates at every pixel; its own columns are of 256 channels on 28×28 maps."
+        )
+    return Table(f"Cost: {section.data}", header, rows, notes)
+
+
+def modality_table(sections: Sequence[Section]) -> Table:
+    """The paper's table 2: networks in rows, data recipes in columns; empty for a single recipe."""
+    if len(sections) < 2:
+        return Table("", [], [], [])
+    groups = {(g.network, s.data): (g, s) for s in sections for g in s.groups}
+    networks = list(dict.fromkeys(network for network, _ in groups))
+    modalities = dict.fromkeys(m for m in (_modality(s.groups[0]) for s in sections) if m)
+    rows = []
+    for network in networks:
+        cells = [groups.get((network, s.data)) for s in sections]
+        shown = [mean_top1(c[0], c[1].split) if c else "–" for c in cells]
+        paper = _paper_top1(next(c[0] for c in cells if c))
+        shown += [f"{paper[m]:.2f}" if m in paper else "–" for m in modalities]
+        rows.append([network, *shown])
+    header = ["network", *(f"{s.data}, {s.split}" for s in sections)]
+    header += [f"paper, IsoGD {modality}" for modality in modalities]
+    notes = [_how_averaged(sections)]
+    return Table("Accuracy by data", header, rows, notes)
+
+
+def failure_table(outcomes: Sequence[Outcome]) -> Table:
+    rows = [[o.run.name, " ".join(o.error.replace("|", "/").split())] for o in outcomes if o.error]
+    return Table("Runs without a result", ["run", "why"], rows, [])
+
+
+# --- small parts ---------------------------------------------------------------------------------
+
+
+def _how_averaged(sections: Sequence[Section], more: str = "") -> str:
+    single = all(len(group.outcomes) == 1 for section in sections for group in section.groups)
+    return "In %; one run each." if single else f"In %: mean ± standard deviation over seeds{more}."
+
+
+def _with_seeds(values: Sequence[float]) -> str:
+    percents = [100 * value for value in values]
+    if len(percents) == 1:
+        return f"{percents[0]:.1f}"
+    return f"{_plus_minus(percents)} ({', '.join(f'{p:.1f}' for p in percents)})"
+
+
+def mean_top1(group: Group, split: str) -> str:
+    return _plus_minus([100 * o.top1(split) for o in group.outcomes])
+
+
+def _plus_minus(values: Sequence[float]) -> str:
+    deviation = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.1f}{deviation}"
+
+
+def _range(values: Sequence[float | None]) -> str:
+    if None in values:
+        return "–"
+    low, high = f"{min(values):.4g}", f"{max(values):.4g}"
+    return low if low == high else f"{low} to {high}"
+
+
+def span(percents: Sequence[float]) -> str:
+    low, high = f"{min(percents):.1f}", f"{max(percents):.1f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def counted(number: int, what: str) -> str:
+    plural = what + ("es" if what.endswith("s") else "s")
+    return f"{number} {what if number == 1 else plural}"
+
+
+def _shuffled(group: Group) -> str:
+    if not has_order(group):
+        return "–"
+    return _plus_minus([100 * o.result["order_top1"]["shuffled frames"] for o in group.outcomes])
+
+
+def has_order(group: Group) -> bool:
+    return all("shuffled frames" in o.result["order_top1"] for o in group.outcomes)
+
+
+def _all_have(groups: Sequence[Group], split: str) -> bool:
+    return all(o.top1(split) is not None for group in groups for o in group.outcomes)
+
+
+def total_cost(outcome: Outcome) -> list:
+    return outcome.result["cost"][-1]
+
+
+def _modality(group: Group) -> str | None:
+    data = group.experiment.data
+    return data.modality if isinstance(data, VideoData) else None
+
+
+def _paper_columns(modality: str | None) -> dict[str, str]:
+    if modality is None:
+        return {}
+    jester = {"jester": "paper, Jester"} if modality == "rgb" else {}
+    return jester | {modality: f"paper, IsoGD {modality}"}
+
+
+def _paper_top1(group: Group) -> dict[str, float]:
+    return PAPER_TOP1.get(getattr(group.experiment.model, "variants", None), {})
+
+
+def first_layer(group: Group) -> RecurrentCost | None:
+    """The first recurrent layer of the video network."""
+    experiment = group.experiment
+    if not isinstance(experiment.model, GestureNetConfig):
+        return None
+    data = experiment.data
+    rows = [BlockCost(*row) for row in group.outcomes[0].result["cost"]]
+    return recurrent_costs(experiment.model, (data.num_frames, data.size, data.size), rows)[0]
