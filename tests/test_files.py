@@ -109,7 +109,8 @@ def test_tools_refuse_a_bad_output_at_once(tmp_path, monkeypatch, capsys, argume
     weights = str(PACKAGE.parent / "weights" / "variant_a-synthetic.safetensors")
     arguments = [weights if a == "WEIGHTS" else a for a in arguments]
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
-    tool = PACKAGE.parent / "tools" / f"{arguments[0]}.py"
+    folder = PACKAGE.parent / "tools" if arguments[0] == "sine_wave" else PACKAGE / "cli"
+    tool = folder / f"{arguments[0]}.py"
     monkeypatch.setattr(sys, "argv", [str(tool), *arguments[1:]])
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(tool), run_name="__main__")

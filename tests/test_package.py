@@ -89,7 +89,7 @@ def test_ctrl_c_is_one_line_also_while_torch_is_imported(importing):
     ids=" ".join,
 )
 def test_numbers_of_options_have_bounds(command, value, capsys) -> None:
-    path = PACKAGE.parent / "tools" / command[0]
+    path = PACKAGE / "cli" / command[0]
     spec = importlib.util.spec_from_file_location("tool", path)
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)

@@ -2,11 +2,12 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
+from gesture3d.files import PACKAGE
+
+TOOL = PACKAGE / "cli" / "benchmark.py"
 
 
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="the benchmark compares with ffmpeg")

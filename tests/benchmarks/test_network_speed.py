@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,10 +14,11 @@ from gesture3d.benchmarks.tables import format_table
 from gesture3d.benchmarks.targets import compare
 from gesture3d.benchmarks.throughput import throughput
 from gesture3d.benchmarks.timing import Clock, OperationTimes, interleave, kept_bytes, ratio
+from gesture3d.files import PACKAGE
 from gesture3d.models.convlstm import ConvLSTM
 from gesture3d.models.gesture_net import GestureNet
 
-TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
+TOOL = PACKAGE / "cli" / "benchmark.py"
 
 
 @pytest.mark.parametrize("variant", ["convlstm", "a", "b", "c", "d"])

@@ -8,7 +8,7 @@ from gesture3d.files import PACKAGE
 
 
 def test_the_start_is_measured_on_a_real_training(tmp_path):
-    row = first_step(PACKAGE.parent / "tools" / "train.py", num_clips=4)
+    row = first_step(PACKAGE / "cli" / "train.py", num_clips=4)
     assert row["command to end of first step, s"] > row["of which loading and the step"] > 0
     broken = tmp_path / "train.py"
     broken.write_text("import sys; sys.exit('error: no such thing')")

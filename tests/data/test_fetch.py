@@ -4,12 +4,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from gesture3d.data.fetch import SOURCES, RemoteFile, Source, fetch
 from gesture3d.errors import Gesture3dError
+from gesture3d.files import PACKAGE
 
 pytest.importorskip("pooch", reason="downloads need pooch")
 CONTENT = b"a data set\n" * 1000
@@ -95,7 +95,7 @@ def test_what_must_be_registered_for_says_where_and_what_then(tmp_path):
 
 
 def test_the_tool_ends_with_one_line(tmp_path):
-    tool = Path(__file__).parents[2] / "tools" / "prepare.py"
+    tool = PACKAGE / "cli" / "prepare.py"
     command = [sys.executable, tool, "fetch", "isogd"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2

@@ -25,7 +25,7 @@ from gesture3d.models import build_model
 from gesture3d.training.run import resumable
 from tests.clips import square_folder, tiny_settings
 
-TOOL = PACKAGE.parent / "tools" / "evaluate.py"
+TOOL = PACKAGE / "cli" / "evaluate.py"
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from gesture3d.files import PACKAGE
 from gesture3d.rng import generator
 
 NAMES = ("wave", "NULL", "swipe, left", 'a "quoted" one')
-TOOL = PACKAGE.parent / "tools" / "fuse.py"
+TOOL = PACKAGE / "cli" / "fuse.py"
 
 
 def predictions(

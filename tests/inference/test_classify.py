@@ -25,7 +25,7 @@ from gesture3d.inference.classifier import Classifier, find_clips
 from gesture3d.models import build_model
 from tests.clips import square_clip, square_folder, tiny_settings, write_clip
 
-CLASSIFY = PACKAGE.parent / "tools" / "classify.py"
+CLASSIFY = PACKAGE / "cli" / "classify.py"
 
 
 @pytest.fixture(scope="module")

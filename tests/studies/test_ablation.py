@@ -328,7 +328,7 @@ def test_a_test_split_that_chose_the_epoch_is_said_to_flatter(tmp_path, on_test)
 
 def test_damaged_predictions_are_an_error_of_the_command(tmp_path, monkeypatch, capsys):
     """Cut at the end of a line, or with other labels: the run is named, and the exit code is 1."""
-    spec = importlib.util.spec_from_file_location("ablate", PACKAGE.parent / "tools" / "ablate.py")
+    spec = importlib.util.spec_from_file_location("ablate", PACKAGE / "cli" / "ablate.py")
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     runs, _ = plan_runs(["convlstm", "variant_a"], ["synthetic"], [0], CPU)

@@ -182,7 +182,7 @@ def test_an_ablation_from_one_command(tmp_path, monkeypatch, capsys, forked_runs
     clips = square_folder(tmp_path / "clips", clips_per_class=5, classes=2)
     settings = [*tiny_settings(clips), "train.epochs=1", "data.num_frames=4", "data.size=16"]
     out = tmp_path / "out"
-    tool = str(PACKAGE.parent / "tools" / "ablate.py")
+    tool = str(PACKAGE / "cli" / "ablate.py")
     main = runpy.run_path(tool, run_name="ablate")["main"]
 
     def ablate(*seeds: str) -> int:

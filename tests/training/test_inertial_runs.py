@@ -145,7 +145,7 @@ def test_channels_are_found_by_their_names(trained, recordings, tmp_path):
 
 def test_the_command_line_prints_writes_and_draws(trained, recordings, tmp_path):
     (tmp_path / "short.csv").write_text("x\n1\n2\n")
-    command = [sys.executable, str(PACKAGE.parent / "tools" / "classify.py"), "--weights", trained]
+    command = [sys.executable, str(PACKAGE / "cli" / "classify.py"), "--weights", trained]
     command += [recordings / "dora.csv", tmp_path / "short.csv", tmp_path / "none.csv"]
     command += ["--out", tmp_path / "out.json", "--picture", tmp_path / "out.png"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

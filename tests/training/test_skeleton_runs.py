@@ -110,7 +110,7 @@ def test_the_command_line_classifies_files_of_joints(folder, weights, tmp_path) 
     (tmp_path / "in" / "broken.csv").write_text("1,2,3,4,5,6,7,8,9\n1,2,nan,4,5,6,7,8,9\n")
     np.save(tmp_path / "in" / "two_joints.npy", np.zeros((4, 2, 3)))
     out = tmp_path / "out.csv"
-    tool = PACKAGE.parent / "tools" / "classify.py"
+    tool = PACKAGE / "cli" / "classify.py"
     done = subprocess.run(
         [sys.executable, tool, tmp_path / "in", "--weights", weights, "--out", out],
         capture_output=True,
@@ -132,7 +132,7 @@ def test_the_command_line_classifies_files_of_joints(folder, weights, tmp_path) 
 def test_cross_validation_tests_every_fold_once_and_continues(
     folder, tmp_path, monkeypatch, capsys, forked_runs
 ) -> None:
-    tool = str(PACKAGE.parent / "tools" / "train.py")
+    tool = str(PACKAGE / "cli" / "train.py")
     main = runpy.run_path(tool, run_name="train")["main"]
 
     def cross_validate(*more: str, seeds: tuple[str, ...] = ("0", "1")) -> int:

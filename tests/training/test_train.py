@@ -23,7 +23,7 @@ from gesture3d.training.run import train
 from tests.clips import square_folder, tiny_settings
 
 REPOSITORY = PACKAGE.parent
-TRAIN = REPOSITORY / "tools" / "train.py"
+TRAIN = PACKAGE / "cli" / "train.py"
 
 
 @pytest.fixture(scope="module")

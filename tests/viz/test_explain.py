@@ -224,7 +224,7 @@ def save_untrained(path: Path, cfg: str, num_features: int | None = None) -> Pat
 
 
 def run_tool(monkeypatch, *arguments: str | Path) -> int:
-    path = PACKAGE.parent / "tools" / "explain.py"
+    path = PACKAGE / "cli" / "explain.py"
     spec = importlib.util.spec_from_file_location("explain_tool", path)
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)

@@ -17,10 +17,11 @@ from gesture3d.data.batch import EpochSampler
 from gesture3d.data.video.prepared.doctor import check_data, inspect
 from gesture3d.data.video.prepared.manifest import bad_list_path, read_manifest
 from gesture3d.errors import Gesture3dError
+from gesture3d.files import PACKAGE
 from tests.clips import square_clip, write_clip
 
 LABELS = ("Swiping Left", "Swiping Right")
-TOOL = Path(__file__).parents[4] / "tools" / "prepare.py"
+TOOL = PACKAGE / "cli" / "prepare.py"
 
 
 def make_set(root: Path, train: int = 8, frames: int = 9) -> Path:

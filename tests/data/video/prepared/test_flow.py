@@ -2,7 +2,6 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,6 +16,7 @@ from gesture3d.data.video.prepared import flow
 from gesture3d.data.video.prepared.flow import compute_flow, prepare_flow, target, write_flow
 from gesture3d.data.video.reading import frame_count, read_frames
 from gesture3d.errors import Gesture3dError
+from gesture3d.files import PACKAGE
 from tests.clips import write_clip
 
 
@@ -195,7 +195,7 @@ def test_the_tool_computes_flow_for_a_folder(tmp_path):
     for name in ("left", "right"):
         for n in range(2):
             write_clip(tmp_path / "clips" / name / f"{n}.mp4", panning_clip(1, 0, 3))
-    tool = Path(__file__).parents[4] / "tools" / "prepare.py"
+    tool = PACKAGE / "cli" / "prepare.py"
     command = [sys.executable, tool, "flow", "--data", "folder", "--quiet"]
     command += ["--set", f"data.root={tmp_path / 'clips'}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)

@@ -1,0 +1,85 @@
+"""Ablation tables from one command: tools/ablate.py [--networks …] [--data …] [--seeds 0 1 2].
+
+Trains every network on every data recipe with every seed and writes ablation.md, .csv and .html.
+Finished runs are not run again and interrupted ones go on: after an interruption, give the same
+command. A pair NETWORK:DATA trains that network on that recipe only:
+
+  tools/ablate.py --data synthetic synthetic_depth synthetic_flow \\
+      --networks variant_a convlstm r3d_18 deepgru_small:synthetic_joints
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from gesture3d.command_line import LONGEST_MESSAGE, add_settings, run_command_line, whole
+from gesture3d.text import one_line
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--networks",
+        nargs="+",
+        metavar="NETWORK[:DATA]",
+        help="models: files, or names in configs/ (convlstm variant_a variant_b variant_c "
+        "variant_d; the paper's table 1)",
+    )
+    parser.add_argument(
+        "--data", nargs="+", default=["synthetic"], help="data recipes, one column each (synthetic)"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(0 1 2)")
+    add_settings(parser, "change a setting of all runs that have it")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="where runs and tables go (runs/ablation-DATA)"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=whole(256),
+        help="runs side by side (one a GPU; on a CPU one a core, if memory allows)",
+    )
+    args = parser.parse_args(argv)
+    if args.out is None:
+        args.out = Path("runs") / "-".join(["ablation", *(Path(name).stem for name in args.data)])
+    return args
+
+
+def main() -> int:
+    args = parse_args()
+    from gesture3d.files import check_writable
+    from gesture3d.studies.report import write_report
+    from gesture3d.studies.runner import Runner, Stopped, check_folder, choose_jobs
+    from gesture3d.studies.runs import NETWORKS, gather, plan_runs
+
+    check_writable(args.out, is_folder=True)
+    jobs, gpus = choose_jobs(args.jobs, args.set)
+    alone = [] if gpus else ["train.processes=1"]  # the same runs, however many go side by side
+    runs, left_out = plan_runs(
+        args.networks or NETWORKS, args.data, args.seeds, [*alone, *args.set]
+    )
+    for run in runs:
+        check_folder(run, args.out)
+    for line in left_out:
+        print(line)
+    runner, stopped = Runner(args.out, Path(__file__).parent, jobs, gpus), False
+    try:
+        runner.run(runs)
+    except Stopped:
+        stopped = True
+    outcomes = gather(runs, args.out, runner.errors)
+    if any(not outcome.error for outcome in outcomes):
+        print(f"tables: {write_report(outcomes, args.out, left_out)} and ablation.html, .csv")
+    if stopped:
+        print("stopped and saved; the same command continues", file=sys.stderr)
+        return 130
+    failed = [outcome for outcome in outcomes if outcome.error]
+    for outcome in failed:
+        message = f"error: {outcome.run.name}: {outcome.error}"
+        print(one_line(message, LONGEST_MESSAGE), file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    run_command_line(main)

@@ -1,0 +1,202 @@
+"""Measure speed, count cost: tools/benchmark.py data | network | training | …"""
+
+import argparse
+from pathlib import Path
+
+from gesture3d.command_line import add_settings, run_command_line
+
+NETWORK_PARTS = ["limits", "recurrent", "network", "throughput"]
+# Those that the targets are for: default, meaning.
+NETWORK_SIZES = {
+    "clips": (1, "batch of the whole network"),
+    "size": (112, "pixels of its clips"),
+    "batch": (2, "of recurrent layers"),
+    "channels": (256, "of recurrent layers"),
+    "steps": (8, "of recurrent layers"),
+    "map_size": (28, "of recurrent layers"),
+}
+PRECISIONS = ["fp32", "bf16"]
+VARIANTS = ["a", "b", "c", "d", "convlstm"]
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    data = commands.add_parser(
+        "data", help="decoding against ffmpeg and decord; memory; waiting; lists"
+    )
+    data.add_argument("--clips", type=int, default=24, help="clips of each kind (24)")
+    data.add_argument("--rounds", type=int, default=7, help="measurements of each method (7)")
+    data.add_argument("--loads", type=int, default=5000, help="clips of the memory test (5000)")
+    data.add_argument("--folder", type=Path, default=Path("data/benchmark"), help="for the clips")
+    data.add_argument(
+        "--part", choices=["all", "decoding", "memory", "long", "waiting", "lists"], default="all"
+    )
+    network = commands.add_parser("network", help="the video network against the machine's limits")
+    network.add_argument("--part", nargs="+", choices=NETWORK_PARTS, default=NETWORK_PARTS[:3])
+    network.add_argument("--precision", nargs="+", choices=PRECISIONS, default=PRECISIONS)
+    network.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
+    for name, (default, meaning) in NETWORK_SIZES.items():
+        help = f"{meaning} ({default})"
+        network.add_argument(f"--{name.replace('_', '-')}", type=int, default=default, help=help)
+    network.add_argument(
+        "--clips-a-step", type=int, nargs="+", default=[16, 32, 64], help="throughput (16 32 64)"
+    )
+    network.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    network.add_argument(
+        "--threads", type=int, default=1, help="1, which other work disturbs least"
+    )
+    network.add_argument("--seconds", type=float, default=3, help="of each measurement (3)")
+    network.add_argument("--out", type=Path, default=Path("runs/benchmark_network.json"))
+    training = commands.add_parser("training", help="start, the loop's own cost, shared cores")
+    training.add_argument("--part", choices=["all", "start", "loop", "shared"], default="all")
+    training.add_argument("--steps", type=int, default=25, help="of an epoch (25)")
+    training.add_argument("--seconds", type=float, default=60, help="for the loop (60)")
+    deepgru = commands.add_parser("deepgru", help="DeepGRU against the official form")
+    deepgru.add_argument("--batches", type=int, default=4, help="of 64 sequences, a pass (4)")
+    residual_lstm = commands.add_parser("residual_lstm", help="its cells against nn.LSTMs in turn")
+    residual_lstm.add_argument("--repetitions", type=int, default=20, help="of every pair (20)")
+    cost = commands.add_parser("cost", help="parameters and multiply-adds of a network's blocks")
+    cost.add_argument("--cfg", required=True, help="a network: a file, or a name in configs/")
+    cost.add_argument("--data", default="jester", help="a recipe: input size, width (jester)")
+    cost.add_argument("--size", type=int, help="pixels of clips, height = width (the recipe's)")
+    cost.add_argument("--frames", type=int, help="of a clip or sequence (the recipe's)")
+    cost.add_argument("--features", type=int, help="of a sequence's frame (the data set's)")
+    cost.add_argument("--classes", type=int, help="(27 for clips, else the data set's)")
+    add_settings(cost, "change any setting")
+    return parser.parse_args(argv)
+
+
+def main() -> int:
+    args = parse_args()
+    return COMMANDS[args.command](args)
+
+
+def data(args: argparse.Namespace) -> int:
+    from gesture3d.benchmarks import data as benchmarks
+
+    def wanted(part: str) -> bool:
+        return args.part in ("all", part)
+
+    if wanted("waiting"):
+        share, speed = benchmarks.benchmark_waiting(args.folder)
+        print(f"training from the cache: computing {share:.1%} of the time, {speed:.0f} clips/s")
+    if wanted("decoding"):
+        for row in benchmarks.benchmark_decoding(args.folder, args.clips, args.rounds):
+            speeds = ", ".join(f"{name} {s:.0f}" for name, s in row.clips_per_second.items())
+            ratios = ", ".join(f"{name} {r:.2f}" for name, r in row.ratios.items())
+            print(f"{row.kind}: clips/s: {speeds}; ratios: {ratios}")
+    if wanted("memory"):
+        clips = benchmarks.make_clips(args.folder, *benchmarks.KINDS[0], args.clips)
+        found = benchmarks.benchmark_memory(clips, args.loads)
+        print(f"memory over {args.loads} clips, MB: {', '.join(f'{mb:.0f}' for mb in found)}")
+    if wanted("long"):
+        for length, backend, seconds in benchmarks.crossover(args.folder):
+            print(f"16 of {length} frames: {backend} {1000 * seconds:.0f} ms")
+    if wanted("lists"):
+        print(f"lists of Jester's length, 148,092 rows: {benchmarks.benchmark_lists():.2f} s")
+    return 0
+
+
+def network(args: argparse.Namespace) -> int:
+    import json
+
+    import torch
+
+    from gesture3d.benchmarks.network import Benchmark
+    from gesture3d.benchmarks.tables import format_table
+    from gesture3d.benchmarks.targets import compare
+    from gesture3d.benchmarks.throughput import throughput
+    from gesture3d.files import check_writable, write_text
+    from gesture3d.machine import instruction_set
+
+    check_writable(args.out)
+    torch.set_num_threads(args.threads)
+    processor = instruction_set() if args.device == "cpu" else args.device
+    print(f"processor: {processor}\n")
+    found = {"torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability()}
+    found["instruction set"] = processor
+    found |= {"arguments": {k: str(v) if k == "out" else v for k, v in vars(args).items()}}
+
+    def show(title: str, rows: list) -> None:
+        print(f"{title}\n{format_table(rows)}\n", flush=True)
+        found[title] = rows
+
+    for precision in args.precision:
+        benchmark = Benchmark(args.device, precision, args.seconds)
+        if "limits" in args.part or "network" in args.part:
+            show(f"{precision}: the machine", benchmark.limits())
+        for variant in args.variants if "recurrent" in args.part else ():
+            layers = [variant] * (2 if variant == "a" else 1)
+            sizes = (args.batch, args.channels, args.steps, args.map_size)
+            tables = benchmark.recurrent(layers, *sizes)
+            for name, rows in tables.items():
+                show(f"{precision}: recurrent layers {' '.join(layers)}: {name}", rows)
+        if "network" in args.part:
+            tables = benchmark.network(["a", "a"], args.clips, frames=16, size=args.size)
+            for name, rows in tables.items():
+                show(f"{precision}: network: {name}", rows)
+        if "throughput" in args.part:
+            rows = throughput(benchmark, ["a", "a"], args.clips_a_step, frames=16, size=args.size)
+            show(f"{precision}: training", rows)
+    if all(getattr(args, name) == default for name, (default, _) in NETWORK_SIZES.items()):
+        show("targets", compare(found, processor))
+    write_text(args.out, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    print(f"written: {args.out}")
+    return 0
+
+
+def training(args: argparse.Namespace) -> int:
+    import torch
+
+    from gesture3d.benchmarks.tables import format_table
+    from gesture3d.benchmarks.training import first_step, loop_overhead, shared_cores
+
+    if args.part in ("all", "start"):
+        print(format_table([first_step(Path(__file__).with_name("train.py"))]), flush=True)
+    if args.part in ("all", "loop"):
+        torch.set_num_threads(1)
+        print(format_table([loop_overhead(args.steps, args.seconds)]), flush=True)
+    if args.part in ("all", "shared"):
+        print(format_table(shared_cores(args.seconds / 6)))
+    return 0
+
+
+def deepgru(args: argparse.Namespace) -> int:
+    from gesture3d.benchmarks.deepgru import run
+
+    run(args.batches)
+    return 0
+
+
+def residual_lstm(args: argparse.Namespace) -> int:
+    from gesture3d.benchmarks.residual_lstm import run
+
+    run(args.repetitions)
+    return 0
+
+
+def cost(args: argparse.Namespace) -> int:
+    from gesture3d.benchmarks.cost import network_cost, print_cost
+    from gesture3d.config import SEQUENCE_MODELS, load_experiment
+
+    experiment = load_experiment(args.cfg, args.data, args.set)
+    settings = {} if experiment.model.name in SEQUENCE_MODELS else {"num_frames": args.frames}
+    settings |= {"size": args.size}
+    changes = [f"data.{name}={value}" for name, value in settings.items() if value is not None]
+    experiment = load_experiment(args.cfg, args.data, [*args.set, *changes])
+    print_cost(*network_cost(experiment, args.classes, args.frames, args.features))
+    return 0
+
+
+COMMANDS = {
+    "data": data,
+    "network": network,
+    "training": training,
+    "deepgru": deepgru,
+    "residual_lstm": residual_lstm,
+    "cost": cost,
+}
+
+if __name__ == "__main__":
+    run_command_line(main)

@@ -1,0 +1,145 @@
+"""Prepare data: tools/prepare.py check | cache | flow --data jester [--set …], or fetch NAME."""
+
+import argparse
+from pathlib import Path
+
+from gesture3d.command_line import add_settings, run_command_line, whole
+from gesture3d.errors import Gesture3dError
+from gesture3d.text import one_line
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, about in (
+        ("check", "decode every clip once; write a manifest and a list of bad clips"),
+        ("cache", "decode every clip once into one file that training reads (data.cache_size)"),
+        ("flow", "compute the optical flow of every clip"),
+    ):
+        command = commands.add_parser(name, help=about, description=about)
+        command.add_argument("--data", required=True, help="a data recipe, as of tools/train.py")
+        add_settings(command, "change any setting")
+        command.add_argument("--workers", type=whole(256), help="processes (default: one per core)")
+        command.add_argument("--quiet", action="store_true", help="no progress bars")
+        if name == "check":
+            backends = ["auto", "opencv", "decord", "torchcodec"]
+            command.add_argument("--backend", choices=backends, default="auto")
+            command.add_argument("--fresh", action="store_true", help="check everything again")
+        if name == "flow":
+            command.add_argument(
+                "--short-side",
+                type=whole(1024),
+                default=120,
+                help="pixels of larger clips' flow (120)",
+            )
+    command = commands.add_parser("fetch", help="download a public data set")
+    command.add_argument("name", help="for example utd_mhad; any other name lists all")
+    command.add_argument("--to", type=Path, help="folder (default: data/NAME)")
+    command.add_argument("--quiet", action="store_true", help="no progress bars")
+    args = parser.parse_args(argv)
+    if getattr(args, "workers", None) is not None and args.workers < 1:
+        parser.error("--workers must be at least 1")
+    if getattr(args, "short_side", 8) < 8:
+        parser.error("--short-side must be at least 8")
+    return args
+
+
+def main() -> int:
+    args = parse_args()
+    return {"check": check, "cache": cache, "flow": flow, "fetch": fetch}[args.command](args)
+
+
+def check(args: argparse.Namespace) -> int:
+    from gesture3d.data.video.prepared.doctor import check_data
+    from gesture3d.data.video.prepared.manifest import bad_list_path
+    from gesture3d.data.video.prepared.places import manifest_path
+    from gesture3d.files import check_writable
+
+    config = data_config(args)
+    check_writable(manifest_path(config))
+    manifest, found = check_data(
+        config, args.workers, not args.quiet, backend=args.backend, fresh=args.fresh
+    )
+    for record in found.bad[:20]:
+        print(one_line(f"bad: {record.path}: {record.reason}"))
+    for group in found.duplicates[:20]:
+        print(one_line("same content: " + ", ".join(f"{r.path} ({r.split})" for r in group)))
+    frames = sum(record.num_frames for record in found.records)
+    print(
+        f"{len(found.records)} clips, {frames} frames ({found.num_reused} clips unchanged since an "
+        f"earlier check); {len(found.bad)} bad, {len(found.duplicates)} contents in more than one "
+        f"split; manifest: {manifest}"
+    )
+    if found.bad:
+        print(f"all bad clips: {bad_list_path(manifest)} (fit for data.exclude_list)")
+    return 1 if found.bad else 0
+
+
+def cache(args: argparse.Namespace) -> int:
+    from gesture3d.data import build_cache, read_index, refuse_bad_clips
+    from gesture3d.data.video.prepared.places import prepared_folder
+    from gesture3d.files import check_writable
+
+    config = data_config(args)
+    if config.cache_size is None:
+        raise Gesture3dError(
+            "data.cache_size is null in this recipe: say how many pixels high cached frames are, "
+            "for example --set data.cache_size=128"
+        )
+    check_writable(prepared_folder(config), is_folder=True)
+    index, _ = refuse_bad_clips(read_index(config, not args.quiet), config, not args.quiet)
+    cached = build_cache(index, config, not args.quiet, args.workers)
+    size = cached.path.stat().st_size
+    print(f"{len(cached)} clips, {size / 1e6:.0f} MB: {cached.path}")
+    for reason in cached.broken.values():
+        print(one_line(f"left out: {reason}"))
+    return 0
+
+
+def flow(args: argparse.Namespace) -> int:
+    from gesture3d.data import read_index
+    from gesture3d.data.video.prepared.flow import prepare_flow
+    from gesture3d.data.video.prepared.places import flow_folder
+    from gesture3d.files import check_writable
+
+    config = data_config(args).model_copy(update={"modality": "rgb", "channels": None})
+    folder = flow_folder(config)
+    check_writable(folder, is_folder=True)
+    index = read_index(config, not args.quiet)
+    broken = prepare_flow(
+        index,
+        folder,
+        short_side=args.short_side,
+        num_workers=args.workers,
+        progress=not args.quiet,
+        rules=config.frame_rules,
+    )
+    for reason in broken.values():
+        print(one_line(f"bad: {reason}"))
+    print(f"optical flow of {len(index.all_clips()) - len(broken)} clips: {folder}")
+    return 1 if broken else 0
+
+
+def fetch(args: argparse.Namespace) -> int:
+    from gesture3d.data.fetch import fetch
+    from gesture3d.files import check_writable
+
+    folder = args.to or Path("data") / args.name
+    check_writable(folder, is_folder=True)
+    for path in fetch(args.name, folder, progress=not args.quiet):
+        print(path)
+    return 0
+
+
+def data_config(args: argparse.Namespace):
+    """The data section of a recipe; it must describe clips."""
+    from gesture3d.config import VideoData, load_data
+
+    config = load_data(args.data, args.set)
+    if not isinstance(config, VideoData):
+        raise Gesture3dError(f"--data {args.data}: only sets of clips are prepared")
+    return config
+
+
+if __name__ == "__main__":
+    run_command_line(main)

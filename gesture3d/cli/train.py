@@ -1,0 +1,108 @@
+"""Train a network: tools/train.py --cfg variant_a.yaml [--data synthetic] [--set key=value …]."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gesture3d.command_line import LONGEST_MESSAGE, add_settings, run_command_line
+from gesture3d.machine import is_main_process
+from gesture3d.text import one_line
+
+if TYPE_CHECKING:
+    from gesture3d.config import Experiment
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cfg", help="model: a file, or a name in configs/ (variant_a.yaml)")
+    parser.add_argument(
+        "--data", help="data set and recipe: a file, or a name in configs/data/ (synthetic)"
+    )
+    add_settings(parser, "change any setting, e.g. optim.lr=0.01 train.epochs=3")
+    parser.add_argument("--name", help="the run's name (default: model-data)")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where runs are kept")
+    parser.add_argument(
+        "--folds",
+        nargs="?",
+        const="official",
+        metavar="official|leave_one_group_out|K",
+        help="cross-validate: a run a fold, each tested on its held-out part (skeletons)",
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", help="with --folds: these seeds (0)")
+    parser.add_argument("--init", type=Path, help="fine-tune from these weights")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="continue runs/NAME")
+    args = parser.parse_args(argv)
+    if args.seeds and not args.folds:
+        parser.error("--seeds belongs to --folds; for one run, --set train.seed=1")
+    if args.folds and args.init:
+        parser.error("--folds trains from scratch; leave out --init")
+    if args.resume and (args.cfg or args.data or args.set or args.name or args.init or args.folds):
+        parser.error("--resume takes everything from the run; give no other option")
+    if not args.resume and not args.cfg:
+        parser.error("give --cfg (a model, e.g. --cfg variant_a.yaml) or --resume RUN")
+    return args
+
+
+def main() -> int:
+    args = parse_args()
+    from gesture3d.config import load_experiment
+    from gesture3d.training.run import resumable
+    from gesture3d.training.run_folder import folder_to_resume, new_folder
+
+    if args.folds:
+        return cross_validation(args)
+    if args.resume:
+        with folder_to_resume(args.resume) as folder:
+            return train_one(resumable(folder), folder, args)
+    data = args.data or "synthetic"
+    experiment = load_experiment(args.cfg, data, args.set)
+    name = args.name or f"{Path(args.cfg).stem}-{Path(data).stem}"
+    with new_folder(args.runs, name, exactly=bool(args.name)) as folder:
+        return train_one(experiment, folder, args)
+
+
+def train_one(experiment: "Experiment", folder: Path, args: argparse.Namespace) -> int:
+    from gesture3d.distributed import choose_num_processes, companions
+    from gesture3d.training.loop import Interrupted
+    from gesture3d.training.run import train
+
+    config = experiment.train
+    count = choose_num_processes(config.device, config.batch_size, config.processes)
+    try:
+        with companions(count):
+            train(experiment, folder, init=args.init, resume=bool(args.resume))
+    except Interrupted:
+        if is_main_process():
+            print(f"stopped and saved; continue: python tools/train.py --resume {folder}")
+        return 130
+    return 0
+
+
+def cross_validation(args: argparse.Namespace) -> int:
+    from gesture3d.studies.folds import plan_folds, report_folds
+    from gesture3d.studies.runner import Runner, Stopped, check_folder, choose_jobs
+
+    data = args.data or "synthetic_joints"
+    folder = args.runs / (args.name or f"{Path(args.cfg).stem}-{Path(data).stem}-folds")
+    jobs, gpus = choose_jobs(None, args.set)
+    alone = [] if gpus else ["train.processes=1"]
+    runs = plan_folds(args.cfg, data, args.folds, args.seeds or [0], [*alone, *args.set])
+    for run in runs:
+        check_folder(run, folder, "--name")
+    try:
+        errors = Runner(folder, Path(__file__).parent, jobs, gpus).run(runs)
+    except Stopped:
+        print("stopped and saved; the same command continues", file=sys.stderr)
+        return 130
+    for name, error in errors.items():
+        print(one_line(f"error: {name}: {error}", LONGEST_MESSAGE), file=sys.stderr)
+    if errors:
+        return 1
+    report, summary = report_folds(runs, folder)
+    print(f"test top-1 {summary}; report: {report}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command_line(main)

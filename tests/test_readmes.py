@@ -1,0 +1,76 @@
+"""What the READMEs say is so: commands parse, links lead somewhere, every yaml is in the zoo."""
+
+import importlib
+import re
+import shlex
+from collections.abc import Iterator
+
+import pytest
+
+from gesture3d.cli import TOOLS
+from gesture3d.config import load_experiment
+from gesture3d.files import PACKAGE
+from gesture3d.studies.zoo import with_tables, zoo_tables
+
+ROOT = PACKAGE.parent
+READMES = sorted(
+    path
+    for folder in (".", "configs", "gesture3d", "tests", "tools", "weights")
+    for path in (ROOT / folder).glob("*.md" if folder == "." else "**/*.md")
+)
+
+
+def commands() -> Iterator[tuple[str, str, list[str]]]:
+    """(README, tool, arguments) of every command in a block of shell or between back-ticks."""
+    for path in READMES:
+        text = path.read_text(encoding="utf-8")
+        blocks = re.findall(r"```sh\n(.*?)```", text, re.S)
+        text = re.sub(r"```.*?```", "", text, flags=re.S)
+        lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+        lines += [" ".join(quoted.split()) for quoted in re.findall(r"`([^`]+)`", text)]
+        for line in lines:
+            found = re.search(r"(?:tools/(\w+)\.py|gesture3d (\w+)) (\S.*)", line.split(" #")[0])
+            if found and (found[1] or found[2]) in TOOLS and "|" not in found[3]:
+                where = path.relative_to(ROOT).as_posix()
+                yield where, found[1] or found[2], shlex.split(found[3])
+
+
+COMMANDS = list(commands())
+
+
+def test_there_are_commands_of_every_tool() -> None:
+    assert {tool for _, tool, _ in COMMANDS} == set(TOOLS)
+
+
+@pytest.mark.parametrize(
+    ("where", "tool", "arguments"), COMMANDS, ids=lambda value: str(value)[:60]
+)
+def test_a_command_parses(where, tool, arguments) -> None:
+    arguments = [a for a in arguments if a not in ("…", "...")]
+    args = importlib.import_module(f"gesture3d.cli.{tool}").parse_args(arguments)
+    cfg, data = getattr(args, "cfg", None), getattr(args, "data", None)
+    if cfg and isinstance(data, str) and not {cfg, data} & {"CFG", "DATA"}:
+        load_experiment(cfg, data, [o for o in args.set if "…" not in o])
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_and_pictures_exist(path) -> None:
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.S)
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        assert target.startswith("http") or (path.parent / target).exists(), target
+
+
+def test_every_config_is_in_the_zoo() -> None:
+    for folder in (ROOT / "configs", ROOT / "configs" / "data"):
+        named = set(re.findall(r"`(\w+)`", (folder / "README.md").read_text(encoding="utf-8")))
+        assert {path.stem for path in folder.glob("*.yaml")} <= named
+
+
+def test_the_zoos_tables_are_those_of_its_data() -> None:
+    readme = ROOT / "configs" / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    assert with_tables(text, zoo_tables(readme.with_name("results.csv"))) == text
+
+
+def test_the_first_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 170

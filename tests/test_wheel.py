@@ -1,0 +1,61 @@
+"""What is installed from a wheel works without the checkout: commands, configs, weights."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from gesture3d.files import PACKAGE
+from tests.clips import square_clip, write_clip
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """A built wheel, unpacked as an installer would."""
+    pytest.importorskip("hatchling", reason="builds the wheel: a development dependency")
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=PACKAGE.parent, check=True, capture_output=True)
+    site = folder / "site"
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        wheel.extractall(site)
+    return site
+
+
+def run(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """``gesture3d …`` as the console script starts it, in a folder that has no checkout."""
+    program = "import sys; from gesture3d.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, *arguments]
+    env = os.environ | {"PYTHONPATH": str(site)}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+
+
+def test_the_console_script_is_declared(installed) -> None:
+    declared = next(installed.glob("*.dist-info/entry_points.txt")).read_text()
+    assert "gesture3d = gesture3d.cli:main" in declared
+
+
+def test_help_lists_the_tools_and_what_to_try_first(installed, tmp_path) -> None:
+    done = run(installed, tmp_path)
+    assert done.returncode == 0
+    assert "Try first:  gesture3d classify clip.mp4" in done.stdout
+    wrong = run(installed, tmp_path, "clasify")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "Did you mean 'classify'?" in wrong.stderr
+
+
+def test_a_clip_is_classified_with_the_shipped_weights(installed, tmp_path) -> None:
+    write_clip(tmp_path / "clip.mp4", square_clip("left", 0, frames=20, size=64))
+    done = run(installed, tmp_path, "classify", "clip.mp4")
+    assert done.returncode == 0, done.stderr
+    assert "clip.mp4" in done.stdout
+    assert "%" in done.stdout
+
+
+def test_configs_are_found(installed, tmp_path) -> None:
+    done = run(installed, tmp_path, "benchmark", "cost", "--cfg", "variant_a")
+    assert done.returncode == 0, done.stderr
+    assert "528,896" in done.stdout.replace("528896", "528,896")
