@@ -12,6 +12,7 @@ from gesture3d.errors import Gesture3dError
 from gesture3d.files import write_text
 from gesture3d.stored import Share, parse_json
 from gesture3d.studies.runner import PlannedRun
+from gesture3d.text import markdown, markdown_code
 
 
 def plan_folds(
@@ -56,7 +57,7 @@ def report_folds(runs: Sequence[PlannedRun], folder: Path) -> tuple[Path, str]:
     path, said = folder / "report.md", summary(top1)
     experiment = runs[0].experiment
     lines = [
-        f"# {folder.name}",
+        f"# {markdown(folder.name)}",
         "",
         f"Top-1 on the held-out part of each fold: **{said}**.",
         f"Folds: {experiment.data.folds}. Each held-out part was used once, with the weights of",
@@ -71,9 +72,7 @@ def report_folds(runs: Sequence[PlannedRun], folder: Path) -> tuple[Path, str]:
         "",
         "The first run's settings; the others differ in fold and seed.",
         "",
-        "```yaml",
-        dump_experiment(experiment).rstrip(),
-        "```",
+        *markdown_code(dump_experiment(experiment).rstrip(), "yaml"),
     ]
     write_text(path, "\n".join(lines) + "\n")
     return path, said

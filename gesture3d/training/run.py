@@ -65,7 +65,8 @@ def train(
         trainer = Trainer(experiment, model, datasets, here, log)
         if resume:
             trainer.resume(log.last_path)
-            started = f"resumed at epoch {trainer.progress.epoch + 1}, step {trainer.progress.step}"
+            at = trainer.progress
+            started = f"resumed at epoch {at.epoch + 1}, step {at.step + 1}"
         elif here.is_main:
             write_text(folder / "experiment.yaml", dump_experiment(experiment))
         parameters = sum(p.numel() for p in model.parameters())

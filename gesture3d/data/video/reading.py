@@ -42,6 +42,7 @@ VIDEO_SUFFIXES = {
 }
 
 
+LONGEST = 50  # times as long as high, or as high as long: more is no picture of a person
 View = Callable[[np.ndarray], np.ndarray]  # frame (H, W, C) → what is kept of it
 
 
@@ -122,6 +123,11 @@ def read_opened(
     clip = None
     try:
         for row, frame in enumerate(reader.frames(unique)):
+            if max(frame.shape[:2]) > LONGEST * min(frame.shape[:2]):  # scaled, it fills the memory
+                size = f"{frame.shape[1]}x{frame.shape[0]}"
+                raise VideoError(
+                    path, f"frames of {size} pixels: crop them to less than {LONGEST}:1"
+                )
             kept = prepare_frame(frame, short_side, pixels, reader.is_bgr)
             kept = view(kept) if view else kept
             if clip is None:

@@ -340,3 +340,11 @@ def test_without_torchcodec_the_remedy_is_named(clips, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
     with pytest.raises(Gesture3dError, match=r"pip install gesture3d\[torchcodec\]"):
         read_frames(clips["mp4", "mp4v"], backend="torchcodec")
+
+
+def test_frames_that_are_hardly_pictures_are_refused(tmp_path):
+    (tmp_path / "line").mkdir()
+    for number in (1, 2):
+        cv2.imwrite(str(tmp_path / "line" / f"{number}.png"), np.zeros((1, 6000, 3), np.uint8))
+    with pytest.raises(VideoError, match="frames of 6000x1 pixels: crop them to less than 50:1"):
+        read_frames(tmp_path / "line", short_side=112)
