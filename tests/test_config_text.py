@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gesture3d.config import load_data, load_experiment, read_settings, validate_experiment
-from gesture3d.config.yaml_text import MAX_CHARACTERS
 from gesture3d.errors import Gesture3dError
+from gesture3d.yaml_text import MAX_CHARACTERS
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from gesture3d.config.models import (
     GestureNetConfig,
     ModelConfig,
 )
-from gesture3d.config.section import (
+from gesture3d.config.video import VideoData
+from gesture3d.settings import (
     BatchSize,
     Fraction,
     NonNegative,
@@ -19,7 +20,6 @@ from gesture3d.config.section import (
     Section,
     Seed,
 )
-from gesture3d.config.video import VideoData
 
 DataConfig = Annotated[
     video.SyntheticData

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gesture3d.config.section import (
+from gesture3d.settings import (
     DataSection,
     Factor,
     Fraction,

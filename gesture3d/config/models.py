@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gesture3d.config.section import LayerSize, NumLayers, Section
+from gesture3d.settings import LayerSize, NumLayers, Section
 
 Variant = Literal["convlstm", "a", "b", "c", "d"]
 Stride = Annotated[int, Field(ge=1, le=16)]

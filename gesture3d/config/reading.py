@@ -15,11 +15,11 @@ from pydantic import BaseModel, ValidationError
 
 from gesture3d.config.experiment import DataConfig, Experiment, kind_name, union_members
 from gesture3d.config.models import ModelConfig
-from gesture3d.config.section import Section
-from gesture3d.config.yaml_text import MAX_CHARACTERS, MAX_DEPTH, Typed, as_field, read_yaml, typed
 from gesture3d.errors import Gesture3dError, did_you_mean
 from gesture3d.files import resource
+from gesture3d.settings import Section
 from gesture3d.text import one_line
+from gesture3d.yaml_text import MAX_CHARACTERS, MAX_DEPTH, Typed, as_field, read_yaml, typed
 
 
 class _DataAlone(Section):

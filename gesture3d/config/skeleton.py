@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gesture3d.config.section import (
+from gesture3d.config.video import ClipsPerClass
+from gesture3d.settings import (
     DataSection,
     Degrees,
     Factor,
@@ -19,7 +20,6 @@ from gesture3d.config.section import (
     Seed,
     Workers,
 )
-from gesture3d.config.video import ClipsPerClass
 
 Joint = Annotated[int, Field(ge=0, lt=10_000)]
 NumJoints = Annotated[int, Field(ge=1, le=10_000)]
