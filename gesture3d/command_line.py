@@ -4,9 +4,11 @@ import argparse
 import contextlib
 import io
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
@@ -122,3 +124,19 @@ def add_settings(parser: argparse.ArgumentParser, meaning: str) -> None:
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=meaning
     )
+
+
+def add_record(parser: argparse.ArgumentParser) -> None:
+    """The option ``--record FILE.csv``."""
+    parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="CSV",
+        help="write the row of this result, or replace it, in a table such as configs/results.csv, "
+        "and the tables of the README.md beside it",
+    )
+
+
+def as_typed(tool: str) -> str:
+    """This command: the tool, and its options as they were given."""
+    return shlex.join([f"tools/{tool}.py", *sys.argv[1:]])

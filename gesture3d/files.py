@@ -95,16 +95,27 @@ def _exists(path: Path) -> bool:
 def locked(path: Path) -> Iterator[None]:
     """Let one process at a time into the block; the others wait (not on Windows).
 
-    The lock dies with its holder, however that ends.
+    The lock dies with its holder, however that ends. The block may put another file in the place of
+    ``path``: who waited for the old one then waits for the new one.
     """
     try:
         import fcntl
     except ImportError:
         yield
         return
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    while True:
+        with path.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if _is_at(file, path):
+                yield
+                return
+
+
+def _is_at(file: TextIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def take_lock(path: Path) -> TextIO | None:

@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import platform
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,6 +94,19 @@ def instruction_set() -> str:
     if avx512 and not largest.startswith("AVX2"):
         return "AVX512_CORE"
     return "AVX2" if getattr(torch.cpu, "_is_avx2_supported", bool)() else "other"
+
+
+def processor(gpu: bool = False) -> str:
+    """What computes here, in words: a GPU's name, or the CPU's with its `instruction_set`."""
+    import torch
+
+    if gpu:
+        return torch.cuda.get_device_name()
+    found = Path("/proc/cpuinfo")
+    lines = found.read_text(errors="replace").splitlines() if found.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = (names or [platform.processor() or platform.machine()])[0]
+    return f"{name}, {instruction_set()}"
 
 
 def _largest_instruction_set() -> str:

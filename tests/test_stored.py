@@ -233,6 +233,7 @@ RESULT = {
     "peak_memory": 1000,
     "peak_gpu_memory": None,
     "device": "cpu",
+    "processor": "AMD EPYC, AVX512_CORE_BF16",
     "num_processes": 1,
     "num_threads": 1,
     "versions": {"gesture3d": "abc"},

@@ -12,7 +12,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from gesture3d.command_line import LONGEST_MESSAGE, add_settings, run_command_line, whole
+from gesture3d.command_line import (
+    LONGEST_MESSAGE,
+    add_record,
+    add_settings,
+    as_typed,
+    run_command_line,
+    whole,
+)
 from gesture3d.text import one_line
 
 
@@ -40,6 +47,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         type=whole(256),
         help="runs side by side (one a GPU; on a CPU one a core, if memory allows)",
     )
+    add_record(parser)
     args = parser.parse_args(argv)
     if args.out is None:
         args.out = Path("runs") / "-".join(["ablation", *(Path(name).stem for name in args.data)])
@@ -49,11 +57,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     from gesture3d.files import check_writable
+    from gesture3d.studies.record import rows_of_ablation
     from gesture3d.studies.report import write_report
     from gesture3d.studies.runner import Runner, Stopped, check_folder, choose_jobs
     from gesture3d.studies.runs import NETWORKS, gather, plan_runs
+    from gesture3d.studies.zoo import check_results, record
 
     check_writable(args.out, is_folder=True)
+    if args.record:
+        check_results(args.record)
     jobs, gpus = choose_jobs(args.jobs, args.set)
     alone = [] if gpus else ["train.processes=1"]  # the same runs, however many go side by side
     runs, left_out = plan_runs(
@@ -71,6 +83,9 @@ def main() -> int:
     outcomes = gather(runs, args.out, runner.errors)
     if any(not outcome.error for outcome in outcomes):
         print(f"tables: {write_report(outcomes, args.out, left_out)} and ablation.html, .csv")
+    if args.record:
+        rows, missing = rows_of_ablation(outcomes, as_typed("ablate"))
+        print(*record(args.record, rows), *missing, sep="\n")
     if stopped:
         print("stopped and saved; the same command continues", file=sys.stderr)
         return 130

@@ -8,7 +8,7 @@ share the work.
 import argparse
 from pathlib import Path
 
-from gesture3d.command_line import add_settings, run_command_line
+from gesture3d.command_line import add_record, add_settings, as_typed, run_command_line
 from gesture3d.errors import Gesture3dError
 from gesture3d.machine import is_main_process
 
@@ -40,6 +40,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="(evaluation-<split> in the run's folder, else evaluation-<weights>-<split> here; "
         "with -eval_clips=3 and the like behind it where samples are seen otherwise)",
     )
+    add_record(parser)
     args = parser.parse_args(argv)
     for name, value in (("eval_clips", args.clips), ("eval_crops", args.crops)):
         args.set += [] if value is None else [f"data.{name}={value}"]
@@ -55,6 +56,8 @@ def main() -> int:
     )
     from gesture3d.evaluation.report import evaluation_folder, summary, write_evaluation
     from gesture3d.files import check_writable
+    from gesture3d.studies.record import row_of_evaluation
+    from gesture3d.studies.zoo import check_results, record
 
     experiment = evaluated_experiment(args.weights, args.set, args.data)
     changes = changed_inputs(args.weights, args.set, args.data)
@@ -62,6 +65,8 @@ def main() -> int:
     if (folder / "experiment.yaml").is_file():
         raise Gesture3dError(f"--out {folder}: a run's folder, whose report.md would be lost")
     check_writable(folder, is_folder=True)
+    if args.record:
+        check_results(args.record)
     predictions, metrics = evaluate_checkpoint(args.weights, args.split, args.set, args.data)
     if not is_main_process():
         return 0
@@ -69,6 +74,11 @@ def main() -> int:
     print(f"{args.weights}: {predictions.data}, {args.split}")
     print(summary(predictions, metrics))
     print(f"written: {folder}")
+    if args.record:
+        row = row_of_evaluation(
+            args.weights, experiment, predictions, args.data, as_typed("evaluate")
+        )
+        print(*record(args.record, [row]), sep="\n")
     return 0
 
 

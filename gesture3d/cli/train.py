@@ -5,7 +5,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gesture3d.command_line import LONGEST_MESSAGE, add_settings, run_command_line
+from gesture3d.command_line import (
+    LONGEST_MESSAGE,
+    add_record,
+    add_settings,
+    as_typed,
+    run_command_line,
+)
 from gesture3d.machine import is_main_process
 from gesture3d.text import one_line
 
@@ -32,9 +38,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", help="with --folds: these seeds (0)")
     parser.add_argument("--init", type=Path, help="fine-tune from these weights")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="continue runs/NAME")
+    add_record(parser)
     args = parser.parse_args(argv)
     if args.seeds and not args.folds:
         parser.error("--seeds belongs to --folds; for one run, --set train.seed=1")
+    if args.record and not args.folds:
+        parser.error("--record belongs to --folds; of one run, give it to tools/evaluate.py")
     if args.folds and args.init:
         parser.error("--folds trains from scratch; leave out --init")
     if args.resume and (args.cfg or args.data or args.set or args.name or args.init or args.folds):
@@ -82,7 +91,10 @@ def train_one(experiment: "Experiment", folder: Path, args: argparse.Namespace) 
 def cross_validation(args: argparse.Namespace) -> int:
     from gesture3d.studies.folds import plan_folds, report_folds
     from gesture3d.studies.runner import Runner, Stopped, check_folder, choose_jobs
+    from gesture3d.studies.zoo import check_results, record
 
+    if args.record:
+        check_results(args.record)
     data = args.data or "synthetic_joints"
     folder = args.runs / (args.name or f"{Path(args.cfg).stem}-{Path(data).stem}-folds")
     jobs, gpus = choose_jobs(None, args.set)
@@ -101,6 +113,12 @@ def cross_validation(args: argparse.Namespace) -> int:
         return 1
     report, summary = report_folds(runs, folder)
     print(f"test top-1 {summary}; report: {report}")
+    if args.record:
+        from gesture3d.studies.record import row_of_folds
+        from gesture3d.studies.runs import gather
+
+        row = row_of_folds(gather(runs, folder, errors), as_typed("train"))
+        print(*record(args.record, [row]), sep="\n")
     return 0
 
 

@@ -14,6 +14,7 @@ from gesture3d.data.batch import Batch
 from gesture3d.distributed import Processes
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import write_text
+from gesture3d.machine import processor
 from gesture3d.stored import NonNegative, Share, Text, Whole, parse_json
 from gesture3d.training.loop import Progress
 
@@ -34,7 +35,7 @@ def gather_result(
     sample); ``train_seconds`` and
     ``train_clips_per_second`` of the training steps; ``inference_clips_per_second`` of the network
     alone, in fp32; ``peak_memory`` and ``peak_gpu_memory``, bytes, of the main process up to the
-    end of training; ``device``, ``num_processes``, ``num_threads``; ``versions``.
+    end of training; ``device``, ``processor``, ``num_processes``, ``num_threads``; ``versions``.
 
     Args:
         batch: evaluated to measure the speed; its first sample is what the cost is of.
@@ -57,6 +58,7 @@ def gather_result(
         "peak_memory": progress.peak_memory or None,
         "peak_gpu_memory": torch.cuda.max_memory_allocated() if is_cuda else None,
         "device": torch.cuda.get_device_name() if is_cuda else "cpu",
+        "processor": processor(is_cuda),
         "num_processes": here.world_size,
         "num_threads": torch.get_num_threads(),
         "versions": versions(),
@@ -79,6 +81,7 @@ class _Result(BaseModel):
     peak_memory: Whole | None
     peak_gpu_memory: Whole | None
     device: Text
+    processor: Text = ""  # runs of before do not say
     num_processes: Whole
     versions: dict[Text, Text]
 
