@@ -5,8 +5,10 @@ import graphlib
 import importlib.util
 import operator
 import re
+import statistics
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +45,16 @@ def test_imports_point_one_way() -> None:
     graphlib.TopologicalSorter(imports).prepare()  # raises CycleError
     assert imports["models"] <= {"errors", "machine"}
     assert "models" not in imports["data"]
+
+
+def test_files_are_short() -> None:
+    project = Path(__file__).parents[1]
+    paths = [
+        p for folder in ("gesture3d", "tools", "tests") for p in project.glob(f"{folder}/**/*.py")
+    ]
+    lengths = {str(p): len(p.read_text(encoding="utf-8").splitlines()) for p in paths}
+    assert {path: length for path, length in lengths.items() if length > 400} == {}
+    assert statistics.median(lengths.values()) <= 150
 
 
 def test_names_of_torch_exist() -> None:

@@ -16,7 +16,7 @@ from scipy.io import savemat
 from gesture3d.data.skeleton.sets import SBU_FOLDS
 from gesture3d.rng import generator
 from gesture3d.synthetic.generate import GENERATOR_VERSION, LABELS
-from tests.data.inertial.test_inertial import (
+from tests.data.inertial.layouts import (
     write_csv,
     write_hapt,
     write_opportunity,
