@@ -11,22 +11,14 @@ from gesture3d.data.batch import Sample, collate
 from gesture3d.data.loader import explain_dead_worker
 from gesture3d.distributed import Processes, processes
 from gesture3d.errors import Gesture3dError
-from gesture3d.evaluation.evaluate import check_root, data_name
-from gesture3d.evaluation.metrics import compute_metrics
-from gesture3d.evaluation.order import ORDERS, reordered
-from gesture3d.evaluation.predict import Predictions, predict
-from gesture3d.evaluation.predictions import SplitPredictions, write_predictions
+from gesture3d.evaluation.evaluate import check_root
 from gesture3d.files import write_text
 from gesture3d.machine import num_cores
 from gesture3d.models import build_model
 from gesture3d.models.gesture_net import GestureNet
-from gesture3d.text import one_line
+from gesture3d.training.closing import close
 from gesture3d.training.loop import Trainer
-from gesture3d.training.report import write_report
-from gesture3d.training.result import gather_result, write_result
 from gesture3d.training.run_log import RunLog
-from gesture3d.viz.explain import central_view, explain
-from gesture3d.viz.heat_maps import plot_strip
 
 
 def train(
@@ -81,7 +73,7 @@ def train(
             trainer.run()
             left_out = trainer.left_out()
             if here.is_main:
-                _close(trainer, left_out)
+                close(trainer, left_out)
         except RuntimeError as error:
             dead = explain_dead_worker(error)
             if dead is None:
@@ -146,62 +138,3 @@ def _log_inputs(log: RunLog, datasets: Datasets, count: int = 8) -> None:
     if samples and samples[0].inputs.ndim == 4:
         titles = [f"{s.key}: {datasets.class_names[s.label]}" for s in samples]
         log.inputs(collate(samples).inputs.numpy(), titles)
-
-
-def _log_explanations(trainer: Trainer, model: torch.nn.Module, count: int = 3) -> None:
-    """Heat maps of a few validation clips, where the network reads video."""
-    validation = trainer.datasets.validation
-    if not isinstance(model, GestureNet) or validation is None:
-        return
-    for index in range(0, len(validation), max(len(validation) // count, 1))[:count]:
-        sample = validation[index]
-        if isinstance(sample, Sample):
-            clip = central_view(sample.inputs, trainer.experiment.data)
-            explanation = explain(model, clip)
-            name = trainer.datasets.class_names[explanation.label]
-            figure = plot_strip(explanation, clip.numpy(), f"{sample.key}: {name}")
-            trainer.log.writer.add_figure(f"explanation/{one_line(sample.key)}", figure)
-
-
-def _close(trainer: Trainer, left_out: dict[str, str]) -> None:
-    """Evaluate the best weights once more, test whether time matters, write predictions, report
-    and result, and say so at the end."""
-    log, progress, datasets = trainer.log, trainer.progress, trainer.datasets
-    model, _ = checkpoint.load_model(log.best_path)
-    model.to(trainer.processes.device)
-    results = {}
-    for order in ORDERS if datasets.validation else ():
-        batches = reordered(trainer.whole(datasets.validation), order)
-        found = predict(model, batches, trainer.processes.device)
-        results[order] = compute_metrics(found)
-        if order == ORDERS[0]:
-            where = log.folder / "evaluation-validation" / "predictions.csv"
-            write_predictions(where, _named(found, trainer))
-    _log_explanations(trainer, model)
-    metrics = results.get(ORDERS[0])
-    order_top1 = {order: m.top1 for order, m in results.items()}
-    report = write_report(
-        log,
-        trainer.experiment,
-        datasets.class_names,
-        progress.history,
-        progress.best_epoch,
-        metrics,
-        order_top1,
-        left_out,
-    )
-    splits = {name: getattr(datasets, name) for name in ("train", "validation", "test")}
-    batch = next(iter(trainer.whole(datasets.validation or datasets.train)))
-    num_samples = {name: len(split) for name, split in splits.items() if split}
-    result = gather_result(model, progress, order_top1, num_samples, batch, trainer.processes)
-    write_result(log.folder, result)
-    shown = ", ".join(f"{order} {top1:.1%}" for order, top1 in order_top1.items())
-    kept = trainer.experiment.train.keep
-    log.say(f"{kept} epoch {progress.best_epoch + 1}; validation top-1: {shown or 'no split'}")
-    log.say(f"report: {report}")
-    log.say(f"use it: python tools/classify.py CLIP --weights {log.best_path}")
-
-
-def _named(predictions: Predictions, trainer: Trainer) -> SplitPredictions:
-    names, data = trainer.datasets.class_names, data_name(trainer.experiment.data)
-    return SplitPredictions(**vars(predictions), class_names=names, data=data, split="validation")
