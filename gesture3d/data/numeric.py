@@ -47,21 +47,22 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # for who writes to a pipe
 
 
-def text_lines(content: bytes, where: str) -> Iterator[str]:
+def text_lines(content: bytes, where: str, longest: int = MAX_LINE) -> Iterator[str]:
     """The lines of a UTF-8 text with their ends.
 
     Raises:
-        Gesture3dError: not UTF-8, or a line longer than `MAX_LINE`.
+        Gesture3dError: not UTF-8, or a line of more than ``longest`` characters.
     """
     file = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
     number = 0
     try:
-        while line := file.readline(MAX_LINE + 1):
+        while line := file.readline(longest + 1):
             number += 1
-            if len(line) > MAX_LINE:
+            if len(line) > longest:
+                what = "case" if longest > MAX_LINE else "step in time"
                 raise Gesture3dError(
-                    f"{where}, line {number}: longer than {MAX_LINE:,} characters; expected a line "
-                    "for every step in time"
+                    f"{where}, line {number}: longer than {longest:,} characters; expected a line "
+                    f"for every {what}"
                 )
             yield line
     except UnicodeDecodeError:

@@ -61,7 +61,12 @@ def lowpass(x: np.ndarray, cutoff_hz: float, rate_hz: float) -> np.ndarray:
 
 
 def interpolate_gaps(
-    x: np.ndarray, limit: float | None, where: str, first_line: int = 1
+    x: np.ndarray,
+    limit: float | None,
+    where: str,
+    first_line: int = 1,
+    unit: str = "line",
+    setting: str = "data.max_gap_seconds",
 ) -> np.ndarray:
     """NaNs replaced by straight lines between their neighbours, at the ends by the nearest value.
 
@@ -69,6 +74,7 @@ def interpolate_gaps(
 
     Args:
         limit: samples that a gap may have at most; None: any number.
+        unit, setting: what a row is, and which setting gives the limit, for messages.
 
     Raises:
         Gesture3dError: a longer gap, or a value that is infinite or too large, with its line.
@@ -77,7 +83,7 @@ def interpolate_gaps(
         row, channel = np.argwhere(np.abs(x) > LARGEST)[0]
         value = x[row, channel]
         what = "infinite" if np.isinf(value) else f"{value:g}, beyond the {LARGEST:g} that is taken"
-        raise Gesture3dError(f"{where}, line {first_line + row}: channel {channel + 1} is {what}")
+        raise Gesture3dError(f"{where}, {unit} {first_line + row}: channel {channel + 1} is {what}")
     missing = np.isnan(x)
     if not missing.any():
         return x
@@ -91,9 +97,8 @@ def interpolate_gaps(
             if lengths.max() > limit:
                 first = starts[lengths.argmax()]
                 raise Gesture3dError(
-                    f"{where}, line {first_line + first}: channel {channel + 1} has no values for "
-                    f"{lengths.max()} samples; at most {limit:g} are interpolated "
-                    "(data.max_gap_seconds)"
+                    f"{where}, {unit} {first_line + first}: channel {channel + 1} has no values "
+                    f"for {lengths.max()} samples; at most {limit:g} are interpolated ({setting})"
                 )
         known = steps[~gap]
         x[gap, channel] = np.interp(steps[gap], known, x[known, channel]) if len(known) else 0.0
