@@ -245,12 +245,19 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def _git_revision() -> str:
-    """Of this project's own checkout; installed, it may lie in somebody else's: its version."""
+    """Of this project's own checkout; installed, it may lie in somebody else's: its version.
+
+    ``-dirty`` where the code or a configuration was changed since; texts and tables change nothing.
+    """
     if not (PACKAGE.parent / ".git").exists():
         return metadata.version("gesture3d")
-    command = ["git", "-C", str(PACKAGE), "describe", "--always", "--dirty", "--abbrev=12"]
+    git = ["git", "-C", str(PACKAGE.parent)]
+    changes = [*git, "status", "--porcelain", "-uno", "--", "*.py", "*.yaml", "*.toml"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        said, changed = (
+            subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+            for command in ([*git, "describe", "--always", "--abbrev=12"], changes)
+        )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return done.stdout.strip()
+    return said.strip() + ("-dirty" if changed else "")

@@ -1,6 +1,8 @@
 import json
 import pickle
+import re
 import resource
+import subprocess
 
 import pytest
 import torch
@@ -138,3 +140,23 @@ def test_weights_of_another_network_are_refused_by_name(saved) -> None:
         checkpoint.load_weights(model, weights, path)
     for part in ("stranger: unknown", "classifier.bias: missing", "shape [9, 9] in the file"):
         assert part in str(caught.value)
+
+
+def test_the_revision_is_dirty_where_code_changed_and_not_where_tables_did(tmp_path, monkeypatch):
+    for name in ("package/code.py", "configs/net.yaml", "configs/results.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("one\n")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *command], check=True)
+    monkeypatch.setattr(checkpoint, "PACKAGE", tmp_path / "package")
+
+    def revision() -> str:
+        return checkpoint._git_revision.__wrapped__()
+
+    clean = revision()
+    assert re.fullmatch(r"[0-9a-f]{12}", clean)
+    (tmp_path / "configs/results.csv").write_text("two\n")
+    assert revision() == clean
+    (tmp_path / "configs/net.yaml").write_text("two\n")
+    assert revision() == f"{clean}-dirty"

@@ -95,7 +95,8 @@ def check_results(path: Path) -> None:
 
 
 def record(path: Path, new: Sequence[Row]) -> list[str]:
-    """Write rows into the file, each in the place of the one with its `KEY`, or behind its group.
+    """Write rows into the file, each in the place of the one with its `KEY`, or behind those
+    of its group on the same data.
 
     All other rows stay as they are, byte for byte; the file is whole at any time, and of several
     commands the next one waits. Where a README.md with the marks of the tables lies beside the
@@ -137,7 +138,8 @@ def _put(rows: list[tuple[str, Row]], new: Row) -> str:
     closest = [r["group"] for _, r in rows if all(r[k] == new[k] for k in ("data", "settings"))]
     new = new | {"group": new["group"] or next(iter(closest + alike), new["data"])}
     of_group = [n for n, (_, row) in enumerate(rows) if row["group"] == new["group"]]
-    place = of_group[-1] + 1 if of_group else len(rows)
+    beside = [n for n in of_group if rows[n][1]["data"] == new["data"]]
+    place = [len(rows) - 1, *of_group, *beside][-1] + 1
     rows.insert(place, (_line(new), new))
     return f"{_named(new)}: {new['top1']} %, a new row"
 

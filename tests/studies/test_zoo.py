@@ -85,6 +85,15 @@ def test_another_key_is_a_new_row_behind_its_group(results, fields, place, group
     assert after[:place] + after[place + 1 :] == before
 
 
+def test_rows_on_the_same_data_stand_together(results):
+    record(results, [row(data="fused", group="Clips"), row(network="lstm")])
+    found = [(fields["data"], fields["network"]) for _, fields in read_rows(results)]
+    assert found == [
+        *(("synthetic", name) for name in ("variant_a", "convlstm", "lstm")),
+        *(("fused", "variant_a"), ("hapt", "cnn1d")),
+    ]
+
+
 def test_a_file_that_is_not_there_is_begun(tmp_path):
     path = tmp_path / "new" / "results.csv"
     record(path, [row()])
