@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,6 +22,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
+from torch.nn.parallel import DistributedDataParallel
 
 from gesture3d.errors import Gesture3dError
 from gesture3d.machine import choose_device, num_cores
@@ -65,6 +67,18 @@ class Processes:
                 made = make()
             self.gather(None)
         return made
+
+    def parallel(self, module: nn.Module) -> nn.Module:
+        """The module whose gradients are the mean over all processes."""
+        if self.world_size == 1:
+            return module
+        # Depthwise kernels' gradients have other strides for the same order in memory.
+        warnings.filterwarnings("ignore", message="Grad strides do not match")
+        with warnings.catch_warnings():
+            # `broadcast_buffers` has another name from torch 2.15 on.
+            warnings.simplefilter("ignore", FutureWarning)
+            # Running statistics are shared before each evaluation, not at every step.
+            return DistributedDataParallel(module, broadcast_buffers=False)
 
     def share_buffers(self, module: nn.Module) -> None:
         """Give every process the main one's buffers (running statistics of the norms)."""

@@ -25,7 +25,7 @@ from gesture3d.studies.folds import report_folds
 from gesture3d.studies.runner import PlannedRun
 from gesture3d.training.optim import build_optimizer
 from gesture3d.training.result import read_result
-from gesture3d.training.resumed import check_optimizer_state, checked_progress
+from gesture3d.training.state import check_optimizer_state, checked_progress
 
 EXPERIMENT = load_experiment("gru", "skeleton_folder", ["model.hidden_size=4", "train.epochs=3"])
 DESCRIPTION = {
@@ -182,6 +182,13 @@ def test_a_place_in_the_run_is_read_as_it_was_written() -> None:
 def test_a_place_in_the_run_that_cannot_be_is_refused(changes) -> None:
     said = refusal(checked_progress, PROGRESS | changes, KEEP_BEST, 4, Path("last.ckpt"))
     assert said.startswith("last.ckpt: its place in the run is damaged")
+
+
+@pytest.mark.parametrize("key", ["epoch", "step", "sums", "seconds", "best_epoch", "history"])
+def test_a_place_in_the_run_is_whole(key) -> None:
+    rest = {k: v for k, v in PROGRESS.items() if k != key}
+    said = refusal(checked_progress, rest, KEEP_BEST, 4, Path("last.ckpt"))
+    assert said == f"last.ckpt: its place in the run is damaged ({key}: missing)"
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])

@@ -33,9 +33,10 @@ from gesture3d.errors import Gesture3dError
 from gesture3d.files import write_text
 from gesture3d.machine import num_cores
 from gesture3d.models import build_model
-from gesture3d.training.loop import Progress, Trainer
+from gesture3d.training.loop import Trainer
 from gesture3d.training.optim import build_optimizer
 from gesture3d.training.run_log import RunLog
+from gesture3d.training.state import Progress
 
 NUM_CLASSES = 27
 
@@ -59,13 +60,13 @@ def loop_overhead(num_steps: int, seconds: float) -> Row:
         batches = list(bare.train_loader)
 
         def loop() -> None:
-            whole.progress = Progress()
+            whole.state.progress = Progress()
             with contextlib.redirect_stdout(io.StringIO()):
                 whole.run()
 
         def bare_epoch() -> None:
             for batch in batches:
-                _step(bare.network, bare.optimizer, batch.inputs, batch.labels, experiment)
+                _step(bare.network, bare.state.optimizer, batch.inputs, batch.labels, experiment)
 
         sides = {"the loop": loop, "bare steps": bare_epoch}
         times = interleave(sides, Clock(alone.device), seconds)

@@ -21,7 +21,7 @@ from gesture3d.files import resource
 from gesture3d.stored import parse_json
 from gesture3d.studies.runner import PlannedRun, is_finished
 from gesture3d.training.result import read_result
-from gesture3d.training.resumed import ROW
+from gesture3d.training.state import ROW
 
 NETWORKS = ("convlstm", "variant_a", "variant_b", "variant_c", "variant_d")
 

@@ -1,5 +1,7 @@
 """The end of a run: its best weights evaluated, looked into, reported and summed up."""
 
+from typing import Any
+
 import torch
 
 from gesture3d import checkpoint
@@ -11,6 +13,7 @@ from gesture3d.evaluation.predict import Predictions, predict
 from gesture3d.evaluation.predictions import SplitPredictions, write_predictions
 from gesture3d.models.gesture_net import GestureNet
 from gesture3d.text import one_line
+from gesture3d.training.batches import evaluation_loader
 from gesture3d.training.loop import Trainer
 from gesture3d.training.report import write_report
 from gesture3d.training.result import gather_result, write_result
@@ -24,9 +27,13 @@ def close(trainer: Trainer, left_out: dict[str, str]) -> None:
     log, progress, datasets = trainer.log, trainer.progress, trainer.datasets
     model, _ = checkpoint.load_model(log.best_path)
     model.to(trainer.processes.device)
+
+    def whole(split: Any) -> Any:
+        return evaluation_loader(split, trainer.experiment, trainer.processes, whole=True)
+
     results = {}
     for order in ORDERS if datasets.validation else ():
-        batches = reordered(trainer.whole(datasets.validation), order)
+        batches = reordered(whole(datasets.validation), order)
         found = predict(model, batches, trainer.processes.device)
         results[order] = compute_metrics(found)
         if order == ORDERS[0]:
@@ -46,7 +53,7 @@ def close(trainer: Trainer, left_out: dict[str, str]) -> None:
         left_out,
     )
     splits = {name: getattr(datasets, name) for name in ("train", "validation", "test")}
-    batch = next(iter(trainer.whole(datasets.validation or datasets.train)))
+    batch = next(iter(whole(datasets.validation or datasets.train)))
     num_samples = {name: len(split) for name, split in splits.items() if split}
     result = gather_result(model, progress, order_top1, num_samples, batch, trainer.processes)
     write_result(log.folder, result)

@@ -2,44 +2,11 @@
 
 import copy
 import math
-from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gesture3d.config import OptimConfig
-from gesture3d.errors import Gesture3dError
-
-
-def class_weights(
-    wanted: str | tuple[float, ...] | None, labels: np.ndarray, class_names: Sequence[str]
-) -> Tensor | None:
-    """The weight (classes,) of a sample's loss by its class, with mean 1 over the samples.
-
-    Args:
-        wanted: ``optim.class_weights``.
-        labels: of the training samples.
-
-    Raises:
-        Gesture3dError: not one weight for each class, or nothing but zeros.
-    """
-    if wanted is None:
-        return None
-    counts = np.bincount(labels, minlength=len(class_names))
-    if wanted == "balanced":
-        weights = np.where(counts > 0, 1 / np.maximum(counts, 1), 0.0)
-    else:
-        weights = np.array(wanted)
-        if len(weights) != len(class_names):
-            raise Gesture3dError(
-                f"optim.class_weights: {len(weights)} weights for {len(class_names)} classes; "
-                f"give one for each of {', '.join(class_names)}, or balanced"
-            )
-    total = (weights * counts).sum()
-    if not total > 0:
-        raise Gesture3dError("optim.class_weights: no training sample has a weight above 0")
-    return torch.from_numpy(weights * counts.sum() / total).float()
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:

@@ -7,7 +7,8 @@ from torch import nn
 
 from gesture3d.config import OptimConfig
 from gesture3d.errors import Gesture3dError
-from gesture3d.training.optim import WeightAverage, build_optimizer, class_weights, learning_rate
+from gesture3d.training.loss import class_weights
+from gesture3d.training.optim import WeightAverage, build_optimizer, learning_rate
 
 
 def test_polynomial_schedule_is_the_papers() -> None:

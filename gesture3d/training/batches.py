@@ -1,0 +1,77 @@
+"""The batches of a run: which samples of a split each process gets, and in which order."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from gesture3d.config import Experiment
+from gesture3d.data import make_loader
+from gesture3d.data.batch import Batch, EpochSampler
+from gesture3d.distributed import Processes
+from gesture3d.errors import Gesture3dError
+
+
+def training_loader(split: Any, experiment: Experiment, processes: Processes) -> Any:
+    """This process's share of every shuffled batch of the training split.
+
+    Raises:
+        Gesture3dError: the processes cannot have equal shares.
+    """
+    batch_size, world_size = experiment.train.batch_size, processes.world_size
+    if batch_size % world_size:
+        raise Gesture3dError(
+            f"train.batch_size {batch_size} is the total over all processes; it must be a "
+            f"multiple of their number, {world_size}"
+        )
+    bucket = getattr(experiment.data, "bucket_by_length", False)
+    sampler = EpochSampler(
+        num_samples=len(split),
+        batch_size=batch_size // world_size,
+        seed=experiment.train.seed,
+        shuffle=True,
+        rank=processes.rank,
+        world_size=world_size,
+        drop_last=True,
+        lengths=split.lengths if bucket else None,
+        balance=split.labels if experiment.data.balance else None,
+    )
+    return _loader(split, sampler, experiment, processes)
+
+
+def evaluation_loader(
+    split: Any, experiment: Experiment, processes: Processes, *, whole: bool = False
+) -> Any:
+    """A split in its own order: this process's share, or the ``whole`` of it."""
+    sampler = EpochSampler(
+        num_samples=len(split),
+        batch_size=experiment.train.eval_batch_size,
+        seed=experiment.train.seed,
+        shuffle=False,
+        rank=0 if whole else processes.rank,
+        world_size=1 if whole else processes.world_size,
+    )
+    return _loader(split, sampler, experiment, processes)
+
+
+def _loader(split: Any, sampler: EpochSampler, experiment: Experiment, processes: Processes) -> Any:
+    return make_loader(
+        split,
+        sampler,
+        num_workers=experiment.data.num_workers,
+        pin_memory=processes.device.type == "cuda",
+    )
+
+
+@contextlib.contextmanager
+def batch_norm_in_words(batch: Batch) -> Iterator[None]:
+    """Batch norm's own error where a channel has one value, as what to change."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise Gesture3dError(
+            f"a batch of {len(batch.keys)} of shape {tuple(batch.inputs.shape[1:])} leaves the "
+            "last layers one value a channel, which batch norm cannot normalise in training; "
+            "raise train.batch_size (or the size or frames of a sample)"
+        ) from error
