@@ -96,7 +96,9 @@ def resumable(folder: Path) -> Experiment:
     if not path.is_file():
         known = sorted(str(p.parent) for p in folder.parent.glob("*/last.ckpt"))
         found = f"; resumable here: {', '.join(known)}" if known else ""
-        raise Gesture3dError(f"{folder}: nothing to resume, no last.ckpt there{found}")
+        begun = (folder / "experiment.yaml").is_file()
+        anew = f"; start it anew, with its command and --name {folder.name}" if begun else ""
+        raise Gesture3dError(f"{folder}: nothing to resume, no last.ckpt there{anew}{found}")
     experiment = checkpoint.load(path)[1].validated_experiment(path)
     check_root(experiment, path, "put it back, or a link to it")
     return experiment

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -11,12 +12,16 @@ from gesture3d.files import take_lock
 from gesture3d.machine import is_main_process
 
 LOCK = ".lock"  # a file in the folder
+# All that a run leaves which ends before its first checkpoint; and hidden files, never completed.
+BEGUN = {"experiment.yaml", "tensorboard"}
 
 
 @contextlib.contextmanager
 def new_folder(runs: Path, name: str, *, exactly: bool) -> Iterator[Path]:
     """``runs/name``, or with ``-2``, ``-3`` … where that is taken: made at once and kept from other
     processes for the length of the block, and removed where nothing is in it then.
+
+    The folder of a run that ended before its first checkpoint is taken over, and emptied.
 
     Of processes that train together only the main one makes it.
 
@@ -66,20 +71,34 @@ def folder_to_resume(folder: Path) -> Iterator[Path]:
 
 
 def _take(folder: Path) -> tuple[bool, TextIO | None]:
-    """Make a folder that was not there, or take one that a process has left that was killed before
-    it wrote anything: whether that went well, and the lock, where there are locks."""
+    """Make a folder that was not there, or empty that of a run that was never saved: whether that
+    went well, and the lock, where there are locks."""
     try:
         folder.mkdir(parents=True)
         is_new = True
     except FileExistsError:
-        if not folder.is_dir() or [path.name for path in folder.iterdir()] != [LOCK]:
+        if not _never_saved(folder):
             return False, None
         is_new = False
     try:
         lock = take_lock(folder / LOCK)
     except OSError:  # no locks here
         return is_new, None
-    return lock is not None, lock
+    if lock is None or is_new:
+        return is_new and lock is not None, lock
+    if not _never_saved(folder):  # any more: the process that had the lock has saved it
+        (folder / LOCK).unlink()
+        lock.close()
+        return False, None
+    (folder / "experiment.yaml").unlink(missing_ok=True)
+    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+    return True, lock
+
+
+def _never_saved(folder: Path) -> bool:
+    """Whether a run began here, and nothing of it was saved."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    return bool(names) and {name for name in names if not name.startswith(".")} <= BEGUN
 
 
 @contextlib.contextmanager

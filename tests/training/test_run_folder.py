@@ -10,12 +10,14 @@ import pytest
 
 from gesture3d.errors import Gesture3dError
 from gesture3d.studies.cores import Cores
+from gesture3d.training.run import resumable
 from gesture3d.training.run_folder import folder_to_resume, new_folder
 
 NEW = """
 import pathlib, sys
 from gesture3d.training.run_folder import new_folder
 with new_folder(pathlib.Path(sys.argv[1]), "run", exactly=False) as folder:
+    (folder / "experiment.yaml").touch()
     print(folder.name, flush=True)
     sys.stdin.read()
     (folder / "last.ckpt").touch()
@@ -87,9 +89,29 @@ def test_a_run_that_fails_before_it_began_leaves_nothing(tmp_path) -> None:
     with other_process(NEW, runs, "run") as killed:
         killed.kill()
     with new_folder(runs, "run", exactly=True) as folder:  # nobody has the lock that it left
-        (folder / "experiment.yaml").touch()
+        (folder / "last.ckpt").touch()
     with pytest.raises(Gesture3dError, match="exists"), new_folder(runs, "run", exactly=True):
         pass
+
+
+def test_the_folder_of_a_run_that_was_never_saved_is_taken_over_empty(tmp_path) -> None:
+    with new_folder(tmp_path, "run", exactly=True) as folder:
+        (folder / "experiment.yaml").touch()
+        (folder / "tensorboard").mkdir()
+        (folder / "tensorboard" / "events").touch()
+        (folder / ".last-x.ckpt").touch()  # killed while it wrote
+    with pytest.raises(Gesture3dError, match=r"no last\.ckpt there; start it anew, .*--name run"):
+        resumable(folder)
+    for file in ("best.safetensors", "metrics.jsonl", "notes.txt", "last.ckpt"):
+        (folder / file).touch()
+        with pytest.raises(Gesture3dError), new_folder(tmp_path, "run", exactly=True):
+            pass
+        (folder / file).unlink()
+    with new_folder(tmp_path, "run", exactly=False) as folder:
+        assert folder == tmp_path / "run"
+        assert {path.name for path in folder.iterdir()} <= {".lock", ".last-x.ckpt"}
+        (folder / "last.ckpt").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_one_process_resumes_a_run_whatever_link_leads_there(tmp_path) -> None:
