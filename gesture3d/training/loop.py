@@ -6,9 +6,11 @@ with the very weights of an uninterrupted one.
 """
 
 import contextlib
+import math
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -102,12 +104,12 @@ class Trainer:
                     progress.losses.append(sums[0].item() - before)
                 progress.step += 1
                 if bar.update():  # about once a second: the only time the loop waits for a device
-                    self._check_finite(sums)
+                    self._check_finite(sums[0].item())
                     bar.show(sums.tolist())
                 self._after_step(sums, time.monotonic() - started)
         progress.sums = self.processes.sum(sums).tolist()  # waits until a GPU has done it all
         progress.seconds = time.monotonic() - started
-        self._check_finite(sums)
+        self._check_finite(sums[0].item())
 
     def _replay_worst(self) -> None:
         """Train once more on the batches that had the highest losses in this epoch, worst first.
@@ -196,10 +198,12 @@ class Trainer:
 
     def _evaluate(self) -> Metrics:
         """On the validation split, over all processes."""
-        model = self.state.evaluated
-        self.processes.share_buffers(model)
-        here = self.processes
-        return compute_metrics(predict(model, self.validation_loader, here.device, here))
+        model, here = self.state.evaluated, self.processes
+        here.share_buffers(model)
+        predictions = predict(model, self.validation_loader, here.device, here)
+        highest = float(np.abs(predictions.scores).max(initial=0))  # NaN where one is
+        self._check_finite(highest, "highest validation score")  # the last step may have diverged
+        return compute_metrics(predictions)
 
     def left_out(self) -> dict[str, str]:
         """Clips that any process could not decode and left out, with the reasons."""
@@ -228,10 +232,10 @@ class Trainer:
         no_sync = getattr(self.network, "no_sync", None)
         return no_sync() if no_sync else contextlib.nullcontext()
 
-    def _check_finite(self, sums: Tensor) -> None:
-        if not torch.isfinite(sums[0]):
+    def _check_finite(self, value: float, what: str = "training loss") -> None:
+        if not math.isfinite(value):
             raise Gesture3dError(
-                f"the training loss became {sums[0].item()} in epoch {self.progress.epoch + 1}; "
+                f"the {what} became {value} in epoch {self.progress.epoch + 1}; "
                 f"try a smaller optim.lr (now {self.experiment.optim.lr}) or optim.clip_norm=1"
             )
 

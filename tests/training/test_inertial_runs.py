@@ -214,6 +214,23 @@ def test_without_validation_subjects_the_last_epoch_must_be_asked_for(recordings
 REPLAY = ("train.replay_worst=2", "train.epochs=2", "train.keep=last")
 
 
+def test_a_run_whose_last_step_diverges_says_so(recordings, tmp_path, monkeypatch):
+    """The epoch's losses were finite, the weights are not."""
+    original = Trainer._step
+
+    def diverge(self, batches, sums):
+        original(self, batches, sums)
+        if self.progress.step == self.steps_per_epoch - 1:
+            for parameter in self.model.parameters():
+                parameter.data.fill_(torch.nan)
+
+    monkeypatch.setattr(Trainer, "_step", diverge)
+    experiment = load_experiment("cnn1d", "inertial_folder", settings_for(recordings))
+    said = r"the highest validation score became nan in epoch 1; try a smaller optim\.lr \(now"
+    with pytest.raises(Gesture3dError, match=said):
+        train(experiment, tmp_path / "run", progress=False)
+
+
 def test_the_batches_with_the_highest_losses_are_trained_on_again(
     recordings, tmp_path, monkeypatch
 ):
