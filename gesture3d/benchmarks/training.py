@@ -31,7 +31,7 @@ from gesture3d.data.batch import Sample
 from gesture3d.distributed import Processes
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import write_text
-from gesture3d.machine import num_cores
+from gesture3d.machine import autocast, num_cores
 from gesture3d.models import build_model
 from gesture3d.training.loop import Trainer
 from gesture3d.training.optim import build_optimizer
@@ -100,7 +100,7 @@ def _step(
     labels: Tensor,
     experiment: Experiment,
 ) -> None:
-    with torch.autocast("cpu", torch.bfloat16, enabled=experiment.train.precision != "fp32"):
+    with autocast(clips.device, experiment.train.precision):
         scores = network(clips).float()
     F.cross_entropy(scores, labels, label_smoothing=experiment.optim.label_smoothing).backward()
     optimizer.step()
