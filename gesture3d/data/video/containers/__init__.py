@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from gesture3d.data.video.containers import asf, avi, matroska, mp4, streams
+from gesture3d.data.video.containers import asf, avi, flv, matroska, mp4, mpeg, streams
 from gesture3d.data.video.containers.contents import Contents, Damaged
 
 # First bytes (at an offset) → kind of file, and what walks it.
@@ -17,13 +17,13 @@ _KINDS: list[tuple[int, tuple[bytes, ...], str, _Walk]] = [
     (4, (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp"), "mp4", mp4.walk),
     (8, (b"AVI ", b"AVIX"), "avi", avi.walk),
     (0, (b"\x1a\x45\xdf\xa3",), "matroska", matroska.walk),
-    (0, (b"FLV",), "flv", streams.walk_flv),
+    (0, (b"FLV",), "flv", flv.walk),
     (0, (b"GIF8",), "gif", streams.walk_gif),
     (0, (b"OggS",), "ogg", streams.walk_ogg),
     (0, (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",), "asf", asf.walk),
-    (0, (b"\0\0\1\xba",), "mpg", streams.walk_mpg),
-    (0, (b"\x47",), "ts", streams.walk_ts),
-    (4, (b"\x47",), "ts", streams.walk_ts),
+    (0, (b"\0\0\1\xba",), "mpg", mpeg.walk_mpg),
+    (0, (b"\x47",), "ts", mpeg.walk_ts),
+    (4, (b"\x47",), "ts", mpeg.walk_ts),
     (0, (b"\xff\xd8\xff",), "mjpeg", streams.walk_mjpeg),
     (0, (b"YUV4MPEG2 ",), "y4m", streams.walk_y4m),
 ]

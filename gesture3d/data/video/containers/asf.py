@@ -28,7 +28,7 @@ def walk(file: BinaryIO, size: int) -> Contents:
         return Contents("asf", 0, has_video=False)
     length = _number(properties[92:96])
     if length != _number(properties[96:100]) or not 32 <= length <= 1 << 20:
-        return Contents("asf", None)  # packets of several sizes: only decoding can tell
+        raise Damaged("damaged: its header says no size of its packets")
     frames, missing, before = 0, 0, None
     for n in range((size - begin - 50) // length if is_live else packets):
         file.seek(begin + 50 + n * length)

@@ -9,6 +9,7 @@ from gesture3d.data.video.containers.contents import Contents, Damaged, breaks_o
 
 _SEGMENT, _CLUSTER, _TRACKS, _GROUP = 0x18538067, 0x1F43B675, 0x1654AE6B, 0xA0
 _BLOCKS = {0xA3, 0xA1}
+_CLUSTER_TIME = 0xE7
 # What is passed over: at the top, and in clusters and groups.
 _PASSED = {0x1A45DFA3, 0x114D9B74, 0x1549A966, 0x1C53BB6B, 0x1043A770, 0x1254C367, 0x1941A469}
 _PASSED |= {0xE7, 0xA7, 0xAB, 0x5854, 0xEC, 0xBF, 0x9B, 0xFB, 0xFA, 0xFD, 0xA4, 0x75A1, 0x75A2}
@@ -22,6 +23,8 @@ def walk(file: BinaryIO, size: int) -> Contents:
     """
     tracks: dict[int, tuple[bool, str]] | None = None
     counts: Counter[int] = Counter()
+    hidden = _Hidden()
+    cluster_time = 0
     ends = [(size, 0)]  # of the elements that we are in, and which
     at = 0
     while at < size:
@@ -53,7 +56,11 @@ def walk(file: BinaryIO, size: int) -> Contents:
             file.seek(at)
             tracks = _read_tracks(file.read(length))
         elif element in _BLOCKS:
-            _count(head[start:], tracks or {}, counts, begin)
+            track, shown, time = _block(head[start:], tracks or {}, begin)
+            counts[track] += shown
+            hidden.add(track, cluster_time + time, shown == 0)
+        elif element == _CLUSTER_TIME:
+            cluster_time = int.from_bytes(head[start : start + length])
         at += length
     if tracks is None:
         raise Damaged("damaged: it names no tracks")
@@ -67,8 +74,8 @@ def _rank(element: int) -> int:
     return {_SEGMENT: 1, _CLUSTER: 2, _GROUP: 3}[element]
 
 
-def _count(head: bytes, tracks: dict[int, tuple[bool, str]], counts: Counter, at: int) -> None:
-    """Add the frames of a block (its first bytes) to those of its track."""
+def _block(head: bytes, tracks: dict[int, tuple[bool, str]], at: int) -> tuple[int, int, int]:
+    """Track of a block (its first bytes), how many frames it shows, and its time in the cluster."""
     try:
         track, after = number(head, 0)
         flags = head[after + 2]
@@ -77,7 +84,26 @@ def _count(head: bytes, tracks: dict[int, tuple[bool, str]], counts: Counter, at
         hidden = tracks[track][1] == "V_VP8" and not lacing and not head[after + 3] & 16
     except (IndexError, KeyError):
         raise breaks_off(at) from None
-    counts[track] += frames - hidden
+    return track, frames - hidden, int.from_bytes(head[after : after + 2], signed=True)
+
+
+class _Hidden:
+    """Frames that are not shown (VP8 refers to them) have no time of their own.
+
+    A muxer gives such a frame the time of the next one or that of the one before, or the smallest
+    step from there. One that lies in the midst between them was to be shown: its header is damaged.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[int, list[tuple[int, bool]]] = {}
+
+    def add(self, track: int, time: int, is_hidden: bool) -> None:
+        last = self._last.setdefault(track, [])
+        last[:] = [*last[-2:], (time, is_hidden)]
+        if [hidden for _, hidden in last] == [False, True, False]:
+            before, between, after = (time for time, _ in last)
+            if min(between - before, after - between) * 4 >= after - before >= 8:
+                raise Damaged("damaged: a frame is missing that its times leave room for")
 
 
 def _read_tracks(content: bytes) -> dict[int, tuple[bool, str]]:

@@ -1,46 +1,11 @@
-"""Files without an index: FLV, GIF, Ogg, WMV, MPEG programme and transport streams, YUV4MPEG."""
+"""Files without an index: GIF, Ogg, raw MJPEG, YUV4MPEG."""
 
-import struct
 from collections import Counter
 from typing import BinaryIO
 
-import numpy as np
-
 from gesture3d.data.video.containers.contents import Contents, Damaged, breaks_off, cut_off
 
-_LARGEST = 256 << 20  # larger transport and programme streams are not walked
-
-
-def walk_flv(file: BinaryIO, size: int) -> Contents:
-    """Tags, each with its length before and behind it."""
-    file.seek(5)
-    at = int.from_bytes(file.read(4)) + 4
-    frames: int | None = 0
-    while at < size:
-        file.seek(at)
-        head = file.read(13)
-        length = 11 + int.from_bytes(head[1:4])
-        if len(head) < 11 or at + length + 4 > size:
-            raise breaks_off(at)
-        if head[0] & 31 == 18:
-            file.seek(at)
-            script = file.read(min(length, 1 << 16))
-            key = script.find(b"\0\x08filesize\0")
-            if key >= 0 and len(value := script[key + 11 : key + 19]) == 8:
-                (wanted,) = struct.unpack(">d", value)
-                if wanted > size:
-                    raise cut_off(size, int(min(wanted, 1 << 62)))
-        file.seek(at + length)
-        if int.from_bytes(file.read(4)) not in (length, 0):
-            raise breaks_off(at)
-        if head[0] & 31 == 9 and frames is not None and length > 11:
-            kind, codec = head[11] >> 4, head[11] & 15
-            if kind & 8:  # the newer header, of HEVC and AV1
-                frames = None
-            elif kind != 5 and (codec != 7 or head[12:13] == b"\1"):
-                frames += 1
-        at += length + 4
-    return Contents("flv", frames)
+_LARGEST = 256 << 20  # larger ones are not walked
 
 
 def walk_gif(file: BinaryIO, size: int) -> Contents:
@@ -173,109 +138,6 @@ def walk_mjpeg(file: BinaryIO, size: int) -> Contents:
         at += 2
         frames += 1
     return Contents("mjpeg", frames)
-
-
-def walk_mpg(file: BinaryIO, size: int) -> Contents:
-    """Packs and packets of a programme stream; counts the pictures of MPEG-1 and MPEG-2."""
-    if size > _LARGEST:
-        return Contents("mpg", None)
-    data = file.read()
-    at, first, video = 0, None, []
-    while at < size:
-        code = data[at : at + 4]
-        if code == b"\0\0\1\xba":
-            is_mpeg2 = at + 13 < size and data[at + 4] >> 6 == 1
-            at += 14 + (data[at + 13] & 7) if is_mpeg2 else 12
-        elif code == b"\0\0\1\xb9":
-            at += 4
-        elif code[:3] == b"\0\0\1" and code[3] >= 0xBB and at + 6 <= size:
-            length = 6 + int.from_bytes(data[at + 4 : at + 6])
-            if 0xE0 <= code[3] <= 0xEF and (first is None or first == code[3]):
-                first = code[3]
-                video.append(_payload(data[at : at + length]))
-            at += length
-        elif not data[at:].strip(b"\0"):
-            break
-        else:
-            raise breaks_off(at)
-    if at > size:
-        raise cut_off(size, at)
-    return _pictures("mpg", b"".join(video))
-
-
-def walk_ts(file: BinaryIO, size: int) -> Contents:
-    """Packets of 188 bytes (of 192 in .m2ts), numbered in each stream."""
-    head = file.read(5)
-    length = 192 if head[:1] != b"\x47" else 188
-    if size > _LARGEST:
-        return Contents("ts", None)
-    file.seek(0)
-    data = np.frombuffer(file.read(), np.uint8)
-    if size % length:
-        raise breaks_off(size - size % length)
-    packets = data.reshape(-1, length)[:, length - 188 :]
-    wrong = np.flatnonzero(packets[:, 0] != 0x47)
-    if len(wrong):
-        raise breaks_off(int(wrong[0]) * length)
-    streams = (packets[:, 1].astype(int) & 31) << 8 | packets[:, 2]
-    has_payload = packets[:, 3] & 16 > 0
-    jumps = (packets[:, 3] & 32 > 0) & (packets[:, 4] > 0) & (packets[:, 5] & 128 > 0)
-    video, first = [], None
-    for stream in dict.fromkeys(streams[has_payload].tolist()):
-        chosen = np.flatnonzero((streams == stream) & has_payload)
-        steps = np.diff(packets[chosen, 3].astype(int) & 15) % 16
-        if stream != 0x1FFF and ((steps > 1) & ~jumps[chosen[1:]]).any():
-            raise Damaged("damaged: packets of it are missing")
-        if first is None:
-            bodies = [_body(packets[n].tobytes()) for n in chosen.tolist()]
-            if bodies[0][:3] == b"\0\0\1" and bodies[0][3:4] and 0xE0 <= bodies[0][3] <= 0xEF:
-                first = stream
-                starts = packets[chosen, 1] & 64 > 0
-                video = [_payload(b) if s else b for b, s in zip(bodies, starts, strict=True)]
-    found = _pictures("ts", b"".join(video))
-    if found.num_frames is None and len(video):  # H.264, HEVC: a packet of theirs holds a picture
-        return Contents("ts", int(starts.sum()), has_edits=True)
-    return found
-
-
-def _body(packet: bytes) -> bytes:
-    return packet[5 + packet[4] :] if packet[3] & 32 else packet[4:]
-
-
-def _payload(packet: bytes) -> bytes:
-    """What a packet of an elementary stream holds behind its header."""
-    if len(packet) > 8 and packet[6] >> 6 == 2:  # MPEG-2
-        return packet[9 + packet[8] :]
-    at = 6
-    while at < len(packet) and packet[at] == 0xFF:
-        at += 1
-    if at < len(packet) and packet[at] >> 6 == 1:
-        at += 2
-    if at < len(packet):
-        at += {2: 5, 3: 10}.get(packet[at] >> 4, 1)
-    return packet[at:]
-
-
-def _pictures(kind: str, video: bytes) -> Contents:
-    """Count the pictures of an elementary stream of MPEG-1 or MPEG-2."""
-    start = video.find(b"\0\0\1\xb3")
-    if start < 0 or start > 4096:
-        return Contents(kind, None, has_edits=True)
-    halves = leading = kept = 0
-    at = video.find(b"\0\0\1\0")
-    while at >= 0:
-        following = video.find(b"\0\0\1\0", at + 4)
-        header = video[at : at + 48]
-        coding = header.find(b"\0\0\1\xb5", 4)
-        is_frame = coding < 0 or len(header) < coding + 7 or header[coding + 6] & 3 in (0, 3)
-        halves += 2 if is_frame else 1
-        kind_of_picture = header[5] >> 3 & 7 if len(header) > 5 else 0
-        if kind_of_picture != 3:
-            kept += 1
-        elif kept == 1:
-            leading += 1  # shown before the first, they may refer to what is not there
-        at = following
-    return Contents(kind, halves // 2, may_lack=leading)
 
 
 def walk_y4m(file: BinaryIO, size: int) -> Contents:
