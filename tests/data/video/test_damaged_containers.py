@@ -33,6 +33,13 @@ def refused(path: Path, content: bytes, message: str) -> None:
         read_frames(path)
 
 
+def count(path: Path) -> int:
+    """How many frames ffprobe decodes."""
+    probe = ["ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=nb_read_frames"]
+    found = subprocess.run([*probe, "-of", "csv=p=0", path], capture_output=True, check=True)
+    return int(found.stdout.split()[0].strip(b","))
+
+
 def put(content: bytes, at: int, value: bytes) -> bytes:
     return content[:at] + value + content[at + len(value) :]
 
@@ -94,9 +101,25 @@ def test_edits_of_parts_that_were_copied_are_believed(tmp_path, name, options, c
     whole, part = tmp_path / f"whole_{name}", tmp_path / name
     make(whole, options)
     ffmpeg(*cut.split(), "-i", whole, "-c", "copy", part)
-    probe = ["ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=nb_read_frames"]
-    found = subprocess.run([*probe, "-of", "csv=p=0", part], capture_output=True, check=True)
-    assert len(read_frames(part)) == int(found.stdout.split()[0])
+    assert len(read_frames(part)) == count(part)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("b.mkv", "-c:v libx265 -x265-params log-level=none:keyint=12"),
+        ("b.ts", "-c:v libx265 -x265-params log-level=none:keyint=12"),
+        ("b.flv", f"{H264} -x264-params open-gop=1"),
+        ("b.mp4", f"{H264} -x264-params open-gop=1"),
+    ],
+)
+def test_pictures_that_refer_to_what_was_cut_off_are_not_missed(tmp_path, name, options):
+    """They are shown before the key frame with which the copied part begins."""
+    whole, part = tmp_path / "whole.mp4", tmp_path / name
+    make(whole, options)
+    fragments = ["-movflags", "frag_keyframe+empty_moov"] if name == "b.mp4" else []
+    ffmpeg("-ss", "0.5", "-i", whole, "-c", "copy", *fragments, part)
+    assert len(read_frames(part)) == count(part)
 
 
 # --- other containers ---------------------------------------------------------------------------

@@ -136,6 +136,7 @@ SLOW_THEN_FAST = f"-vf setpts='if(lt(N,5),N*4,N+15)/25/TB' -fps_mode vfr {FEW_KE
         ("sound.wmv", f"{SOUND} -c:v wmv1 -c:a wmav2"),
         ("b.mpg", "-c:v mpeg2video -bf 2"),
         ("mpeg2.ts", "-c:v mpeg2video"),
+        ("mpeg4.ts", "-c:v mpeg4 -bf 2"),
         ("h264.m2ts", H264),
         ("h264.flv", H264),
         ("theora.ogv", f"{SOUND} -c:v libtheora -c:a libvorbis"),

@@ -1,5 +1,6 @@
 """What is found in a file."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -35,3 +36,24 @@ def breaks_off(at: int) -> Damaged:
 
 def cut_off(size: int, wanted: int) -> Damaged:
     return Damaged(f"is cut off: {size} of {wanted} bytes are there")
+
+
+REORDERED = 16  # pictures at most lie between the place of one in the file and on the screen
+
+
+def num_leading(times: Iterable[int]) -> int:
+    """How many pictures right behind the first one are shown before it.
+
+    They may refer to pictures before it, which are not there in a part of a video that was copied
+    from behind a key frame on; then they cannot be decoded, and nothing is lost.
+
+    Args:
+        times: when the pictures are shown, in the order of the file.
+    """
+    times = iter(times)
+    first, leading = next(times, 0), 0
+    for time in times:
+        if time >= first or leading == REORDERED:
+            break
+        leading += 1
+    return leading

@@ -3,7 +3,7 @@
 import struct
 from typing import BinaryIO
 
-from gesture3d.data.video.containers.contents import Contents, breaks_off, cut_off
+from gesture3d.data.video.containers.contents import Contents, breaks_off, cut_off, num_leading
 
 _AUDIO, _VIDEO, _SCRIPT = 8, 9, 18
 _KINDS = {_AUDIO, _VIDEO, _SCRIPT, 15}  # 15: a script of ActionScript 3
@@ -17,6 +17,7 @@ def walk(file: BinaryIO, size: int) -> Contents:
     at = int.from_bytes(file.read(4)) + 4
     frames: int | None = 0
     formats: dict[int, int] = {}  # of sound and of video
+    times: list[int] = []
     while at < size:
         file.seek(at)
         head = file.read(20)
@@ -34,9 +35,19 @@ def walk(file: BinaryIO, size: int) -> Contents:
             if formats.setdefault(kind, format_) != format_:
                 raise breaks_off(at)
             if kind == _VIDEO and frames is not None:
-                frames = None if head[11] & 128 else frames + _is_frame(head, length - 11, at)
+                is_new = head[11] & 128  # the newer header
+                is_frame = not is_new and _is_frame(head, length - 11, at)
+                frames = None if is_new else frames + is_frame
+                times += [_time(head)] if is_frame else []
         at += length + 4
-    return Contents("flv", frames)
+    return Contents("flv", frames, may_lack=num_leading(times) if frames else 0)
+
+
+def _time(head: bytes) -> int:
+    """When a frame is shown, in ms: H.264's lie behind when they are decoded."""
+    decoded = int.from_bytes(head[4:7]) | head[7] << 24
+    is_avc = head[11] & 15 == _AVC
+    return decoded + (int.from_bytes(head[13:16], signed=True) if is_avc else 0)
 
 
 def _codec(head: bytes) -> int:

@@ -5,7 +5,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from gesture3d.data.video.containers.contents import Contents, Damaged, breaks_off, cut_off
+from gesture3d.data.video.containers.contents import (
+    Contents,
+    Damaged,
+    breaks_off,
+    cut_off,
+    num_leading,
+)
 
 _SEGMENT, _CLUSTER, _TRACKS, _GROUP = 0x18538067, 0x1F43B675, 0x1654AE6B, 0xA0
 _BLOCKS = {0xA3, 0xA1}
@@ -23,7 +29,7 @@ def walk(file: BinaryIO, size: int) -> Contents:
     """
     tracks: dict[int, tuple[bool, str]] | None = None
     counts: Counter[int] = Counter()
-    hidden = _Hidden()
+    times: dict[int, list[tuple[int, bool]]] = {}  # of each track's blocks, and what is hidden
     cluster_time = 0
     ends = [(size, 0)]  # of the elements that we are in, and which
     at = 0
@@ -56,9 +62,10 @@ def walk(file: BinaryIO, size: int) -> Contents:
             file.seek(at)
             tracks = _read_tracks(file.read(length))
         elif element in _BLOCKS:
-            track, shown, time = _block(head[start:], tracks or {}, begin)
+            track, shown, time = _block(head[start : start + length], tracks or {}, begin)
             counts[track] += shown
-            hidden.add(track, cluster_time + time, shown == 0)
+            if time is not None:
+                times.setdefault(track, []).append((cluster_time + time, shown == 0))
         elif element == _CLUSTER_TIME:
             cluster_time = int.from_bytes(head[start : start + length])
         at += length
@@ -67,17 +74,27 @@ def walk(file: BinaryIO, size: int) -> Contents:
     first = next((track for track, (is_video, _) in tracks.items() if is_video), None)
     if first is None:
         return Contents("matroska", 0, has_video=False)
-    return Contents("matroska", counts[first])
+    blocks = times.get(first, [])
+    _check_hidden(blocks)
+    leading = num_leading(time for time, is_hidden in blocks if not is_hidden)
+    return Contents("matroska", counts[first], may_lack=leading)
 
 
 def _rank(element: int) -> int:
     return {_SEGMENT: 1, _CLUSTER: 2, _GROUP: 3}[element]
 
 
-def _block(head: bytes, tracks: dict[int, tuple[bool, str]], at: int) -> tuple[int, int, int]:
-    """Track of a block (its first bytes), how many frames it shows, and its time in the cluster."""
+def _block(
+    head: bytes, tracks: dict[int, tuple[bool, str]], at: int
+) -> tuple[int, int, int | None]:
+    """Track of a block (its first bytes), how many frames it shows, and its time in the cluster.
+
+    A block of nothing but its header repeats the frame before it, and has no time here.
+    """
     try:
         track, after = number(head, 0)
+        if len(head) == after + 3:
+            return track, 0, None
         flags = head[after + 2]
         lacing = flags >> 1 & 3
         frames = 1 + head[after + 3] if lacing else 1
@@ -87,23 +104,17 @@ def _block(head: bytes, tracks: dict[int, tuple[bool, str]], at: int) -> tuple[i
     return track, frames - hidden, int.from_bytes(head[after : after + 2], signed=True)
 
 
-class _Hidden:
-    """Frames that are not shown (VP8 refers to them) have no time of their own.
+def _check_hidden(blocks: list[tuple[int, bool]]) -> None:
+    """Raise Damaged where a frame that is not shown (VP8 refers to such) has a time of its own.
 
-    A muxer gives such a frame the time of the next one or that of the one before, or the smallest
-    step from there. One that lies in the midst between them was to be shown: its header is damaged.
+    A muxer gives it the time of the next one or that of the one before, or the smallest step from
+    there. One that lies in the midst between them was to be shown: its header is damaged.
     """
-
-    def __init__(self) -> None:
-        self._last: dict[int, list[tuple[int, bool]]] = {}
-
-    def add(self, track: int, time: int, is_hidden: bool) -> None:
-        last = self._last.setdefault(track, [])
-        last[:] = [*last[-2:], (time, is_hidden)]
-        if [hidden for _, hidden in last] == [False, True, False]:
-            before, between, after = (time for time, _ in last)
-            if min(between - before, after - between) * 4 >= after - before >= 8:
-                raise Damaged("damaged: a frame is missing that its times leave room for")
+    for (before, _), (time, is_hidden), (after, _) in zip(
+        blocks, blocks[1:], blocks[2:], strict=False
+    ):
+        if is_hidden and min(time - before, after - time) * 4 >= after - before >= 8:
+            raise Damaged("damaged: a frame is missing that its times leave room for")
 
 
 def _read_tracks(content: bytes) -> dict[int, tuple[bool, str]]:

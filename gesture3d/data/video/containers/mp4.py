@@ -57,17 +57,18 @@ def walk(file: BinaryIO, size: int) -> Contents:
     track = _first_video(index)
     if track is None:
         return Contents("mp4", 0, has_video=False)
-    total = track.num_samples
+    total, leading = track.num_samples, 0
     if fragments:
         tables = [first_box(t, b"mdia", b"minf", b"stbl") for t in boxes(index, b"trak")]
         indexed = sum(_Table(dict(all_boxes(table))).num_bytes() for table in tables)
-        total += samples_in_fragments(index, fragments, track.number, indexed, media)
+        more, leading = samples_in_fragments(index, fragments, track.number, indexed, media)
+        total += more
     _check_chunks(track.table, size)
     shown = track.edits.shown() if total == track.num_samples else None
     if shown is not None and shown != total:
         track.edits.check()
         return Contents("mp4", shown, may_lack=len(track.edits.shown_rows), has_edits=True)
-    return Contents("mp4", total)
+    return Contents("mp4", total, may_lack=track.edits.leading() if track.num_samples else leading)
 
 
 def _check_appended(file: BinaryIO, at: int, index: bytes) -> None:

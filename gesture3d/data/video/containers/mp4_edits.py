@@ -5,9 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from gesture3d.data.video.containers.contents import Damaged
-
-_REORDERED = 16  # pictures at most lie between the place of one in the file and on the screen
+from gesture3d.data.video.containers.contents import REORDERED, Damaged, num_leading
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,10 @@ class Edits:
         times = np.concatenate([[0], np.cumsum(self.steps[:-1])])
         return times if self.offsets is None else times + self.offsets
 
+    def leading(self) -> int:
+        """`num_leading` of the samples."""
+        return 0 if self.offsets is None or self.steps is None else num_leading(self._times[:100])
+
     def shown(self) -> int | None:
         """How many samples are shown; None where all are, or that cannot be read."""
         edit_scale, scale = self.scales
@@ -74,8 +76,8 @@ class Edits:
         end = max(start + length * scale / edit_scale for length, start in self.shown_rows)
         last = times.max() + self.steps[-1]
         shown = np.cumsum((times >= begin) & (times < end))  # up to each sample
-        late = shown[times < begin] > _REORDERED
-        early = shown[-1] - shown[times >= end] > _REORDERED
+        late = shown[times < begin] > REORDERED
+        early = shown[-1] - shown[times >= end] > REORDERED
         lengths = self.steps.sum(), last - times[0], last - times.min()
         if (
             abs(sum(length for length, _ in self.rows) - in_track) > rounding

@@ -5,7 +5,13 @@ from typing import BinaryIO
 
 import numpy as np
 
-from gesture3d.data.video.containers.contents import Contents, Damaged, breaks_off, cut_off
+from gesture3d.data.video.containers.contents import (
+    Contents,
+    Damaged,
+    breaks_off,
+    cut_off,
+    num_leading,
+)
 
 _LARGEST = 256 << 20  # larger ones are not walked
 _PICTURE, _SEQUENCE, _EXTENSION, _GROUP = 0x00, 0xB3, b"\0\0\1\xb5", 0xB8
@@ -73,12 +79,22 @@ def walk_ts(file: BinaryIO, size: int) -> Contents:
                 video = [_payload(b) if s else b for b, s in zip(bodies, starts, strict=True)]
     found = _pictures("ts", b"".join(video))
     if found.num_frames is None and len(video):  # H.264, HEVC: a packet of theirs holds a picture
-        return Contents("ts", int(starts.sum()), has_edits=True)
+        times = (_time(body) for body, is_start in zip(bodies, starts, strict=True) if is_start)
+        leading = num_leading(time for time in times if time is not None)
+        return Contents("ts", int(starts.sum()), may_lack=leading, has_edits=True)
     return found
 
 
 def _body(packet: bytes) -> bytes:
     return packet[5 + packet[4] :] if packet[3] & 32 else packet[4:]
+
+
+def _time(packet: bytes) -> int | None:
+    """When the picture that begins in a packet of MPEG-2's is shown, in units of 1/90000 s."""
+    if len(packet) < 14 or not packet[7] & 0x80:
+        return None
+    bits = int.from_bytes(packet[9:14])
+    return (bits >> 33 & 7) << 30 | (bits >> 17 & 0x7FFF) << 15 | bits >> 1 & 0x7FFF
 
 
 def _payload(packet: bytes) -> bytes:
@@ -103,7 +119,8 @@ def _pictures(kind: str, video: bytes) -> Contents:
             of the same number in a group: headers or packets between them are missing.
     """
     start = video.find(b"\0\0\1\xb3")
-    if start < 0 or start > 4096:
+    is_mpeg4 = video.find(b"\0\0\1\xb6", start, start + 16) >= 0  # the same code, and a picture
+    if start < 0 or start > 4096 or is_mpeg4:
         return Contents(kind, None, has_edits=True)
     rows = int.from_bytes(video[start + 5 : start + 7]) & 0xFFF
     halves = leading = kept = 0
