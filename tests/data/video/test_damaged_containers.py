@@ -143,6 +143,15 @@ def test_pictures_lost_with_a_packet_are_missed(tmp_path):
     refused(path, put(content, second + 3, b"\xf5"), "pictures of it are missing")
 
 
+def test_pictures_in_front_of_the_first_header_of_a_sequence_are_missed(tmp_path):
+    """The first packet's own header is said to be longer, and takes the sequence's with it."""
+    path = tmp_path / "a.mpg"
+    sound = "-f lavfi -i sine=d=1.2 -c:a mp2 -f vob"
+    content = make(path, f"{sound} -c:v mpeg2video")
+    at = content.index(b"\0\0\1\xe0") + 8
+    refused(path, put(content, at, bytes([61])), "promises 29 frames, but only 18 decode")
+
+
 @pytest.mark.parametrize(
     ("codec", "offset", "value"),
     [

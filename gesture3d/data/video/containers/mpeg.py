@@ -126,7 +126,7 @@ def _pictures(kind: str, video: bytes) -> Contents:
     halves = leading = kept = 0
     numbers: dict[int, int] = {}  # of the group's pictures → how many halves of a frame
     row: int | None = None  # of the picture's last slice; None in no picture
-    for found in _START_CODES.finditer(video, start):
+    for found in _START_CODES.finditer(video):
         code, at = found[1][0], found.start()
         if code == _PICTURE:
             header = video[at : at + 48]
@@ -148,7 +148,7 @@ def _pictures(kind: str, video: bytes) -> Contents:
         elif code > _LAST_SLICE:
             numbers.clear()
             row = None
-        elif 0 < rows <= _TALL:
+        elif 0 < rows <= _TALL and at > start:
             begins_row = at + 4 < len(video) and video[at + 4] & 6 == 2
             if row is None or code < row or (code == row and begins_row):
                 raise Damaged("damaged: the header of a picture is missing")
