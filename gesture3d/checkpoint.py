@@ -24,6 +24,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gesture3d.config import SEQUENCE_MODELS, Experiment, validate_experiment
+from gesture3d.data.sets import DataSet
+from gesture3d.data.spec import InputSpec
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import PACKAGE, atomic_path
 from gesture3d.models import build_model
@@ -60,6 +62,11 @@ class Description:
     # Of a frame, where the network reads sequences.
     num_features: Annotated[int, Strict(), Field(ge=1, le=1_000_000)] | None = None
     channel_names: Names | None = None  # of CSV recordings, in the network's order
+
+    def input_spec(self, data: DataSet) -> InputSpec:
+        """What the network reads, by the settings that it was trained with."""
+        names = self.channel_names and tuple(self.channel_names)
+        return data.input_spec(self.num_features, names)
 
     def validated_experiment(self, source: Path | str) -> Experiment:
         return validate_experiment(self.experiment, f"{source} (experiment)")

@@ -53,13 +53,5 @@ class Section(BaseModel):
         return read
 
 
-class DataSection(Section):
-    """What every data set has."""
-
-    # Training visits every class equally often: clips of small classes several times an epoch, in
-    # other views, and of large ones not all in each. An epoch stays as long as it is.
-    balance: bool = False
-
-
 def _flat(value: Any) -> list[Any]:
     return [v for item in value for v in _flat(item)] if isinstance(value, list) else [value]

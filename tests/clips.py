@@ -5,6 +5,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from gesture3d.data.index import Index, Item
+from gesture3d.data.samples import Samples
+from gesture3d.data.sets import Opened
+from gesture3d.data.video.clips import ReadClip
+from gesture3d.data.video.stream import VideoData
 from gesture3d.rng import generator
 
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
@@ -57,3 +62,18 @@ def tiny_settings(root: Path) -> list[str]:
         "train.num_threads=1",
         "train.device=cpu",
     ]
+
+
+def clip_samples(
+    clips: list[Item],
+    class_names: tuple[str, ...],
+    data: VideoData,
+    training: bool,
+    seed: int = 0,
+    *,
+    cache: dict[str, np.ndarray] | None = None,
+    **swaps: dict[str, str],
+) -> Samples:
+    """These clips as samples; ``swaps`` are ``mirror`` and ``reversal`` of an `Index`."""
+    index = Index(class_names, clips, **swaps)
+    return Samples(clips, class_names, Opened(index, ReadClip(data, index, cache)), training, seed)

@@ -6,12 +6,12 @@ import yaml
 
 from gesture3d.config import (
     DataConfig,
-    VideoData,
     dump_experiment,
     load_data,
     load_experiment,
     validate_experiment,
 )
+from gesture3d.data.video.stream import VideoData
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import resource
 
@@ -78,7 +78,7 @@ def test_dump_reads_back_the_same() -> None:
 def test_people_may_be_named_by_numbers() -> None:
     for network, data, key in (
         ("deepgru_small", "utd_mhad_skeleton", "validation_groups"),
-        ("cnn1d", "utd_mhad_inertial", "validation_subjects"),
+        ("cnn1d", "utd_mhad_inertial", "validation_groups"),
     ):
         experiment = load_experiment(network, data, [f"data.{key}=[7, anna]"])
         assert getattr(experiment.data, key) == ("7", "anna")

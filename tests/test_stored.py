@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from gesture3d import checkpoint
 from gesture3d.config import load_experiment
-from gesture3d.data.index import Clip
+from gesture3d.data.index import Item
 from gesture3d.data.video.prepared.cache import open_cache
 from gesture3d.data.video.prepared.manifest import Record, read_manifest, to_line, write_manifest
 from gesture3d.errors import Gesture3dError
@@ -301,7 +301,7 @@ def test_a_cache_whose_index_is_damaged_is_decoded_again(tmp_path, place) -> Non
     for number in range(2):
         frame = np.full((8, 8, 3), 50 * number, np.uint8)
         cv2.imwrite(str(tmp_path / "a" / f"{number}.png"), frame)
-    clips = [Clip("a", tmp_path / "a", 0)]
+    clips = [Item("a", 0, tmp_path / "a")]
     frames = open_cache(clips, tmp_path / "cache", 8, progress=False)["a"].copy()
     (index,) = (tmp_path / "cache").glob("*.json")
     stored = json.loads(index.read_text())

@@ -1,6 +1,6 @@
 """Parameters and multiply-adds of every block of any network, by counting its real calls."""
 
-from gesture3d.config import Experiment, GestureNetConfig, VideoData
+from gesture3d.config import Experiment, GestureNetConfig
 from gesture3d.cost import BlockCost, RecurrentCost, count_cost_of_one, recurrent_costs
 from gesture3d.models import build_model
 
@@ -26,7 +26,7 @@ def network_cost(
     import torch
 
     data = experiment.data
-    if isinstance(data, VideoData):
+    if data.kind == "clips":
         shape = (data.num_frames, data.num_channels, data.size, data.size)
         model = build_model(experiment.model, num_classes or 27)
         rows = count_cost_of_one(model, torch.zeros(1, *shape, dtype=torch.uint8))

@@ -18,12 +18,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from gesture3d.config import JesterData
-from gesture3d.data.index import Clip
-from gesture3d.data.video.dataset import clip_from_frames, load_clip
+from gesture3d.data.index import Index, Item
+from gesture3d.data.video.clips import clip_from_frames, load_clip
 from gesture3d.data.video.prepared.cache import open_cache
 from gesture3d.data.video.sampling import uniform_indices
-from gesture3d.data.video.sets.jester import read_list
+from gesture3d.data.video.sets.jester import JesterData, read_list
 from gesture3d.errors import Gesture3dError
 
 # What is measured: name, width, height, FFmpeg's encoder options, suffix.
@@ -65,7 +64,7 @@ def make_clips(
     encoder: tuple[str, ...],
     suffix: str,
     count: int,
-) -> list[Clip]:
+) -> list[Item]:
     """Clips of a moving, textured scene, encoded by FFmpeg; made anew only where missing."""
     if not shutil.which("ffmpeg"):
         raise Gesture3dError("this benchmark compares with ffmpeg: install it (apt install ffmpeg)")
@@ -79,11 +78,11 @@ def make_clips(
             command += ["-s", f"{width}x{height}", "-r", "12", "-i", "-", *encoder, str(path)]
             scene = _scene(number, width, height)
             subprocess.run(command, input=scene.tobytes(), check=True)
-        clips.append(Clip(f"{name}-{number}", path, 0))
+        clips.append(Item(f"{name}-{number}", 0, path))
     return clips
 
 
-def benchmark_memory(clips: list[Clip], num_loads: int = 5000) -> list[float]:
+def benchmark_memory(clips: list[Item], num_loads: int = 5000) -> list[float]:
     """Resident memory of this process in MB after each tenth of ``num_loads`` decoded clips."""
     found = []
     for number in range(num_loads):
@@ -103,7 +102,9 @@ def benchmark_waiting(folder: Path, num_steps: int = 80) -> tuple[float, float]:
     from gesture3d.config import load_experiment
     from gesture3d.data import make_loader
     from gesture3d.data.batch import EpochSampler
-    from gesture3d.data.video.dataset import ClipDataset
+    from gesture3d.data.samples import Samples
+    from gesture3d.data.sets import Opened
+    from gesture3d.data.video.clips import ReadClip
     from gesture3d.models import build_model
 
     experiment = load_experiment("variant_a", "synthetic")
@@ -111,7 +112,9 @@ def benchmark_waiting(folder: Path, num_steps: int = 80) -> tuple[float, float]:
     cache = open_cache(clips, folder / "cache", experiment.data.cache_size, 1, progress=False)
     batch_size = experiment.train.batch_size
     repeats = -(-num_steps * batch_size // len(clips))
-    dataset = ClipDataset(clips * repeats, ("class",), experiment.data, True, 0, cache, mirror={})
+    index = Index(("class",), clips * repeats, mirror={})
+    opened = Opened(index, ReadClip(experiment.data, index, cache))
+    dataset = Samples(index.items, index.class_names, opened, training=True, seed=0)
     loader = make_loader(dataset, EpochSampler(len(dataset), batch_size, 0, shuffle=True), 1)
     model = build_model(experiment.model, 27).train()
     optimizer = torch.optim.SGD(model.parameters(), 1e-4)
@@ -177,9 +180,9 @@ def benchmark_lists(counts: tuple[int, ...] = (118_562, 14_787, 14_743)) -> floa
         return time.process_time() - started
 
 
-def _measure(clips: list[Clip], kind: str, rounds: int) -> Row:
+def _measure(clips: list[Item], kind: str, rounds: int) -> Row:
     cache = open_cache(clips, clips[0].path.parent / "cache", 112, 1, progress=False)
-    methods: dict[str, Callable[[Clip], object]] = {
+    methods: dict[str, Callable[[Item], object]] = {
         "ours": lambda clip: load_clip(clip.path, DATA),
         "cache": lambda clip: clip_from_frames(cache[clip.key], DATA),
         "decord": _plain_decord,
@@ -203,7 +206,7 @@ def _measure(clips: list[Clip], kind: str, rounds: int) -> Row:
     return Row(kind, speed, ratios)
 
 
-def _plain_decord(clip: Clip) -> np.ndarray:
+def _plain_decord(clip: Item) -> np.ndarray:
     import decord
 
     reader = decord.VideoReader(str(clip.path), ctx=decord.cpu(0), num_threads=1)
@@ -215,7 +218,7 @@ def _plain_decord(clip: Clip) -> np.ndarray:
     return np.stack([cv2.resize(frame, (DATA.size, DATA.size)) for frame in square])
 
 
-def _ffmpeg_null(clips: list[Clip]) -> float:
+def _ffmpeg_null(clips: list[Item]) -> float:
     """Seconds of FFmpeg's decoder for all clips in one process, its start not counted.
 
     The list is decoded once and then as often again; the difference is pure decoding.

@@ -14,9 +14,11 @@ from gesture3d.benchmarks.network import Benchmark
 from gesture3d.benchmarks.tables import Row
 from gesture3d.config import load_experiment
 from gesture3d.cost import count_cost
-from gesture3d.data.video.dataset import Clip, ClipDataset
+from gesture3d.data.index import Index, Item
+from gesture3d.data.video.clips import ReadClip
 from gesture3d.models.convlstm import ConvLSTM
 from gesture3d.models.gesture_net import GestureNet
+from gesture3d.rng import generator
 
 JESTER_TRAINING_CLIPS = 118_562
 
@@ -103,8 +105,9 @@ def seconds_to_load(frames: int, size: int, count: int = 30) -> float:
     data = data.model_copy(update={"num_frames": frames, "size": size})
     decoded = np.random.default_rng(0).integers(0, 256, (37, 112, 197, 3), np.uint8)
     mirror = {} if data.augmentation.horizontal_flip else None
-    clips = ClipDataset([Clip("0", Path(), 0)], ("0",), data, True, 0, {"0": decoded}, mirror)
+    clip = Item("0", 0, Path())
+    read = ReadClip(data, Index(("0",), [clip], mirror=mirror), {"0": decoded})
     started = time.process_time()
     for epoch in range(count):
-        clips[epoch, 0]
+        read(clip, generator(0, epoch, clip.key))
     return (time.process_time() - started) / count

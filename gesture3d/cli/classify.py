@@ -41,13 +41,12 @@ def main() -> int:
     args = parse_args()
     from tqdm import tqdm
 
-    from gesture3d.config import InertialData
     from gesture3d.data.video.reading import VIDEO_SUFFIXES
     from gesture3d.data.walk import Walk
     from gesture3d.inference.classifier import Classifier, find_clips
 
     classifier = Classifier(args.weights, args.device, compile=args.compile)
-    if isinstance(classifier.experiment.data, InertialData):
+    if classifier.experiment.data.stream == "inertial":
         return classify_recordings(args, classifier)
     if args.picture and not classifier.suffixes >= VIDEO_SUFFIXES:
         raise Gesture3dError(f"--picture draws videos; {classifier.weights} reads joints")

@@ -98,18 +98,18 @@ def print_shares(args: argparse.Namespace, classifier) -> None:
     import numpy as np
     from tqdm import tqdm
 
-    from gesture3d.config import SyntheticData, load_data
+    from gesture3d.config import load_data
     from gesture3d.data import read_index
     from gesture3d.viz.explain import central_view, explain
     from gesture3d.viz.hand_share import kept_predictions, measure
 
     source, data = load_data(args.data, args.set), classifier.experiment.data
-    if not isinstance(source, SyntheticData):
+    if source.name != "synthetic":
         raise Gesture3dError(
             f"--data {args.data}: only generated sets say where the hand is; try --data synthetic"
         )
     source = source.model_copy(update={"modality": data.modality})
-    clips = read_index(source).splits["validation"]
+    clips = read_index(source).of("validation")
 
     inputs = [
         (clip.key, central_view(classifier.load(clip.path), data))

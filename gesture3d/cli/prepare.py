@@ -76,7 +76,8 @@ def check(args: argparse.Namespace) -> int:
 
 
 def cache(args: argparse.Namespace) -> int:
-    from gesture3d.data import build_cache, read_index, refuse_bad_clips
+    from gesture3d.data import read_index
+    from gesture3d.data.video.prepared.open import build_cache, refuse_bad_clips
     from gesture3d.data.video.prepared.places import prepared_folder
     from gesture3d.files import check_writable
 
@@ -116,7 +117,7 @@ def flow(args: argparse.Namespace) -> int:
     )
     for reason in broken.values():
         print(one_line(f"bad: {reason}"))
-    print(f"optical flow of {len(index.all_clips()) - len(broken)} clips: {folder}")
+    print(f"optical flow of {len(index.items) - len(broken)} clips: {folder}")
     return 1 if broken else 0
 
 
@@ -133,10 +134,10 @@ def fetch(args: argparse.Namespace) -> int:
 
 def data_config(args: argparse.Namespace):
     """The data section of a recipe; it must describe clips."""
-    from gesture3d.config import VideoData, load_data
+    from gesture3d.config import load_data
 
     config = load_data(args.data, args.set)
-    if not isinstance(config, VideoData):
+    if config.kind != "clips":
         raise Gesture3dError(f"--data {args.data}: only sets of clips are prepared")
     return config
 

@@ -1,7 +1,8 @@
 """An experiment as typed, validated data.
 
-The sections of settings by what they set: `models`, `video`, `skeleton`, `inertial` (data sets),
-`experiment` (optimiser, loop, the whole); `reading` makes an `Experiment` of files and overrides.
+The sections of settings: `models` (networks), `experiment` (optimiser, loop, the whole); those of
+data sets stand beside their readers, in ``gesture3d/data/*/sets/``. `reading` makes an `Experiment`
+of files and overrides.
 """
 
 from gesture3d.config.experiment import (
@@ -9,15 +10,6 @@ from gesture3d.config.experiment import (
     Experiment,
     OptimConfig,
     TrainConfig,
-)
-from gesture3d.config.inertial import (
-    HAPTData,
-    InertialAugmentation,
-    InertialData,
-    InertialFolderData,
-    OpportunityData,
-    UCIHARData,
-    UTDInertialData,
 )
 from gesture3d.config.models import (
     SEQUENCE_MODELS,
@@ -42,69 +34,24 @@ from gesture3d.config.reading import (
     validate_experiment,
     with_overrides,
 )
-from gesture3d.config.skeleton import (
-    SBUKinectData,
-    SFINGE3DData,
-    SHREC17Data,
-    SkeletonAugmentation,
-    SkeletonData,
-    SkeletonFolderData,
-    SyntheticJointsData,
-    UTDSkeletonData,
-)
-from gesture3d.config.video import (
-    Augmentation,
-    ClipsPerClass,
-    FolderData,
-    IsoGDData,
-    JesterData,
-    Modality,
-    SyntheticData,
-    UTDMHADDepthData,
-    VideoData,
-)
 
 __all__ = [
     "SEQUENCE_MODELS",
-    "Augmentation",
     "ClipNetworkConfig",
-    "ClipsPerClass",
     "Cnn1dConfig",
     "DataConfig",
     "DeepGRUConfig",
     "DeepGRUDims",
     "Experiment",
-    "FolderData",
     "GRUConfig",
     "GestureNetConfig",
-    "HAPTData",
-    "InertialAugmentation",
-    "InertialData",
-    "InertialFolderData",
     "InertialInputsConfig",
-    "IsoGDData",
-    "JesterData",
-    "Modality",
     "ModelConfig",
-    "OpportunityData",
     "OptimConfig",
     "R3D18Config",
     "ResidualLSTMConfig",
-    "SBUKinectData",
-    "SFINGE3DData",
-    "SHREC17Data",
-    "SkeletonAugmentation",
-    "SkeletonData",
-    "SkeletonFolderData",
-    "SyntheticData",
-    "SyntheticJointsData",
     "TrainConfig",
-    "UCIHARData",
-    "UTDInertialData",
-    "UTDMHADDepthData",
-    "UTDSkeletonData",
     "Variant",
-    "VideoData",
     "dump_experiment",
     "find_config",
     "load_data",

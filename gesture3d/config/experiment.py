@@ -1,17 +1,16 @@
 """An experiment: a network, a data set, and how the one is trained on the other."""
 
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import Field, model_validator
 
-from gesture3d.config import inertial, skeleton, video
 from gesture3d.config.models import (
     SEQUENCE_MODELS,
     ClipNetworkConfig,
     GestureNetConfig,
     ModelConfig,
 )
-from gesture3d.config.video import VideoData
+from gesture3d.data.sets import find_sets
 from gesture3d.settings import (
     BatchSize,
     Fraction,
@@ -21,25 +20,7 @@ from gesture3d.settings import (
     Seed,
 )
 
-DataConfig = Annotated[
-    video.SyntheticData
-    | video.JesterData
-    | video.IsoGDData
-    | video.UTDMHADDepthData
-    | video.FolderData
-    | skeleton.UTDSkeletonData
-    | skeleton.SFINGE3DData
-    | skeleton.SHREC17Data
-    | skeleton.SBUKinectData
-    | skeleton.SkeletonFolderData
-    | skeleton.SyntheticJointsData
-    | inertial.HAPTData
-    | inertial.UCIHARData
-    | inertial.OpportunityData
-    | inertial.UTDInertialData
-    | inertial.InertialFolderData,
-    Field(discriminator="name"),
-]
+DataConfig = Annotated[Union[tuple(find_sets().values())], Field(discriminator="name")]  # noqa: UP007
 
 
 ClassWeight = Annotated[float, Field(ge=0.0, le=1e6)]
@@ -116,7 +97,7 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _channels_agree(self) -> "Experiment":
-        if not (isinstance(self.data, VideoData) and isinstance(self.model, ClipNetworkConfig)):
+        if not (self.data.kind == "clips" and isinstance(self.model, ClipNetworkConfig)):
             return self
         given, taken = self.data.num_channels, self.model.in_channels
         if given != taken:
@@ -158,11 +139,10 @@ class Experiment(Section):
         if not (isinstance(model, dict) and isinstance(data, dict)):
             return tree
         name, data_name = model.get("name", "gesture_net"), data.get("name")
-        kinds = {kind: kind_name(kind) for kind in union_members(DataConfig)}
         models = [kind_name(kind) for kind in union_members(ModelConfig)]
-        if name not in models or data_name not in kinds.values():
+        if name not in models or data_name not in find_sets():
             return tree  # the field itself says so
-        is_clips = any(kinds[k] == data_name and issubclass(k, VideoData) for k in kinds)
+        is_clips = find_sets()[data_name].kind == "clips"
         if is_clips == (name in SEQUENCE_MODELS):
             fitting = [m for m in models if is_clips != (m in SEQUENCE_MODELS)]
             wants, has = ("sequences", "clips") if is_clips else ("clips", "sequences")

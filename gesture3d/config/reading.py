@@ -21,6 +21,12 @@ from gesture3d.settings import Section
 from gesture3d.text import one_line
 from gesture3d.yaml_text import MAX_CHARACTERS, MAX_DEPTH, Typed, as_field, read_yaml, typed
 
+# Old names of settings, in files and overrides.
+RENAMED = {
+    "data.validation_subjects": "data.validation_groups",
+    "data.test_subjects": "data.test_groups",
+}
+
 
 class _DataAlone(Section):
     data: DataConfig
@@ -81,6 +87,7 @@ def _fitting(recipe: dict[str, Any], model_name: str) -> dict[str, Any]:
 
 def validate_experiment(tree: dict[str, Any], sources: dict[str, Any] | str) -> Experiment:
     """A plain tree of settings as an `Experiment`; ``sources`` says where each key was read."""
+    tree = _renamed(tree)
     if isinstance(tree.get("model"), dict):
         tree = {**tree, "model": {"name": "gesture_net"} | tree["model"]}
     try:
@@ -136,7 +143,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def _read_recipe(path: Path) -> dict[str, Any]:
-    recipe = read_settings(path)
+    recipe = _renamed(read_settings(path))
     if "data" not in recipe and recipe.get("name", "gesture_net") in _models():
         raise Gesture3dError(f"{path} is a model: give it to --cfg")
     _check_known(recipe, Experiment, "", path)
@@ -155,11 +162,23 @@ def _override(
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise Gesture3dError(f"--set {_short(text)!r}: expected key=value, e.g. optim.lr=0.01")
-    keys = key.strip().split(".")
+    key = RENAMED.get(key.strip(), key.strip())
+    keys = key.split(".")
     if len(keys) > MAX_DEPTH:
         raise Gesture3dError(f"--set {_short(text)!r}: no setting lies so deep")
     source = f"--set {_short(text)}"
     return _merge(tree, _nest(keys, typed(value.strip()))), sources | {".".join(keys): source}
+
+
+def _renamed(tree: dict[str, Any]) -> dict[str, Any]:
+    """The tree with today's names of its settings."""
+    for old, new in RENAMED.items():
+        section, _, name = old.partition(".")
+        below = tree.get(section)
+        if isinstance(below, dict) and name in below:
+            now = {new.partition(".")[2] if k == name else k: v for k, v in below.items()}
+            tree = {**tree, section: now}
+    return tree
 
 
 def _nest(keys: list[str], value: Any) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """The files of a data set as its authors publish it: a zip, or the folder unpacked from it."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from gesture3d.data.numeric import listed, parse_numbers, read_file, text_lines
+from gesture3d.data.numeric import listed, parse_numbers, read_file, read_named, text_lines
 from gesture3d.data.zips import ZipReader
 from gesture3d.errors import Gesture3dError, naming
 
@@ -107,3 +108,32 @@ class Archive:
     def text(self, name: str) -> str:
         """A text file's content."""
         return "".join(text_lines(self.read(name), self.where(name)))
+
+
+def files_in(root: Path, name: str, suffix: str) -> Iterator[tuple[str, str, bytes]]:
+    """(name, where, content) of the files in ``root/name.zip``, or below ``root/name``, sorted.
+
+    Raises:
+        Gesture3dError: there are none, or one cannot be read.
+    """
+    archive, folder, found = root / f"{name}.zip", root / name, False
+    if archive.is_file():
+        with naming(archive):
+            file = ZipReader(archive)
+        with file:
+            for member in sorted(file.names):
+                if member.endswith(suffix) and not Path(member).name.startswith("."):
+                    with naming(f"{archive}/{member}"):
+                        content = file.read(member)
+                    found = True
+                    yield member, f"{archive}/{member}", content
+    elif folder.is_dir():
+        from gesture3d.data.walk import Walk
+
+        for path in Walk().files_below(folder, [suffix]):
+            found = True
+            yield str(path), str(path), read_named(path)
+    else:
+        raise Gesture3dError(f"{root}: neither {name}.zip nor {name}/ there; set data.root")
+    if not found:
+        raise Gesture3dError(f"{archive if archive.is_file() else folder}: no {suffix} files in it")

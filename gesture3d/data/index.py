@@ -1,4 +1,4 @@
-"""What a set of clips is before anything is decoded: keys, paths, labels, splits, classes."""
+"""What any data set is before a sample of it is made: its classes, and items under stable keys."""
 
 import hashlib
 import os
@@ -7,71 +7,100 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from gesture3d.errors import Gesture3dError
+
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
-    """One clip: a video file or a folder of frames.
+class Item:
+    """One sample: a clip, a sequence of joints, a window of a recording.
 
-    ``key`` is unique in its data set and never changes; ``label`` is the number of the class, -1
-    where it is withheld; ``group`` (a performer, a scene) never spreads over splits;
-    ``num_frames`` is how many frames the data set's list promises, if it does.
+    Attributes:
+        key: unique in its data set, and never changes.
+        label: the number of the class, -1 where it is withheld.
+        content: the file (a video, a folder of frames, a name inside a zip), or what was in it:
+            joints (T, J, C), a window (T, D), float32.
+        group: what must never spread over splits (a performer, a scene), where it is known.
+        split: train, validation or test, as the set itself gives it; "" where it does not. Behind
+            `gesture3d.data.split.split`: as it is used.
+        num_frames: how many frames the set's list promises, if it does.
+        where: the file, for messages.
     """
 
     key: str
-    path: Path
     label: int
+    content: Path | np.ndarray = field(repr=False)
     group: str | None = None
+    split: str = ""
     num_frames: int | None = None
+    where: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The content, where it is a file."""
+        return self.content
+
+    @property
+    def place(self) -> str:
+        """For messages."""
+        return self.where or self.key
 
 
 @dataclass(frozen=True)
-class ClipIndex:
-    """The clips of a data set by split: ``train``, ``validation`` and perhaps ``test``.
+class Index:
+    """What a data set is: its classes and items.
 
-    ``mirror`` maps each class whose meaning changes in a mirror to the class that it becomes;
-    None where the data set does not declare it, and then nothing may be flipped. ``reversal`` is
-    the same for clips that are played backwards.
+    Attributes:
+        items: in an order that does not change; behind `split`, by splits.
+        folds: the keys of each official test part, where the protocol has several, or one.
+        shared_groups: the official split has items of one group on both sides.
+        mirror: each class whose meaning changes in a mirror, and the class that it becomes; None
+            where the set does not declare it, and then nothing may be flipped.
+        reversal: the same for items that are played backwards.
+        channel_names: of a frame's values, where they have names.
     """
 
     class_names: tuple[str, ...]
-    splits: dict[str, list[Clip]] = field(repr=False)
+    items: list[Item] = field(repr=False)
+    folds: list[frozenset[str]] = field(default_factory=list, repr=False)
+    shared_groups: bool = False
     mirror: dict[str, str] | None = None
     reversal: dict[str, str] | None = None
+    channel_names: tuple[str, ...] | None = None
 
-    def all_clips(self) -> list[Clip]:
-        """The clips of all splits."""
-        return [clip for clips in self.splits.values() for clip in clips]
+    @property
+    def splits(self) -> dict[str, list[Item]]:
+        """The items of each split."""
+        return {split: self.of(split) for split in SPLITS}
+
+    def of(self, split: str) -> list[Item]:
+        """The items of a split, in order."""
+        return [item for item in self.items if item.split == split]
 
     def fingerprint(self, split: str) -> str:
-        """A short hash of a split's keys and labels, whatever their order."""
-        return fingerprint((c.key, self._name_of(c.label)) for c in self.splits[split])
+        """A short hash of a split's keys and classes, whatever their order."""
+        names = [*self.class_names, "?"]  # label -1
+        return fingerprint((item.key, names[item.label]) for item in self.of(split))
 
-    def _name_of(self, label: int) -> str:
-        return self.class_names[label] if label >= 0 else "?"
-
-    def with_real_paths(self) -> "ClipIndex":
-        """The same clips, their folders without links and relative parts.
+    def with_real_paths(self) -> "Index":
+        """The same items, their files' folders without links and relative parts.
 
         Raises:
-            Gesture3dError: two clips have one key, or are one file by two paths.
+            Gesture3dError: two items are one file by two paths.
         """
-        refuse_double_keys([clip.key for clip in self.all_clips()])
         real = RealPaths()
         files: dict[Path, str] = {}
-        for clip in self.all_clips():
-            other = files.setdefault(real.file(clip.path), clip.key)
-            if other != clip.key:
+        for item in self.items:
+            other = files.setdefault(real.file(item.path), item.key)
+            if other != item.key:
                 raise Gesture3dError(
-                    f"the clips {other!r} and {clip.key!r} are one file, {real.file(clip.path)}: "
+                    f"the clips {other!r} and {item.key!r} are one file, {real.file(item.path)}: "
                     "leave one out (data.exclude)"
                 )
-        splits = {
-            split: [replace(clip, path=real(clip.path)) for clip in clips]
-            for split, clips in self.splits.items()
-        }
-        return replace(self, splits=splits)
+        return replace(self, items=[replace(i, content=real(i.path)) for i in self.items])
 
 
 def refuse_double_keys(keys: list[str]) -> None:

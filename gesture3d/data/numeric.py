@@ -6,13 +6,13 @@ import math
 import os
 import stat
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from gesture3d.data.zips import ZipReader
-from gesture3d.errors import Gesture3dError
+from gesture3d.errors import Gesture3dError, naming
 
 MAX_FILE_BYTES = 1 << 30
 MAX_LINE = 1 << 20  # characters
@@ -43,6 +43,18 @@ def read_file(path: Path | str) -> bytes:
         raise Gesture3dError(f"cannot be read ({reason})") from None
 
 
+def read_named(path: Path, suffixes: Collection[str] | None = None) -> bytes:
+    """As `read_file`, with the path in messages.
+
+    Args:
+        suffixes: those that are read, where not all are.
+    """
+    if suffixes is not None and path.suffix.lower() not in suffixes:
+        raise Gesture3dError(f"{path}: expected a file of {', '.join(sorted(suffixes))}")
+    with naming(path):
+        return read_file(path)
+
+
 def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # for who writes to a pipe
 
@@ -67,13 +79,6 @@ def text_lines(content: bytes, where: str, longest: int = MAX_LINE) -> Iterator[
             yield line
     except UnicodeDecodeError:
         raise Gesture3dError(f"{where}: not a text file in UTF-8") from None
-
-
-def separator_of(content: bytes) -> str:
-    """What separates the cells of a CSV: comma, semicolon or tab, as often as its first line has
-    it."""
-    line = content[:MAX_LINE].split(b"\n", 1)[0]
-    return max(",;\t", key=lambda separator: line.count(separator.encode()))
 
 
 def parse_numbers(content: bytes, where: str, columns: int | None = None) -> np.ndarray:

@@ -1,12 +1,18 @@
-"""Divide clips into train, validation and test so that no group is in two of them."""
+"""Which items are for training, validation and test, in every stream.
+
+In this order: what the set gives (its splits, or a fold of its protocol), groups that are held out
+by name, shares of each class. No group is ever in two splits.
+"""
 
 from collections import Counter, defaultdict
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import replace
 
-from gesture3d.data.index import Clip, fingerprint
+from gesture3d.data.index import SPLITS, Index, Item, fingerprint
+from gesture3d.data.numeric import is_count
+from gesture3d.data.sets import DataSet
 from gesture3d.errors import Gesture3dError, did_you_mean
 
-SPLITS = ("train", "validation", "test")
 # What folders and lists call them.
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -15,58 +21,125 @@ SPLIT_NAMES = {
 }
 
 
-def split_by_groups(
-    clips: list[Clip], validation_groups: tuple[str, ...], test_groups: tuple[str, ...]
-) -> dict[str, list[Clip]]:
-    """The clips of the named groups to validation and test, the others to train."""
-    groups = {clip.group for clip in clips if clip.group is not None}
-    if not groups:
-        raise Gesture3dError("data.validation_groups, data.test_groups: the clips have no groups")
-    split_of: dict[str, str] = {}
-    for split, names in (("validation", validation_groups), ("test", test_groups)):
-        for name in names:
-            if name not in groups:
-                hint = did_you_mean(name, groups)
-                raise Gesture3dError(f"data.{split}_groups: no clips of group {name!r}.{hint}")
-            if name in split_of:
-                raise Gesture3dError(f"data.{split}_groups: group {name!r} is named twice")
-            split_of[name] = split
-    splits: dict[str, list[Clip]] = {split: [] for split in SPLITS}
-    for clip in clips:
-        splits[split_of.get(clip.group, "train")].append(clip)
-    return splits
-
-
-def split_by_shares(
-    clips: list[Clip],
-    class_names: tuple[str, ...],
-    validation_share: float,
-    test_share: float,
-    seed: int,
-) -> dict[str, list[Clip]]:
-    """About these shares of every class to validation and test, whole groups at a time.
-
-    A clip without a group is a group of its own. Every class keeps a group to train on. The split
-    depends on ``seed`` and the groups' names, and changes little when clips are added.
+def split(index: Index, data: DataSet) -> Index:
+    """The index with every item's split, training first; validation and test may be empty.
 
     Raises:
-        Gesture3dError: a class with a single clip, which cannot be on both sides.
+        Gesture3dError: unknown folds or groups, a split that is given already, a group that is in
+            two splits.
     """
-    total = Counter(clip.label for clip in clips)
+    if not index.items:
+        raise Gesture3dError(f"{data.root}: the data set has no samples")
+    splits = _given(index, data)
+    is_given = {s: s in splits.values() for s in SPLITS}
+    if data.test_groups:
+        if any(is_given.values()):
+            raise Gesture3dError(
+                "data.test_groups: the data comes with a split already; set data.folds=none to "
+                "leave it aside"
+            )
+        _hold_out(index, splits, data.test_groups, "test")
+    if data.validation_groups and is_given["validation"]:
+        raise Gesture3dError(
+            "data.validation_groups: the data comes with a validation split already; set "
+            "data.folds=none to leave it aside"
+        )
+    shares = {"test": data.test_share, "validation": data.validation_share}
+    if data.test_groups or any(is_given.values()):
+        shares["test"] = 0.0
+    if data.validation_groups or is_given["validation"] or data.validate_on_test:
+        shares["validation"] = 0.0
+    if any(shares.values()):
+        _share_out(index, splits, shares, data.seed)
+    _hold_out(index, splits, data.validation_groups, "validation")
+    items = [replace(item, split=splits[item.key] or "train") for item in index.items]
+    found = replace(index, items=[i for s in SPLITS for i in items if i.split == s])
+    if not found.of("train"):
+        raise Gesture3dError(f"{data.root}: no samples to train on")
+    if data.validate_on_test and not found.of("test"):
+        raise Gesture3dError("data.validate_on_test: there is no test split")
+    _check_groups(found, data)
+    return found
+
+
+def folds(index: Index, data: DataSet) -> list[frozenset[str]]:
+    """The keys of each fold's test part, as ``data.folds`` asks.
+
+    Raises:
+        Gesture3dError: no groups, or fewer groups than folds.
+    """
+    if data.folds in ("official", "none"):
+        tested = frozenset(item.key for item in index.items if item.split == "test")
+        return index.folds or [tested]
+    ungrouped = [item.place for item in index.items if item.group is None]
+    if ungrouped:
+        raise Gesture3dError(f"data.folds={data.folds}: {ungrouped[0]} belongs to no group")
+    groups = _sorted({item.group for item in index.items})
+    if data.folds == "leave_one_group_out":
+        parts = [[group] for group in groups]
+    else:
+        if len(groups) < data.num_folds:
+            raise Gesture3dError(
+                f"data.num_folds {data.num_folds}: there are only {len(groups)} groups"
+            )
+        groups.sort(key=lambda group: fingerprint([(data.seed, group)]))
+        parts = [groups[start :: data.num_folds] for start in range(data.num_folds)]
+    return [frozenset(i.key for i in index.items if i.group in part) for part in parts]
+
+
+def _given(index: Index, data: DataSet) -> dict[str, str]:
+    """Key → split, or "" where the set gives none."""
+    if data.folds == "none":
+        return {item.key: "" for item in index.items}
+    parts = folds(index, data)
+    if data.fold > len(parts):
+        raise Gesture3dError(f"data.fold {data.fold}: there are folds 1 to {len(parts)}")
+    if data.folds == "official" and not index.folds:
+        return {item.key: item.split for item in index.items}
+    tested = parts[data.fold - 1]
+    return {item.key: "test" if item.key in tested else "" for item in index.items}
+
+
+def _hold_out(index: Index, splits: dict[str, str], names: Iterable[str], split: str) -> None:
+    """The items of these groups, which must be among those that would be trained on."""
+    left = {i.group for i in index.items if i.group is not None and splits[i.key] in ("", "train")}
+    for name in names:
+        if name not in left:
+            raise Gesture3dError(
+                f"data.{split}_groups: no group {name!r} in the training part; it has "
+                f"{', '.join(_sorted(left)) or 'none'}.{did_you_mean(name, left)}"
+            )
+    chosen = set(names)
+    for item in index.items:
+        if item.group in chosen and splits[item.key] in ("", "train"):
+            splits[item.key] = split
+
+
+def _share_out(index: Index, splits: dict[str, str], shares: dict[str, float], seed: int) -> None:
+    """About these shares of every class out of the training part, whole groups at a time.
+
+    An item without a group is a group of its own. Every class keeps a group to train on. The split
+    depends on ``seed`` and the groups' names, and changes little when items are added.
+
+    Raises:
+        Gesture3dError: a class with a single item, which cannot be on both sides.
+    """
+    items = [item for item in index.items if splits[item.key] in ("", "train")]
+    total = Counter(item.label for item in items)
     for label, count in sorted(total.items()):
         if count < 2:
             raise Gesture3dError(
-                f"class {class_names[label]!r} has a single clip: give it at least two, or give "
-                "every clip its split"
+                f"class {index.class_names[label]!r} has a single sample: give it at least two, or "
+                "give every sample its split"
             )
-    members: dict[str, list[Clip]] = defaultdict(list)
-    for clip in clips:
-        members[clip.group or clip.key].append(clip)
-    counts = {group: Counter(clip.label for clip in found) for group, found in members.items()}
+    members: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        members[item.group or item.key].append(item)
+    counts = {group: Counter(item.label for item in found) for group, found in members.items()}
     groups_left = Counter(label for count in counts.values() for label in count)
     split_of = dict.fromkeys(members, "train")
     order = sorted(members, key=lambda group: fingerprint([(seed, group)]))
-    for split, share in (("test", test_share), ("validation", validation_share)):
+    for split, share in shares.items():
         wanted = {
             label: max(1.0, share * count) if share else 0.0 for label, count in total.items()
         }
@@ -79,24 +152,35 @@ def split_by_shares(
                 for label, n in count.items():
                     wanted[label] -= n
                     groups_left[label] -= 1
-    splits: dict[str, list[Clip]] = {split: [] for split in SPLITS}
-    for clip in clips:
-        splits[split_of[clip.group or clip.key]].append(clip)
-    return splits
+    for item in items:
+        splits[item.key] = split_of[item.group or item.key]
 
 
-def check_splits(splits: dict[str, list[Clip]], class_names: tuple[str, ...], source: Path) -> None:
-    """Raise where training or validation is empty, a class is not trained, or a group leaks."""
-    for split in ("train", "validation"):
-        if not splits[split]:
-            raise Gesture3dError(f"{source}: no clips for {split}")
-    trained = {clip.label for clip in splits["train"]}
-    split_of_group: dict[str, str] = {}
-    for split, clips in splits.items():
-        for clip in clips:
-            if clip.label not in trained:
-                name = class_names[clip.label]
-                raise Gesture3dError(f"{source}: class {name!r} is in {split} but not in train")
-            other = split_of_group.setdefault(clip.group, split) if clip.group else split
-            if other != split:
-                raise Gesture3dError(f"{source}: group {clip.group!r} is in {other} and {split}")
+def _check_groups(index: Index, data: DataSet) -> None:
+    """Raise where a group leaks from one split into another, unless the protocol has it so."""
+    if index.shared_groups and data.folds == "official":
+        return
+    split_of: dict[str, str] = {}
+    for item in index.items:
+        if item.group is None:
+            continue
+        other = split_of.setdefault(item.group, item.split)
+        if other != item.split:
+            raise Gesture3dError(
+                f"{data.root}: group {item.group!r} is in {other} and {item.split} ({item.place}): "
+                "what is tested must not be trained on"
+            )
+
+
+def check_classes(index: Index, data: DataSet) -> None:
+    """Raise Gesture3dError where a class is in a split that cannot be learnt in training."""
+    trained = {item.label for item in index.of("train")}
+    for item in index.items:
+        if item.label >= 0 and item.label not in trained:
+            name = index.class_names[item.label]
+            raise Gesture3dError(f"{data.root}: class {name!r} is in {item.split} but not in train")
+
+
+def _sorted(groups: Iterable[str]) -> list[str]:
+    """Numbers as numbers, then names."""
+    return sorted(groups, key=lambda g: (0, int(g), "") if is_count(g) else (1, 0, g))

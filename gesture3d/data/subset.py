@@ -1,24 +1,25 @@
-"""Parts of a data set: without named clips, some classes only, a few training clips a class."""
+"""Parts of a data set: without named items, some classes only, a few training items a class."""
 
 import contextlib
 import json
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import replace
 
-from gesture3d.config import VideoData
-from gesture3d.data.index import Clip, ClipIndex, fingerprint
+from gesture3d.data.index import Index, Item, fingerprint
+from gesture3d.data.sets import DataSet
 from gesture3d.errors import Gesture3dError, did_you_mean
 from gesture3d.text import lines_of, one_line
 
 
-def excluded_keys(config: VideoData) -> set[str]:
+def excluded_keys(data: DataSet) -> set[str]:
     """The keys named in ``data.exclude`` and in the file ``data.exclude_list``.
 
     Raises:
         Gesture3dError: the file cannot be read.
     """
-    keys = set(config.exclude)
-    path = config.exclude_list
+    keys = set(data.exclude)
+    path = data.exclude_list
     if path is None:
         return keys
     try:
@@ -49,60 +50,41 @@ def _key_of(line: str) -> str:
     return key
 
 
-def without(index: ClipIndex, keys: set[str], all_known: bool = True) -> ClipIndex:
-    """The index without the clips of these keys.
-
-    Raises:
-        Gesture3dError: with ``all_known``, there is no clip of such a key.
-    """
-    if not keys:
-        return index
-    known = {clip.key for clip in index.all_clips()}
-    for key in sorted(keys - known) if all_known else ():
-        raise Gesture3dError(f"data.exclude: no clip {key!r}.{did_you_mean(key, known)}")
-    splits = {s: [c for c in clips if c.key not in keys] for s, clips in index.splits.items()}
-    return replace(index, splits=splits)
+def refuse_unknown(keys: set[str], index: Index) -> None:
+    """Raise where a key that is to be left out is in no list."""
+    known = {item.key for item in index.items}
+    for key in sorted(keys - known):
+        raise Gesture3dError(f"data.exclude: no sample {key!r}.{did_you_mean(key, known)}")
 
 
-def refuse_untrained(index: ClipIndex, listed: ClipIndex, why: str) -> None:
-    """Raise where a class of ``index`` had clips to train on when they were listed, and has none.
+def without(index: Index, keys: Collection[str]) -> Index:
+    """The index without the items of these keys."""
+    return replace(index, items=[item for item in index.items if item.key not in keys])
+
+
+def refuse_untrained(index: Index, listed: Index, why: str) -> None:
+    """Raise where a class of ``index`` had items to train on when they were listed, and has none.
 
     Args:
         why: the setting that left them out.
     """
-    had, has = (
-        {i.class_names[c.label] for c in i.splits.get("train", ()) if c.label >= 0}
-        for i in (listed, index)
-    )
-    for name in index.class_names:
-        if has and name in had and name not in has:
-            raise Gesture3dError(
-                f"{why} leaves no clip of class {name!r} to train on: keep one, or leave the class "
-                "out (data.classes)"
-            )
+    had, has = ({item.label for item in i.of("train")} for i in (listed, index))
+    for label in sorted(had - has) if has else ():
+        raise Gesture3dError(
+            f"{why} leaves no sample of class {index.class_names[label]!r} to train on: keep one, "
+            "or leave the class out (data.classes)"
+        )
 
 
-def choose_subset(index: ClipIndex, config: VideoData) -> ClipIndex:
-    """The classes of ``data.classes``, and ``data.few_shot`` training clips of each class.
+def only_classes(index: Index, classes: tuple[str, ...] | None) -> Index:
+    """The items of these classes, numbered anew in this order; None: all as they are.
 
-    Labels are numbered anew in the order of ``data.classes``. Clips of other classes, and clips
-    whose label is withheld, are left out. Which training clips are taken depends on
-    ``data.subset_seed`` and the clips' keys alone: k shots are among the k + 1 shots, whatever
-    classes are chosen. Validation and test keep all their clips.
+    Items of other classes, and those whose label is withheld, are left out.
 
     Raises:
-        Gesture3dError: an unknown or double class, or a class with too few training clips.
+        Gesture3dError: an unknown or double class.
     """
-    if config.classes is not None:
-        index = _only_classes(index, config.classes)
-    if config.few_shot is not None:
-        train = _few_shots(index, config.few_shot, config.subset_seed)
-        index = replace(index, splits=index.splits | {"train": train})
-    return index
-
-
-def _only_classes(index: ClipIndex, classes: tuple[str, ...]) -> ClipIndex:
-    if classes == index.class_names:
+    if classes is None or classes == index.class_names:
         return index
     numbers: dict[int, int] = {}
     for number, name in enumerate(classes):
@@ -111,29 +93,42 @@ def _only_classes(index: ClipIndex, classes: tuple[str, ...]) -> ClipIndex:
             raise Gesture3dError(f"data.classes: no class {name!r}.{hint}")
         if numbers.setdefault(index.class_names.index(name), number) != number:
             raise Gesture3dError(f"data.classes: {name!r} is named twice")
-    splits = {
-        split: [replace(c, label=numbers[c.label]) for c in clips if c.label in numbers]
-        for split, clips in index.splits.items()
-    }
+    items = [replace(i, label=numbers[i.label]) for i in index.items if i.label in numbers]
 
     def within(pairs: dict[str, str] | None) -> dict[str, str] | None:
-        """None where a clip would become one of a class that is left out."""
+        """None where an item would become one of a class that is left out."""
         kept = {a: b for a, b in (pairs or {}).items() if a in classes}
         return kept if pairs is not None and set(kept.values()) <= set(classes) else None
 
-    return ClipIndex(tuple(classes), splits, within(index.mirror), within(index.reversal))
+    return replace(
+        index,
+        class_names=tuple(classes),
+        items=items,
+        mirror=within(index.mirror),
+        reversal=within(index.reversal),
+    )
 
 
-def _few_shots(index: ClipIndex, count: int, seed: int) -> list[Clip]:
-    clips_of: dict[int, list[Clip]] = defaultdict(list)
-    for clip in index.splits["train"]:
-        clips_of[clip.label].append(clip)
+def few_shots(index: Index, count: int | None, seed: int) -> Index:
+    """``count`` training items of each class; validation and test keep all theirs.
+
+    Which are taken depends on ``seed`` and the items' keys alone: k shots are among the k + 1
+    shots, whatever classes are chosen.
+
+    Raises:
+        Gesture3dError: a class with fewer.
+    """
+    if count is None:
+        return index
+    items_of: dict[int, list[Item]] = defaultdict(list)
+    for item in index.of("train"):
+        items_of[item.label].append(item)
     chosen: set[str] = set()
     for label, name in enumerate(index.class_names):
-        clips = sorted(clips_of[label], key=lambda clip: fingerprint([(seed, clip.key)]))
-        if len(clips) < count:
+        items = sorted(items_of[label], key=lambda item: fingerprint([(seed, item.key)]))
+        if len(items) < count:
             raise Gesture3dError(
-                f"data.few_shot {count}: class {name!r} has only {len(clips)} training clips"
+                f"data.few_shot {count}: class {name!r} has only {len(items)} training samples"
             )
-        chosen |= {clip.key for clip in clips[:count]}
-    return [clip for clip in index.splits["train"] if clip.key in chosen]
+        chosen |= {item.key for item in items[:count]}
+    return replace(index, items=[i for i in index.items if i.split != "train" or i.key in chosen])

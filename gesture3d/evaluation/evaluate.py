@@ -1,13 +1,14 @@
 """Evaluation of a checkpoint on one split of a data set, with nothing but the file itself."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from gesture3d import checkpoint
-from gesture3d.config import DataConfig, Experiment, VideoData, load_data, with_overrides
-from gesture3d.data import Datasets, build_datasets, make_loader
+from gesture3d.config import Experiment, load_data, with_overrides
+from gesture3d.data import build_datasets, make_loader
 from gesture3d.data.batch import EpochSampler
 from gesture3d.distributed import Processes, processes
 from gesture3d.errors import Gesture3dError
@@ -16,19 +17,8 @@ from gesture3d.evaluation.predict import predict
 from gesture3d.evaluation.predictions import SplitPredictions, check_finite
 from gesture3d.text import one_line
 
-# How samples are presented to a network: on another data set as in training.
-INPUT_SETTINGS = frozenset(
-    (
-        *("num_frames", "size", "channels", "sampling", "frame_stride", "cache_size"),
-        *("eval_clips", "eval_crops"),
-        *("centre", "centre_joint", "scale_joints", "differences"),
-        *("rate_hz", "median_steps", "lowpass_hz", "gravity_hz", "window", "step", "resample"),
-    )
-)
-
 # What an evaluation can change. The network is the checkpoint's, and nothing is trained.
 _SETTINGS = "data.*, train.device, train.eval_batch_size and train.seed"
-_TRAINING_ONLY = ("augmentation", "balance", "temporal_jitter", "bucket_by_length", "standardise")
 
 
 def evaluate_checkpoint(
@@ -66,7 +56,9 @@ def evaluate_checkpoint(
         dataset = getattr(datasets, split)
         if dataset is None:
             raise Gesture3dError(f"{data or weights}: its data set has no {split} split")
-        _check_same_kind(description, datasets, data or weights)
+        _check_same_classes(description.class_names, datasets.class_names, data or weights)
+        own = description.input_spec(experiment.data)
+        own.check_same(datasets.spec, data or weights)
         if not data and datasets.fingerprint.get(split) != description.data_fingerprint.get(split):
             raise Gesture3dError(
                 f"{weights}: the {split} split is not the one of its training (other samples or "
@@ -80,7 +72,7 @@ def evaluate_checkpoint(
         scores=found.scores,
         labels=found.labels,
         class_names=tuple(description.class_names),
-        data=data_name(experiment.data),
+        data=experiment.data.title,
         split=split,
     )
     check_finite(predictions, weights)
@@ -98,13 +90,13 @@ def evaluated_experiment(
     Raises:
         Gesture3dError: a setting that an evaluation does not use; data whose place is not there.
     """
-    for override in overrides or []:
-        _check_is_used(override)
     _, description = checkpoint.load(weights)
     experiment = description.validated_experiment(weights)
+    for override in overrides or []:
+        _check_is_used(override, experiment.data.training_settings)
     if data:
         other = load_data(data)
-        shared = INPUT_SETTINGS & type(other).model_fields.keys()
+        shared = other.input_settings
         kept = {k: v for k, v in experiment.data.model_dump().items() if k in shared}
         experiment = experiment.model_copy(update={"data": other.model_copy(update=kept)})
     changed = with_overrides(experiment, overrides or [])
@@ -113,18 +105,18 @@ def evaluated_experiment(
     return changed
 
 
-def _check_is_used(override: str) -> None:
+def _check_is_used(override: str, training_only: tuple[str, ...]) -> None:
     key = override.partition("=")[0].strip()
     section, _, name = key.partition(".")
     used = (
         name in ("device", "eval_batch_size", "seed")
         if section == "train"
-        else (section == "data" and name and name.partition(".")[0] not in _TRAINING_ONLY)
+        else (section == "data" and name and name.partition(".")[0] not in training_only)
     )
     if not used:
         raise Gesture3dError(
             f"--set {one_line(override, 100)}: an evaluation does not use it, so nothing would "
-            f"change; it uses {_SETTINGS}, but for {', '.join(_TRAINING_ONLY)}"
+            f"change; it uses {_SETTINGS}, but for {', '.join(training_only)}"
         )
 
 
@@ -142,22 +134,13 @@ def changed_inputs(
     weights: Path | str, overrides: list[str] | None = None, data: str | None = None
 ) -> list[str]:
     """Settings, ``name=value``, by which the network sees samples otherwise than by its own."""
-    now, own = (evaluated_experiment(weights, o, data).data.model_dump() for o in (overrides, None))
-    return [f"{k}={v}" for k, v in now.items() if k in INPUT_SETTINGS and v != own.get(k)]
+    changed = evaluated_experiment(weights, overrides, data).data
+    now, own = changed.model_dump(), evaluated_experiment(weights, None, data).data.model_dump()
+    return [f"{k}={v}" for k, v in now.items() if k in changed.input_settings and v != own.get(k)]
 
 
-def data_name(config: DataConfig) -> str:
-    """The data set's name and, of clips, the modality: ``synthetic_rgb``, ``utd_mhad_depth``."""
-    if not isinstance(config, VideoData) or config.name.endswith(config.modality):
-        return config.name
-    return f"{config.name}_{config.modality}"
-
-
-def _check_same_kind(
-    description: checkpoint.Description, datasets: Datasets, source: Path | str
-) -> None:
-    """Refuse other classes, and sequences of other features."""
-    ours, theirs = tuple(description.class_names), datasets.class_names
+def _check_same_classes(ours: Sequence[str], theirs: Sequence[str], source: Path | str) -> None:
+    ours, theirs = tuple(ours), tuple(theirs)
     if ours != theirs:
         parts = {
             "not in the training": [name for name in theirs if name not in ours],
@@ -167,17 +150,6 @@ def _check_same_kind(
         raise Gesture3dError(
             f"{source}: its classes are not those of the training; "
             + ("; ".join(shown) or "they are the same in another order")
-        )
-    names = description.channel_names, datasets.channel_names
-    if None not in names and list(names[0]) != list(names[1]):
-        raise Gesture3dError(
-            f"{source}: channels {', '.join(names[1])}; the network was trained on "
-            f"{', '.join(names[0])}"
-        )
-    if datasets.num_features != description.num_features:
-        raise Gesture3dError(
-            f"{source}: {datasets.num_features} features a frame; the network was trained on "
-            f"{description.num_features}"
         )
 
 

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import tempfile
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +12,7 @@ import torch
 from torch import Tensor
 
 from gesture3d import checkpoint
-from gesture3d.config import InertialData, SkeletonData, VideoData
 from gesture3d.data.batch import Sample, collate
-from gesture3d.data.skeleton.dataset import load_skeleton
-from gesture3d.data.skeleton.files import skeleton_suffixes
-from gesture3d.data.video.dataset import load_clip
-from gesture3d.data.video.prepared.flow import is_flow, write_flow
 from gesture3d.data.video.reading import VIDEO_SUFFIXES
 from gesture3d.data.walk import Walk
 from gesture3d.errors import Gesture3dError
@@ -81,6 +75,7 @@ class Classifier:
             self.model = torch.compile(self.model, options={"freezing": True})
         self._smallest_batch = 0 if compile else None  # once compiled, for all batches
         self.experiment = self.description.validated_experiment(self.weights)
+        self.spec = self.description.input_spec(self.experiment.data)
         self.class_names = self.description.class_names
 
     def __call__(self, path: Path | str) -> list[RankedClass]:
@@ -90,31 +85,13 @@ class Classifier:
     @property
     def suffixes(self) -> frozenset[str]:
         """Of the files that the network can read."""
-        data = self.experiment.data
-        return skeleton_suffixes(data) if isinstance(data, SkeletonData) else VIDEO_SUFFIXES
+        return self.experiment.data.suffixes
 
     def load(self, path: Path | str) -> Tensor:
         """The clip as the network gets it: uint8 ``(T, C, H, W)``; a skeleton's ``(T, D)``."""
-        data = self.experiment.data
-        if isinstance(data, InertialData):
-            raise Gesture3dError(f"{self.weights}: made for recordings, not for clips")
-        if not isinstance(data, SkeletonData):
-            return self._load_clip(Path(path), data)
-        inputs, expected = load_skeleton(Path(path), data), self.description.num_features
-        if inputs.shape[1] != expected:
-            raise Gesture3dError(
-                f"{path}: {inputs.shape[1]} features a frame, from a wrong number of joints or "
-                f"coordinates; the network was trained on {expected}"
-            )
+        inputs = self.experiment.data.load(Path(path))
+        self.spec.check(inputs, path)
         return inputs
-
-    def _load_clip(self, path: Path, data: VideoData) -> Tensor:
-        if data.modality != "flow" or is_flow(path):
-            return load_clip(path, data)
-        with tempfile.TemporaryDirectory() as folder:
-            flow = Path(folder) / "flow.avi"
-            write_flow(path, flow, rules=data.frame_rules)
-            return load_clip(flow, data)
 
     @torch.inference_mode()
     def scores(self, clips: Sequence[Tensor] | Tensor) -> Tensor:

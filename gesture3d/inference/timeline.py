@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gesture3d.config import InertialData, InertialFolderData
 from gesture3d.data.inertial.sets.hapt import read_pair
-from gesture3d.data.inertial.sets.inertial_folder import read_table
+from gesture3d.data.inertial.sets.inertial_folder import InertialFolderData, read_table
 from gesture3d.data.inertial.sets.utd_mhad_inertial import parse_mat
 from gesture3d.data.inertial.signal import cut_windows, prepare
+from gesture3d.data.inertial.stream import InertialData
 from gesture3d.data.numeric import listed, parse_numbers, read_file
 from gesture3d.data.walk import Walk
 from gesture3d.errors import Gesture3dError, naming

@@ -29,8 +29,6 @@ def plan_folds(
     doubles = sorted({seed for seed in seeds if list(seeds).count(seed) > 1})
     if doubles:
         raise Gesture3dError(f"--seeds: given twice: {', '.join(map(str, doubles))}")
-    if not hasattr(load_experiment(network, data).data, "folds"):
-        raise Gesture3dError(f"--folds: {Path(data).stem} has a fixed split and no folds")
     of_groups = ["data.folds=k_fold", f"data.num_folds={folds}"]
     common = [*overrides, *(of_groups if folds.isdigit() else [f"data.folds={folds}"])]
     num_folds = count_folds(load_experiment(network, data, common).data)

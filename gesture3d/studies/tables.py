@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gesture3d.config import GestureNetConfig, VideoData
+from gesture3d.config import GestureNetConfig
 from gesture3d.cost import BlockCost, RecurrentCost, recurrent_costs
 from gesture3d.studies.runs import Group, Outcome, Section, not_below_best
 
@@ -211,7 +211,7 @@ def total_cost(outcome: Outcome) -> list:
 
 def _modality(group: Group) -> str | None:
     data = group.experiment.data
-    return data.modality if isinstance(data, VideoData) else None
+    return data.modality if data.kind == "clips" else None
 
 
 def _paper_columns(modality: str | None) -> dict[str, str]:

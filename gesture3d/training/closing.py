@@ -6,7 +6,6 @@ import torch
 
 from gesture3d import checkpoint
 from gesture3d.data.batch import Sample
-from gesture3d.evaluation.evaluate import data_name
 from gesture3d.evaluation.metrics import compute_metrics
 from gesture3d.evaluation.order import ORDERS, reordered
 from gesture3d.evaluation.predict import Predictions, predict
@@ -80,5 +79,5 @@ def _log_explanations(trainer: Trainer, model: torch.nn.Module, count: int = 3) 
 
 
 def _named(predictions: Predictions, trainer: Trainer) -> SplitPredictions:
-    names, data = trainer.datasets.class_names, data_name(trainer.experiment.data)
+    names, data = trainer.datasets.class_names, trainer.experiment.data.title
     return SplitPredictions(**vars(predictions), class_names=names, data=data, split="validation")

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gesture3d.config import VideoData
+from gesture3d.data.video.stream import VideoData
 from gesture3d.models.convlstm import Gates
 from gesture3d.models.gesture_net import GestureNet
 

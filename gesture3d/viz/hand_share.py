@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gesture3d.config import VideoData
 from gesture3d.data.video.crops import central_crop
 from gesture3d.data.video.pixels import resize_short_side
 from gesture3d.data.video.sampling import evaluation_indices
+from gesture3d.data.video.stream import VideoData
 from gesture3d.synthetic.generate import joint_pixels, joints_of
 from gesture3d.synthetic.scene import FOCAL_LENGTH, HEIGHT, SUPERSAMPLING, WIDTH
 from gesture3d.viz.explain import Explanation

@@ -11,8 +11,8 @@ import numpy as np
 from scipy.io import savemat
 
 from gesture3d.config import load_data
-from gesture3d.data.inertial.dataset import read_windows
 from gesture3d.data.inertial.signal import prepare
+from gesture3d.data.inertial.stream import read_windows
 from gesture3d.data.skeleton.files import read_joints
 from gesture3d.data.skeleton.sets import read_skeletons
 from gesture3d.inference.timeline import read_recording

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gesture3d.config import InertialFolderData, SkeletonFolderData, UTDSkeletonData
-from gesture3d.config.inertial import InertialAugmentation
 from gesture3d.data import build_datasets
-from gesture3d.data.inertial.sets.inertial_folder import read_table
+from gesture3d.data.inertial.sets.inertial_folder import InertialFolderData, read_table
 from gesture3d.data.inertial.sets.utd_mhad_inertial import parse_mat
 from gesture3d.data.inertial.signal import prepare
+from gesture3d.data.inertial.stream import InertialAugmentation
 from gesture3d.data.numeric import parse_numbers
 from gesture3d.data.skeleton.files import read_joints
+from gesture3d.data.skeleton.sets.skeleton_folder import SkeletonFolderData
+from gesture3d.data.skeleton.sets.utd_mhad_skeleton import UTDSkeletonData
 from gesture3d.errors import Gesture3dError
 from tests.data.contents import JOINTS, VALUES, csv_text, mat, npy, npz
 from tests.data.skeleton.test_ntu import body, ntu_text

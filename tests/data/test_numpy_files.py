@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gesture3d.config import SkeletonFolderData
 from gesture3d.data import numeric
 from gesture3d.data.numeric import numpy_array
-from gesture3d.data.skeleton.dataset import load_skeleton
 from gesture3d.data.skeleton.files import plain_joints, read_joints, utd_joints
+from gesture3d.data.skeleton.sets.skeleton_folder import SkeletonFolderData
+from gesture3d.data.skeleton.stream import load_skeleton
 from gesture3d.errors import Gesture3dError
 from tests.data.contents import VALUES, mat, npy, npz
 

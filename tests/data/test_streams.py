@@ -5,14 +5,20 @@ from scipy.io import savemat
 
 from gesture3d.config import load_data
 from gesture3d.data import build_datasets, read_index
-from gesture3d.data.inertial.dataset import read_windows
-from gesture3d.data.skeleton.sets import read_skeletons
 
 
 def test_utd_mhads_depth_skeletons_and_recordings_are_samples_of_one_set(tmp_path) -> None:
     for name in ("Depth", "Skeleton", "Inertial"):
         (tmp_path / name).mkdir()
-    for sample in ("a1_s1_t1", "a6_s2_t4", "a19_s8_t2", "a22_s7_t3", "a27_s5_t1"):
+    for sample in (
+        "a1_s1_t1",
+        "a6_s2_t4",
+        "a19_s8_t2",
+        "a22_s7_t3",
+        "a27_s5_t1",
+        "a6_s1_t1",
+        "a19_s3_t1",
+    ):
         depth = np.full((20, 30, 9), 3000, np.uint16)
         savemat(tmp_path / f"Depth/{sample}_depth.mat", {"d_depth": depth})
         skeleton = np.arange(20 * 3 * 9.0).reshape(20, 3, 9)
@@ -21,17 +27,15 @@ def test_utd_mhads_depth_skeletons_and_recordings_are_samples_of_one_set(tmp_pat
         savemat(tmp_path / f"Inertial/{sample}_inertial.mat", {"d_iner": recording})
     place = [f"data.root={tmp_path}"]
     depth = read_index(load_data("utd_mhad_depth", [*place, "data.cache_size=null"]))
-    skeletons = read_skeletons(load_data("utd_mhad_skeleton", place))
-    windows = read_windows(load_data("utd_mhad_inertial", place))
+    skeletons = read_index(load_data("utd_mhad_skeleton", place))
+    windows = read_index(load_data("utd_mhad_inertial", place))
     assert depth.class_names == skeletons.class_names == windows.class_names
-    labels = {clip.key: clip.label for clip in depth.all_clips()}
-    assert labels == {s.key: s.label for s in skeletons.sequences}
-    assert labels == dict(zip(windows.keys, windows.labels.tolist(), strict=True))
-    assert labels["a19_s8_t2"] == 18
-    tested = {clip.key for clip in depth.splits["test"]}
-    assert tested == set(skeletons.official_folds[0])
-    splits = dict(zip(windows.keys, windows.splits, strict=True))
-    assert tested == {key for key, split in splits.items() if split == "test"}
+    rows, other, third = (
+        {item.key: (item.label, item.group, item.split) for item in index.items}
+        for index in (depth, skeletons, windows)
+    )
+    assert rows == other == third
+    assert rows["a19_s8_t2"] == (18, "8", "test")
 
 
 def test_generated_clips_depth_and_joints_are_samples_of_one_set(tmp_path) -> None:

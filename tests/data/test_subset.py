@@ -1,23 +1,30 @@
+from dataclasses import replace
+
 import pytest
 
-from gesture3d.config import JesterData
-from gesture3d.data.index import Clip, ClipIndex
-from gesture3d.data.subset import choose_subset, excluded_keys, list_line, without
+from gesture3d.data.index import Index, Item
+from gesture3d.data.subset import (
+    excluded_keys,
+    few_shots,
+    list_line,
+    only_classes,
+    refuse_unknown,
+    without,
+)
+from gesture3d.data.video.sets.jester import JesterData
 from gesture3d.errors import Gesture3dError
 
 NAMES = ("a", "b", "c")
 
 
 @pytest.fixture
-def index(tmp_path) -> ClipIndex:
-    def clips(split: str, count: int) -> list[Clip]:
-        return [
-            Clip(f"{split}{n}", tmp_path / f"{n}.mp4", n % 3 if split != "test" else -1)
-            for n in range(count)
-        ]
-
-    splits = {"train": clips("train", 30), "validation": clips("validation", 6)}
-    return ClipIndex(NAMES, splits | {"test": clips("test", 3)}, {"a": "b", "b": "a"})
+def index(tmp_path) -> Index:
+    items = [
+        Item(f"{split}{n}", n % 3 if split != "test" else -1, tmp_path / f"{n}.mp4", split=split)
+        for split, count in (("train", 30), ("validation", 6), ("test", 3))
+        for n in range(count)
+    ]
+    return Index(NAMES, items, mirror={"a": "b", "b": "a"})
 
 
 def config(**values) -> JesterData:
@@ -25,57 +32,58 @@ def config(**values) -> JesterData:
 
 
 def test_classes_are_numbered_in_the_order_asked_for(index):
-    chosen = choose_subset(index, config(classes=("c", "a")))
+    chosen = only_classes(index, ("c", "a"))
     assert chosen.class_names == ("c", "a")
-    original = {clip.key: NAMES[clip.label] for clip in index.all_clips()}
+    original = {item.key: NAMES[item.label] for item in index.items}
     for split in ("train", "validation"):
-        named = {clip.key: chosen.class_names[clip.label] for clip in chosen.splits[split]}
-        assert named == {
-            c.key: original[c.key] for c in index.splits[split] if original[c.key] != "b"
-        }
-    assert chosen.splits["test"] == []  # withheld labels: nobody knows which classes these are
+        named = {item.key: chosen.class_names[item.label] for item in chosen.of(split)}
+        assert named == {i.key: original[i.key] for i in index.of(split) if original[i.key] != "b"}
+    assert chosen.of("test") == []  # withheld labels: nobody knows which classes these are
     assert chosen.mirror is None  # "a" would become "b", which is left out
-    assert choose_subset(index, config(classes=("b", "a"))).mirror == {"a": "b", "b": "a"}
-    assert choose_subset(index, config(classes=("c",))).mirror == {}
+    assert only_classes(index, ("b", "a")).mirror == {"a": "b", "b": "a"}
+    assert only_classes(index, ("c",)).mirror == {}
+    assert only_classes(index, None) is index
 
 
 def test_few_shots_are_stable_nested_and_differ_by_seed(index):
-    def keys(**values) -> set[str]:
-        return {clip.key for clip in choose_subset(index, config(**values)).splits["train"]}
+    def keys(count: int, seed: int = 0, classes: tuple[str, ...] | None = None) -> set[str]:
+        return {
+            item.key for item in few_shots(only_classes(index, classes), count, seed).of("train")
+        }
 
-    three = keys(few_shot=3)
+    three = keys(3)
     assert len(three) == 9
-    assert three < keys(few_shot=4)
-    assert keys(few_shot=3, classes=("b",)) < three  # whatever classes are chosen
-    assert keys(few_shot=3, subset_seed=1) != three
-    reversed_list = {s: clips[::-1] for s, clips in index.splits.items()}
-    again = choose_subset(ClipIndex(NAMES, reversed_list), config(few_shot=3))
-    assert {clip.key for clip in again.splits["train"]} == three
-    assert again.splits["validation"] == reversed_list["validation"]
+    assert three < keys(4)
+    assert keys(3, classes=("b",)) < three  # whatever classes are chosen
+    assert keys(3, seed=1) != three
+    again = few_shots(replace(index, items=index.items[::-1]), 3, 0)
+    assert {item.key for item in again.of("train")} == three
+    assert again.of("validation") == index.of("validation")[::-1]
+    assert few_shots(index, None, 0) is index
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("classes", "count", "message"),
     [
-        ({"classes": ("a", "bb")}, "no class 'bb'"),
-        ({"classes": ("a", "a")}, "'a' is named twice"),
-        ({"few_shot": 11}, "class 'a' has only 10 training clips"),
+        (("a", "bb"), None, "no class 'bb'"),
+        (("a", "a"), None, "'a' is named twice"),
+        (None, 11, "class 'a' has only 10 training samples"),
     ],
 )
-def test_impossible_subsets_are_refused(index, values, message):
+def test_impossible_subsets_are_refused(index, classes, count, message):
     with pytest.raises(Gesture3dError, match=message):
-        choose_subset(index, config(**values))
+        few_shots(only_classes(index, classes), count, 0)
 
 
-def test_clips_are_excluded_by_name_and_by_file(index, tmp_path):
+def test_samples_are_excluded_by_name_and_by_file(index, tmp_path):
     listed = tmp_path / "bad.txt"
     listed.write_text("# found by a check\ntrain1\tdata/1.mp4: is empty\n\ntrain2\n#one/1\tbad\n")
     keys = excluded_keys(config(exclude=("train0",), exclude_list=listed))
     assert keys == {"#one/1", "train0", "train1", "train2"}
-    left = [clip.key for clip in without(index, keys - {"#one/1"}).splits["train"]]
+    left = [item.key for item in without(index, keys).of("train")]
     assert left == [f"train{n}" for n in range(3, 30)]
-    with pytest.raises(Gesture3dError, match="no clip 'train99'"):
-        without(index, {"train99"})
+    with pytest.raises(Gesture3dError, match="no sample 'train99'"):
+        refuse_unknown({"train99"}, index)
     with pytest.raises(Gesture3dError, match="cannot read"):
         excluded_keys(config(exclude_list=tmp_path / "none.txt"))
 

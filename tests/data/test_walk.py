@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gesture3d.config import FolderData, InertialFolderData, SkeletonFolderData
-from gesture3d.data.inertial.dataset import read_windows
+from gesture3d.data.inertial.sets.inertial_folder import InertialFolderData
+from gesture3d.data.inertial.stream import read_windows
 from gesture3d.data.skeleton.sets import read_skeletons
+from gesture3d.data.skeleton.sets.skeleton_folder import SkeletonFolderData
 from gesture3d.data.video.reading import frame_count
-from gesture3d.data.video.sets.folder import read_folder
+from gesture3d.data.video.sets.folder import FolderData, read_folder
 from gesture3d.data.walk import Walk
 from gesture3d.errors import Gesture3dError
 from gesture3d.inference.classifier import find_clips

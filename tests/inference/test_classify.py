@@ -16,7 +16,7 @@ from gesture3d import checkpoint
 from gesture3d.config import load_experiment
 from gesture3d.data import build_datasets, make_loader
 from gesture3d.data.batch import EpochSampler
-from gesture3d.data.video.dataset import load_clip
+from gesture3d.data.video.clips import load_clip
 from gesture3d.data.video.prepared.flow import write_flow
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.predict import predict
@@ -58,7 +58,7 @@ def test_scores_are_those_of_evaluation(folder, weights, cached) -> None:
     sampler = EpochSampler(num_samples=len(validation), batch_size=4, seed=0, shuffle=False)
     predictions = predict(classifier.model, make_loader(validation, sampler), classifier.device)
     assert len(predictions.keys) == 4
-    paths = {clip.key: clip.path for clip in validation.clips}
+    paths = {clip.key: clip.path for clip in validation.items}
     clips = torch.stack([classifier.load(paths[key]) for key in predictions.keys])
     scores = classifier.scores(clips).numpy()
     np.testing.assert_allclose(scores, predictions.scores, rtol=0, atol=1e-6)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from scipy.io import savemat
 
-from gesture3d.data.skeleton.sets import SBU_FOLDS
+from gesture3d.data.skeleton.sets.sbu_kinect import FOLDS as SBU_FOLDS
 from gesture3d.rng import generator
 from gesture3d.synthetic.generate import GENERATOR_VERSION, LABELS
 from tests.data.inertial.layouts import (

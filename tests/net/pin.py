@@ -127,9 +127,9 @@ def pin(experiment: Experiment) -> dict[str, Any]:
         "classes": digest(datasets.class_names),
         "fingerprint": datasets.fingerprint,
         "num_features": datasets.num_features,
-        "channel_names": digest(datasets.channel_names or ()),
+        "channel_names": digest(datasets.spec.channel_names or ()),
     }
-    if getattr(experiment.data, "folds", None):
+    if experiment.data.stream == "skeleton":
         found["folds"] = count_folds(experiment.data)
     for split in SPLITS:
         dataset = getattr(datasets, split)

@@ -318,7 +318,7 @@ def test_the_same_accuracy_is_nobodys_alone(tmp_path):
 
 @pytest.mark.parametrize("on_test", [False, True])
 def test_a_test_split_that_chose_the_epoch_is_said_to_flatter(tmp_path, on_test):
-    settings = ["data.validate_on_test=true", "data.validation_subjects=[]"] if on_test else []
+    settings = ["data.validate_on_test=true", "data.validation_groups=[]"] if on_test else []
     (run,), _ = plan_runs(["residual_bilstm_original"], ["hapt_original"], [0], settings)
     finished_run(tmp_path, run, {split: np.arange(20) < 15 for split in ("validation", "test")})
     text = write_report(gather([run], tmp_path, {}), tmp_path).read_text()

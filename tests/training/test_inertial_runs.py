@@ -69,7 +69,7 @@ def recordings(tmp_path_factory):
 
 
 def settings_for(folder, *more):
-    held_out = ("data.validation_subjects=[carl]", "data.test_subjects=[dora]")
+    held_out = ("data.validation_groups=[carl]", "data.test_groups=[dora]")
     return [f"data.root={folder}", *SETTINGS, *held_out, *more]
 
 
@@ -198,7 +198,7 @@ def test_overlapping_windows_are_averaged_and_equal_neighbours_merged():
         assert stretch.probability == pytest.approx(probability)
 
 
-def test_without_validation_subjects_the_last_epoch_must_be_asked_for(recordings, tmp_path):
+def test_without_validation_groups_the_last_epoch_must_be_asked_for(recordings, tmp_path):
     alone = [f"data.root={recordings}", *SETTINGS, "train.epochs=1"]
     experiment = load_experiment("cnn1d", "inertial_folder", alone)
     with pytest.raises(Gesture3dError, match="no validation split"):

@@ -347,7 +347,7 @@ def test_a_broken_clip_that_another_process_meets_is_named(folder, tmp_path) -> 
 
     samples = build_datasets(experiment.data, experiment.train.seed, progress=False).train
     second = EpochSampler(len(samples), 2, experiment.train.seed, True, 1, 2, drop_last=True)
-    path = samples.clips[next(iter(second))[0][1]].path
+    path = samples.items[next(iter(second))[0][1]].path
     path.write_bytes(b"no video")
     done = run(command(clips, tmp_path, *settings))
     assert done.returncode == 2

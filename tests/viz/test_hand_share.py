@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gesture3d.config import load_data
-from gesture3d.data.video.dataset import clip_from_frames
+from gesture3d.data.video.clips import clip_from_frames
 from gesture3d.rng import generator
 from gesture3d.synthetic.generate import joint_pixels
 from gesture3d.synthetic.gestures import perform

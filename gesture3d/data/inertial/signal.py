@@ -2,9 +2,8 @@
 becomes the network's input: in training, evaluation and classification."""
 
 import numpy as np
-from scipy import ndimage, signal
 
-from gesture3d.config import InertialData
+from gesture3d.data.inertial.stream import InertialData
 from gesture3d.data.numeric import LARGEST
 from gesture3d.errors import Gesture3dError
 
@@ -36,6 +35,8 @@ def prepare(
     limit = None if config.max_gap_seconds is None else config.max_gap_seconds * config.rate_hz
     x = interpolate_gaps(np.asarray(recording, dtype=np.float64), limit, where, first_line)
     if config.median_steps > 1:
+        from scipy import ndimage
+
         x = ndimage.median_filter(x, size=(config.median_steps, 1), mode="nearest")
     if config.lowpass_hz is not None:
         x = lowpass(x, config.lowpass_hz, config.rate_hz)
@@ -55,6 +56,8 @@ def prepare(
 
 def lowpass(x: np.ndarray, cutoff_hz: float, rate_hz: float) -> np.ndarray:
     """Butterworth filter along the first axis, without delay; -6 dB at ``cutoff_hz``."""
+    from scipy import signal
+
     sections = signal.butter(FILTER_ORDER, cutoff_hz, fs=rate_hz, output="sos")
     padding = min(int(3 * rate_hz / cutoff_hz), len(x) - 1)
     return signal.sosfiltfilt(sections, x, axis=0, padlen=padding)

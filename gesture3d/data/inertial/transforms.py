@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gesture3d.config import InertialAugmentation
 from gesture3d.data.inertial.signal import sample_at
+from gesture3d.data.inertial.stream import InertialAugmentation
 
 
 def augment(

@@ -6,53 +6,22 @@ of NTU RGB+D (`gesture3d.data.skeleton.ntu`).
 """
 
 import array
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
-from gesture3d.config import SkeletonData, SkeletonFolderData
-from gesture3d.data.matlab import read_array
+from gesture3d.data.csv_text import separator_of
 from gesture3d.data.numeric import (
     LARGEST,
     bad_value,
     numpy_array,
-    read_file,
-    separator_of,
     shown,
     text_lines,
 )
-from gesture3d.data.skeleton.ntu import body_slots, path_length
-from gesture3d.errors import Gesture3dError, naming
+from gesture3d.data.skeleton.ntu import body_slots
+from gesture3d.errors import Gesture3dError
 
 PLAIN_SUFFIXES = (".npy", ".npz", ".csv", ".skeleton")
 MAX_FRAMES, MAX_JOINTS = 100_000, 1000
-
-
-def read_joints(path: Path, data: SkeletonData) -> np.ndarray:
-    """The joints of one file: in the plain formats, or in the data set's own.
-
-    Raises:
-        Gesture3dError: what is wrong with the file, and in which frame.
-    """
-    with naming(path):
-        content = read_file(path)
-    suffix, anyones = Path(path).suffix.lower(), isinstance(data, SkeletonFolderData)
-    if suffix == ".skeleton":
-        return ntu_joints(content, str(path), data.num_bodies if anyones else 1)
-    if suffix in PLAIN_SUFFIXES:
-        return plain_joints(content, str(path), suffix, data.num_joints if anyones else None)
-    own_suffix, parse = NATIVE.get(data.name, (None, None))
-    if suffix != own_suffix:
-        known = ", ".join(sorted(skeleton_suffixes(data)))
-        raise Gesture3dError(f"{path}: not a skeleton file; expected {known}")
-    return parse(content, str(path))
-
-
-def skeleton_suffixes(data: SkeletonData) -> frozenset[str]:
-    """Of the files that `read_joints` reads for this data set."""
-    own = [NATIVE[data.name][0]] if data.name in NATIVE else []
-    return frozenset([*PLAIN_SUFFIXES, *own])
 
 
 def check_joints(joints: np.ndarray, where: str) -> np.ndarray:
@@ -83,13 +52,16 @@ def check_joints(joints: np.ndarray, where: str) -> np.ndarray:
 
 
 def plain_joints(
-    content: bytes, where: str, suffix: str, num_joints: int | None = None
+    content: bytes, where: str, suffix: str, num_joints: int | None = None, num_bodies: int = 1
 ) -> np.ndarray:
-    """Joints of a .npy, .npz or .csv file.
+    """Joints of a file of `PLAIN_SUFFIXES`.
 
     Args:
         num_joints: of a file with a flat row a frame; None: a third of the row.
+        num_bodies: out of a .skeleton file: (T, 25 · num_bodies, 3), metres, 30 frames a second.
     """
+    if suffix == ".skeleton":
+        return check_joints(body_slots(content, where, num_bodies), where)
     if suffix == ".csv":
         values = _table(content, where, separator_of(content), header=True)
     else:
@@ -143,67 +115,9 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _columns(content: bytes, where: str, separator: str | None, count: int) -> np.ndarray:
+def columns(content: bytes, where: str, separator: str | None, count: int) -> np.ndarray:
+    """Rows of ``count`` numbers, float64 (T, count)."""
     table = _table(content, where, separator)
     if table.shape[1] != count:
         raise Gesture3dError(f"{where}: {table.shape[1]} values a frame, expected {count}")
     return table
-
-
-def ntu_joints(content: bytes, where: str, num_bodies: int = 1) -> np.ndarray:
-    """NTU RGB+D ``.skeleton``: (T, 25 · num_bodies, 3), metres, 30 frames a second."""
-    return check_joints(body_slots(content, where, num_bodies), where)
-
-
-# --- the data sets' own formats ------------------------------------------------------------------
-
-
-def utd_joints(content: bytes, where: str) -> np.ndarray:
-    """UTD-MHAD ``.mat``: ``d_skel`` (20, 3, T), metres in the camera's axes, 30 frames a second."""
-    with naming(where):
-        values = read_array(content, "d_skel")
-    if values.ndim == 2:  # one frame
-        values = values[:, :, None]
-    if values.ndim != 3 or values.shape[:2] != (20, 3):
-        raise Gesture3dError(f"{where}: d_skel has shape {values.shape}, expected (20, 3, frames)")
-    return check_joints(values.transpose(2, 0, 1), where)
-
-
-def sfinge_joints(content: bytes, where: str) -> np.ndarray:
-    """SFINGE3D ``.txt``: a row a frame, 20 joints × (position, unit quaternion), 20 frames a
-    second; the positions are read, the quaternions left."""
-    table = _columns(content, where, ";", 20 * 7).reshape(-1, 20, 7)
-    return check_joints(table[:, :, :3], where)
-
-
-def shrec_joints(content: bytes, where: str) -> np.ndarray:
-    """SHREC'17 ``skeletons_world.txt``: a row a frame, 22 joints × 3, metres, 30 fps."""
-    return check_joints(_columns(content, where, None, 66).reshape(-1, 22, 3), where)
-
-
-def sbu_joints(content: bytes, where: str) -> np.ndarray:
-    """SBU Kinect ``skeleton_pos.txt``: a row a frame, its number, then two bodies of 15 joints × 3.
-
-    De-normalised as the data set's readme says (x = 1280 − 2560 x', y = 960 − 1920 y',
-    z = 10000 z' / 7.8125) and divided by 1000, to about metres. The body that moves more comes
-    first, as in DeepGRU's code, so that who stands where does not matter.
-    """
-    table = _columns(content, where, ",", 1 + 2 * 15 * 3)[:, 1:].reshape(-1, 30, 3)
-    table = np.stack(
-        [1280 - 2560 * table[..., 0], 960 - 1920 * table[..., 1], table[..., 2] * 10000 / 7.8125],
-        axis=-1,
-    )
-    check_joints(table, where)
-    one, other = table[:, :15] / 1000, table[:, 15:] / 1000
-    if path_length(other) > path_length(one):
-        one, other = other, one
-    return np.concatenate([one, other], axis=1).astype(np.float32)
-
-
-# Data set → its own suffix and the function that reads it.
-NATIVE: dict[str, tuple[str, Callable[[bytes, str], np.ndarray]]] = {
-    "utd_mhad_skeleton": (".mat", utd_joints),
-    "sfinge3d": (".txt", sfinge_joints),
-    "shrec17": (".txt", shrec_joints),
-    "sbu_kinect": (".txt", sbu_joints),
-}

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gesture3d.config import SkeletonAugmentation, SkeletonData
 from gesture3d.data.numeric import LARGEST
+from gesture3d.data.skeleton.stream import SkeletonAugmentation, SkeletonData
 from gesture3d.errors import Gesture3dError
 
 # --- preprocessing -------------------------------------------------------------------------------

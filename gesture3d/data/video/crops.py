@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from gesture3d.config import Augmentation
+from gesture3d.data.video.stream import Augmentation
 
 
 @dataclass(frozen=True)

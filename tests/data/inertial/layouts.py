@@ -12,7 +12,7 @@ from gesture3d.data.inertial.sets.opportunity import GESTURES
 from gesture3d.data.inertial.sets.uci_har import CHANNELS as UCI_CHANNELS
 from gesture3d.errors import Gesture3dError
 
-HELD_OUT = "data.validation_subjects=[]"
+HELD_OUT = "data.validation_groups=[]"
 
 
 def data_config(recipe: str, *overrides: str):

@@ -17,7 +17,7 @@ def test_recordings_are_cut_inside_their_stretches(tmp_path):
     assert len(found.test) == 3
     write_csv(tmp_path / "ben.CSV", 20, lambda n: "sit")
     (tmp_path / "ben.csv").unlink()
-    held_out = datasets("inertial_folder", tmp_path, *SMALL, "data.test_subjects=[ben]")
+    held_out = datasets("inertial_folder", tmp_path, *SMALL, "data.test_groups=[ben]")
     assert len(held_out.test) == 3
 
 
@@ -28,11 +28,11 @@ def test_held_out_subjects_are_never_trained_on_by_mistake(tmp_path):
     def message(*overrides: str) -> str:
         return refused("inertial_folder", tmp_path, *SMALL, *overrides)
 
-    wrong = message("data.test_subjects=[ana]")
+    wrong = message("data.test_groups=[ana]")
     assert "no windows of subject 'ana'; there are anna, ben, carl. Did you mean 'anna'?" in wrong
     write_csv(tmp_path / "ben.csv", 20, lambda n: "sit", extra="split=validation")
-    assert "come with a split already" in message("data.test_subjects=[anna]")
-    assert "comes with a validation split" in message("data.validation_subjects=[anna]")
+    assert "come with a split already" in message("data.test_groups=[anna]")
+    assert "comes with a validation split" in message("data.validation_groups=[anna]")
     write_csv(tmp_path / "ben.csv", 20, lambda n: "jump", extra="split=validation")
     assert "class 'jump' is in validation but not in train" in message()
 

@@ -67,15 +67,13 @@ def test_a_zip_without_the_expected_files_is_refused(tmp_path):
     assert "no such file or folder" in refused("opportunity", tmp_path / "nowhere")
 
 
-def test_validation_subjects_leave_the_training_split(tmp_path):
+def test_validation_groups_leave_the_training_split(tmp_path):
     folder = write_hapt(tmp_path / "set")
     message = refused("hapt", folder)  # the recipe names subjects 1, 8, 17, 28
     assert "no training windows of subject '8'" in message
     found = datasets("hapt", folder, HELD_OUT, "data.validate_on_test=true")
     assert found.fingerprint["validation"] == found.fingerprint["test"]
-    assert "no training windows are left" in refused(
-        "hapt", folder, "data.validation_subjects=['1']"
-    )
+    assert "no training windows are left" in refused("hapt", folder, "data.validation_groups=['1']")
 
 
 def test_official_hapt_windows(shared_data):

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gesture3d.config import SkeletonFolderData
 from gesture3d.data import build_datasets
-from gesture3d.data.skeleton.dataset import load_skeleton
 from gesture3d.data.skeleton.files import read_joints
+from gesture3d.data.skeleton.sets.skeleton_folder import SkeletonFolderData
+from gesture3d.data.skeleton.stream import load_skeleton
 from gesture3d.errors import Gesture3dError
 
 Body = tuple[str, np.ndarray]

@@ -9,7 +9,8 @@ import torch
 from gesture3d import config as configs
 from gesture3d.data import build_datasets, count_folds, make_loader
 from gesture3d.data.batch import EpochSampler
-from gesture3d.data.skeleton.dataset import (
+from gesture3d.data.skeleton.sets import read_skeletons
+from gesture3d.data.skeleton.stream import (
     Sequence,
     SkeletonDataset,
     SkeletonIndex,
@@ -17,7 +18,6 @@ from gesture3d.data.skeleton.dataset import (
     load_skeleton,
     split_sequences,
 )
-from gesture3d.data.skeleton.sets import read_skeletons
 from gesture3d.errors import Gesture3dError
 from gesture3d.models.sequence import mean_and_std
 from gesture3d.rng import generator

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gesture3d.data import build_datasets
-from gesture3d.data.skeleton.dataset import (
+from gesture3d.data.skeleton.stream import (
     load_skeleton,
 )
 from gesture3d.errors import Gesture3dError

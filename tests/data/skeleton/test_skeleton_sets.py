@@ -10,12 +10,12 @@ from scipy.io import savemat
 
 from gesture3d import config as configs
 from gesture3d.data import build_datasets, count_folds
-from gesture3d.data.skeleton.dataset import (
+from gesture3d.data.skeleton.sets import SBU_FOLDS, read_skeletons
+from gesture3d.data.skeleton.stream import (
     held_out_folds,
     load_skeleton,
     split_sequences,
 )
-from gesture3d.data.skeleton.sets import SBU_FOLDS, read_skeletons
 from gesture3d.errors import Gesture3dError
 from tests.data.skeleton.layouts import walk
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gesture3d.config import SkeletonAugmentation, SkeletonFolderData
 from gesture3d.data.skeleton import transforms as transforms
+from gesture3d.data.skeleton.sets.skeleton_folder import SkeletonFolderData
+from gesture3d.data.skeleton.stream import SkeletonAugmentation
 from gesture3d.errors import Gesture3dError
 from gesture3d.rng import generator
 

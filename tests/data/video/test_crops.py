@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gesture3d.config import Augmentation
 from gesture3d.data.video.crops import Crop, central_crop, random_crop, scale_channels
+from gesture3d.data.video.stream import Augmentation
 from gesture3d.rng import generator
 
 STRONG = Augmentation(

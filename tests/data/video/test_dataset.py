@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from gesture3d.config import Augmentation, FolderData, JesterData, SyntheticData
 from gesture3d.data import Datasets, build_datasets, make_loader
 from gesture3d.data.batch import EpochSampler
-from gesture3d.data.video.dataset import Clip, ClipDataset, clip_from_frames, load_clip
+from gesture3d.data.index import Item
+from gesture3d.data.video.clips import clip_from_frames, load_clip
 from gesture3d.data.video.reading import read_frames
+from gesture3d.data.video.sets.folder import FolderData
+from gesture3d.data.video.sets.jester import JesterData
+from gesture3d.data.video.sets.synthetic import SyntheticData
+from gesture3d.data.video.stream import Augmentation
 from gesture3d.errors import Gesture3dError
-from tests.clips import square_clip, square_folder, write_clip
+from tests.clips import clip_samples, square_clip, square_folder, write_clip
 
 AUGMENTATION = Augmentation(
     crop_scale=(0.7, 1.0), aspect=0.1, shift=0.2, time_span=(0.8, 1.0), gain=(0.7, 1.3)
@@ -22,9 +26,13 @@ def root(tmp_path_factory) -> Path:
     return square_folder(tmp_path_factory.mktemp("squares"))
 
 
-def build(root: Path, **settings) -> Datasets:
+def config(root: Path, **settings) -> FolderData:
     settings = {"num_frames": 8, "size": 24, "augmentation": AUGMENTATION} | settings
-    return build_datasets(FolderData(name="folder", root=root, **settings), 0, progress=False)
+    return FolderData(name="folder", root=root, **settings)
+
+
+def build(root: Path, **settings) -> Datasets:
+    return build_datasets(config(root, **settings), 0, progress=False)
 
 
 def test_samples_are_uint8_clips_with_keys(root):
@@ -45,28 +53,29 @@ def test_training_samples_depend_on_seed_epoch_and_key_alone(root):
     train[0, 1]
     assert torch.equal(train[2, 7].inputs, first)
     assert not torch.equal(train[3, 7].inputs, first)
-    other = ClipDataset(train.clips[7:], train.class_names, train.data, training=True, seed=0)
+    other = clip_samples(train.items[7:], train.class_names, config(root), True, seed=0)
     assert torch.equal(other[2, 0].inputs, first)
-    other = ClipDataset(train.clips[7:], train.class_names, train.data, training=True, seed=1)
+    other = clip_samples(train.items[7:], train.class_names, config(root), True, seed=1)
     assert not torch.equal(other[2, 0].inputs, first)
 
 
 @pytest.mark.parametrize("cache_size", [None, 20])
 def test_evaluation_equals_load_clip(root, tmp_path, monkeypatch, cache_size):
     monkeypatch.chdir(tmp_path)
-    validation = build(root, cache_size=cache_size).validation
-    for index, clip in enumerate(validation.clips):
-        expected = load_clip(clip.path, validation.data)
+    data = config(root, cache_size=cache_size)
+    validation = build_datasets(data, 0, progress=False).validation
+    for index, clip in enumerate(validation.items):
+        expected = load_clip(clip.path, data)
         assert torch.equal(validation[index].inputs, expected)
         assert torch.equal(validation[4, index].inputs, expected)
         frames = read_frames(clip.path)
-        assert torch.equal(clip_from_frames(frames, validation.data), expected)
+        assert torch.equal(clip_from_frames(frames, data), expected)
 
 
 def test_training_is_the_same_from_the_cache(root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cached = build(root, cache_size=20).train
-    decoded = ClipDataset(cached.clips, cached.class_names, cached.data, training=True, seed=0)
+    decoded = clip_samples(cached.items, cached.class_names, config(root, cache_size=20), True)
     assert all(torch.equal(cached[1, i].inputs, decoded[1, i].inputs) for i in range(len(cached)))
     assert not list(root.glob("cache"))  # a folder of your clips is left as it is
 
@@ -94,19 +103,19 @@ def test_the_number_of_workers_changes_nothing(root, tmp_path, monkeypatch):
 
 def test_a_flip_swaps_labels_where_that_is_declared(tmp_path):
     path = write_clip(tmp_path / "clip.mp4", square_clip("left", 0))
-    clips = [Clip("clip", path, 0), Clip("unknown", path, -1)]
+    clips = [Item("clip", 0, path), Item("unknown", -1, path)]
     data = FolderData(name="folder", size=32, augmentation=Augmentation(horizontal_flip=True))
     names, mirror = ("left", "right"), {"left": "right", "right": "left"}
-    dataset = ClipDataset(clips, names, data, training=True, seed=0, mirror=mirror)
+    dataset = clip_samples(clips, names, data, True, mirror=mirror)
     samples = [dataset[epoch, 0] for epoch in range(20)]
     assert {sample.label for sample in samples} == {0, 1}
     moves = [np.diff(centres(sample.inputs)).mean() for sample in samples]
     assert all((move > 0) == (s.label == 1) for move, s in zip(moves, samples, strict=True))
     assert {dataset[epoch, 1].label for epoch in range(20)} == {-1}
-    evaluated = ClipDataset(clips, names, data, training=False, seed=0)
+    evaluated = clip_samples(clips, names, data, False, mirror=mirror)
     assert {evaluated[epoch, 0].label for epoch in range(20)} == {0}
     with pytest.raises(Gesture3dError, match="horizontal_flip"):
-        ClipDataset(clips, names, data, training=True, seed=0)
+        clip_samples(clips, names, data, True)
 
 
 def centres(clip: torch.Tensor) -> np.ndarray:
@@ -121,7 +130,7 @@ def test_a_broken_clip_fails_with_its_name(root, tmp_path):
     bad.write_text("no video")
     data = FolderData(name="folder", root=root)
     for training in (True, False):
-        dataset = ClipDataset([Clip("bad", bad, 0)], ("a",), data, training=training, seed=0)
+        dataset = clip_samples([Item("bad", 0, bad)], ("a",), data, training)
         with pytest.raises(Gesture3dError, match=r"bad\.mp4: no video"):
             dataset[0]
 
@@ -166,7 +175,7 @@ def test_views_are_clips_times_crops(tmp_path):
 
 
 def test_one_view_is_what_it_always_was(root):
-    clip = build(root).validation.clips[0]
+    clip = build(root).validation.items[0]
     one = FolderData(name="folder", num_frames=8, size=24)
     several = one.model_copy(update={"eval_clips": 3})
     assert torch.equal(load_clip(clip.path, several)[0], load_clip(clip.path, one))
@@ -191,14 +200,14 @@ def test_scores_of_several_views_are_the_mean_of_their_probabilities(root):
 
 
 def test_playing_backwards_swaps_labels_where_they_are_declared(root):
-    clips = [clip for clip in build(root).train.clips if clip.key.startswith("left/")]
+    clips = [clip for clip in build(root).train.items if clip.key.startswith("left/")]
     data = JesterData(name="jester", num_frames=12, size=32, augmentation={"time_reversal": True})
     names = ("left", "right")
-    clips = [Clip(clip.key, clip.path, 0) for clip in clips]
+    clips = [Item(clip.key, 0, clip.path) for clip in clips]
     with pytest.raises(Gesture3dError, match="which classes swap when played backwards"):
-        ClipDataset(clips, names, data, True, 0)
+        clip_samples(clips, names, data, True)
     swap = {"left": "right", "right": "left"}
-    set_ = ClipDataset(clips, names, data, True, 0, reversal=swap)
+    set_ = clip_samples(clips, names, data, True, reversal=swap)
     labels = []
     for epoch in range(6):
         sample = set_[epoch, 0]

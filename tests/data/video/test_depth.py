@@ -75,7 +75,7 @@ def test_clips_are_read_out_of_the_zip_file(root):
 
 
 def test_the_official_protocol(root):
-    index = read_index(recipe(root, "data.validation_subjects=[7]"))
+    index = read_index(recipe(root, "data.validation_groups=[7]"))
     subjects = {s: sorted({c.key[-4] for c in clips}) for s, clips in index.splits.items()}
     assert subjects == {
         "train": ["1", "3", "5"],
@@ -86,7 +86,7 @@ def test_the_official_protocol(root):
         "a1_s7_t1": 0,
         "a27_s7_t1": 26,
     }
-    held_in = build_datasets(recipe(root, "data.validation_subjects=[]"), 0, progress=False)
+    held_in = build_datasets(recipe(root, "data.validation_groups=[]"), 0, progress=False)
     assert held_in.validation is None
     assert {key[-4] for key in held_in.train.keys} == {"1", "3", "5", "7"}
 

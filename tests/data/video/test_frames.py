@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from gesture3d.config import FolderData
 from gesture3d.data import build_datasets, read_index
-from gesture3d.data.video.dataset import load_clip
+from gesture3d.data.video.clips import load_clip
 from gesture3d.data.video.depth import depth_to_grey, median_depth
 from gesture3d.data.video.frames import in_order
 from gesture3d.data.video.prepared.doctor import check_data, inspect
@@ -20,6 +19,7 @@ from gesture3d.data.video.prepared.flow import prepare_flow
 from gesture3d.data.video.prepared.manifest import bad_list_path
 from gesture3d.data.video.prepared.places import flow_folder
 from gesture3d.data.video.reading import VideoError, frame_count, read_frames
+from gesture3d.data.video.sets.folder import FolderData
 
 
 def png(path: Path, pixels: np.ndarray) -> Path:

@@ -5,21 +5,36 @@ of 30 people, 50 Hz. Windows are cut from the raw recordings inside each labelle
 number, order, labels and subjects are checked against the official ones.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from gesture3d.config import HAPTData
 from gesture3d.data.archive import Archive
-from gesture3d.data.inertial.dataset import Windows
+from gesture3d.data.index import Index
 from gesture3d.data.inertial.signal import prepare, window_starts
+from gesture3d.data.inertial.stream import InertialData, windows_index
 from gesture3d.errors import Gesture3dError
+from gesture3d.settings import Place
 
 NUM_BASIC = 6  # walking, upstairs, downstairs, sitting, standing, laying; then 6 transitions
 OFFICIAL_WINDOW = (128, 64)  # samples, and from start to start
 
 
-def read_hapt(config: HAPTData) -> Windows:
+class HAPTData(InertialData):
+    """HAPT (UCI): ``HAPT Data Set.zip``, or the folder unpacked from it. Subjects 1 to 30."""
+
+    name: Literal["hapt"]
+    root: Place = Path("data/uci_hapt")
+    postural_transitions: bool = False  # all 12 classes instead of the 6 basic activities
+
+    def read(self, progress: bool = True, missing_ok: Container[str] = ()) -> Index:
+        return _read(self)
+
+
+def _read(config: HAPTData) -> Index:
     """All windows in the official order, the official training subjects as ``train``.
 
     Raises:
@@ -51,22 +66,14 @@ def read_hapt(config: HAPTData) -> Windows:
             f"{archive.base}: no labelled stretch holds a window of {config.window} samples; "
             "choose a smaller data.window"
         )
-    windows = Windows(
-        np.stack(parts),
-        keys,
-        np.array(labels),
-        [str(subject) for subject in subjects],
-        ["test" if subject in test_subjects else "train" for subject in subjects],
-        names,
-    )
+    splits = ["test" if subject in test_subjects else "train" for subject in subjects]
+    index = windows_index(names, parts, keys, labels, subjects, splits)
     if (config.window, config.step) == OFFICIAL_WINDOW:
-        _check_official(windows, archive)
+        _check_official(index, archive)
     if config.postural_transitions:
-        return windows
-    basic = windows.take(np.flatnonzero(windows.labels < NUM_BASIC))
-    return Windows(
-        basic.inputs, basic.keys, basic.labels, basic.subjects, basic.splits, names[:NUM_BASIC]
-    )
+        return index
+    basic = [item for item in index.items if item.label < NUM_BASIC]
+    return replace(index, class_names=names[:NUM_BASIC], items=basic)
 
 
 def read_pair(
@@ -103,11 +110,10 @@ def _class_names(archive: Archive) -> tuple[str, ...]:
     return tuple(line.split()[1] for line in lines if len(line.split()) == 2)
 
 
-def _check_official(windows: Windows, archive: Archive) -> None:
+def _check_official(index: Index, archive: Archive) -> None:
     for split in ("train", "test"):
         folder = split.capitalize()
-        rows = [row for row, s in enumerate(windows.splits) if s == split]
-        found = np.array([[windows.labels[r] + 1, int(windows.subjects[r])] for r in rows])
+        found = np.array([[item.label + 1, int(item.group)] for item in index.of(split)])
         official = np.concatenate(
             [
                 archive.numbers(f"{folder}/y_{split}.txt", 1),

@@ -1,21 +1,22 @@
 """Anyone's inertial recordings or windows as CSV files with a header."""
 
 import array
-import csv
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from gesture3d.config import InertialFolderData
-from gesture3d.data.inertial.dataset import Windows
+from gesture3d.data.csv_text import column_places, csv_rows
+from gesture3d.data.index import Index
 from gesture3d.data.inertial.signal import check_rate, cut_windows, prepare
-from gesture3d.data.numeric import bad_value, listed, read_file, separator_of, shown, text_lines
-from gesture3d.data.walk import Walk
-from gesture3d.errors import Gesture3dError, did_you_mean, naming
+from gesture3d.data.inertial.stream import InertialData, windows_index
+from gesture3d.data.numeric import bad_value, listed, read_named, shown
+from gesture3d.errors import Gesture3dError
+from gesture3d.settings import Name, Place
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,23 @@ class Table:
     texts: dict[str, list[str]]
 
 
-def read_inertial_folder(config: InertialFolderData) -> Windows:
+class InertialFolderData(InertialData):
+    """Anyone's recordings or windows as CSV files with a header; see `_read`."""
+
+    name: Literal["inertial_folder"]
+    root: Place = Path("data/recordings")  # a folder of .csv files, or one
+    label_column: str = "label"
+    subject_column: str = "subject"
+    split_column: str = "split"  # train, validation or test
+    time_column: str = "time"  # seconds
+    window_column: str = "window"  # rows of one number are a window that was cut already
+    ignore_columns: tuple[Name, ...] = ()
+
+    def read(self, progress: bool = True, missing_ok: Container[str] = ()) -> Index:
+        return _read(self)
+
+
+def _read(config: InertialFolderData) -> Index:
     """Windows of all ``.csv`` files below ``root`` (or of that one file).
 
     A file is one recording, a row a sample. Its columns: ``label``; perhaps ``subject`` (default:
@@ -40,6 +57,8 @@ def read_inertial_folder(config: InertialFolderData) -> Windows:
     Raises:
         Gesture3dError: anything wrong with a file, with its line; stretches without any window.
     """
+    from gesture3d.data.walk import Walk
+
     root = config.root
     walk = Walk()
     paths = [root] if root.is_file() else walk.files_below(root, [".csv"])
@@ -70,32 +89,11 @@ def read_inertial_folder(config: InertialFolderData) -> Windows:
             f"{root}: no stretch of one label holds {config.window} samples; choose a smaller "
             "data.window, or data.resample=true"
         )
-    _check_test_subjects(config, subjects, splits)
-    splits = [
-        s or ("test" if who in config.test_subjects else "train")
-        for s, who in zip(splits, subjects, strict=True)
-    ]
     class_names = tuple(sorted(set(labels)))
     number_of = {name: number for number, name in enumerate(class_names)}
-    numbers = np.array([number_of[label] for label in labels])
-    return Windows(np.concatenate(parts), keys, numbers, subjects, splits, class_names, names)
-
-
-def _check_test_subjects(
-    config: InertialFolderData, subjects: list[str], splits: list[str]
-) -> None:
-    if config.test_subjects and any(splits):
-        raise Gesture3dError(
-            f"data.test_subjects: the recordings come with a split already, in the column "
-            f"{config.split_column!r}"
-        )
-    known = sorted(set(subjects))
-    for subject in config.test_subjects:
-        if subject not in known:
-            raise Gesture3dError(
-                f"data.test_subjects: no windows of subject {subject!r}; there are "
-                f"{listed(known)}.{did_you_mean(subject, known)}"
-            )
+    numbers = [number_of[label] for label in labels]
+    windows = np.concatenate(parts)
+    return windows_index(class_names, windows, keys, numbers, subjects, splits, names)
 
 
 def read_table(path: Path, config: InertialFolderData) -> Table:
@@ -105,28 +103,18 @@ def read_table(path: Path, config: InertialFolderData) -> Table:
         Gesture3dError: no header, a row of another length, something that is no number, no
             channels, or times that are not those of ``rate_hz``.
     """
-    with naming(path):
-        content = read_file(path)
-    rows = _rows(content, path)
-    header = [name.strip() for _, row in itertools.islice(rows, 1) for name in row]
-    places: dict[str, int] = {}
-    for column, name in enumerate(header):
-        if not name or name in places:
-            what = f"is called {shown(name)}, as an earlier one is" if name else "has no name"
-            raise Gesture3dError(f"{path}, line 1: column {column + 1} {what}")
-        places[name] = column
+    rows = csv_rows(read_named(path), str(path))
+    places = column_places(next(rows, (1, []))[1], str(path))
     roles = ("label", "subject", "split", "time", "window")
     special = {getattr(config, f"{role}_column") for role in roles} & set(places)
     ignored = special | set(config.ignore_columns)
-    names = tuple(name for name in header if name not in ignored)
-    if header and not names:
+    names = tuple(name for name in places if name not in ignored)
+    if places and not names:
         raise Gesture3dError(f"{path}, line 1: no columns with channels")
     with_times = config.time_column in special and config.window_column not in special
     texts: dict[str, list[str]] = {name: [] for name in special}
     channels, times = array.array("d"), []
     for line, row in rows:
-        if len(row) != len(header):
-            raise Gesture3dError(f"{path}, line {line}: {len(row)} cells, {len(header)} columns")
         channels.extend([_number(row[places[n]], path, line, n) for n in names])
         for name, values in texts.items():
             values.append(sys.intern(row[places[name]].strip()))
@@ -137,16 +125,6 @@ def read_table(path: Path, config: InertialFolderData) -> Table:
     if with_times:
         check_rate(np.array(times), config.rate_hz, str(path), first_line=2)
     return Table(path, names, np.array(channels).reshape(-1, len(names)), texts)
-
-
-def _rows(content: bytes, path: Path) -> Iterator[tuple[int, list[str]]]:
-    """(line, cells) of a CSV."""
-    reader = csv.reader(text_lines(content, str(path)), delimiter=separator_of(content))
-    try:
-        for row in reader:
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise Gesture3dError(f"{path}, line {reader.line_num}: {error}") from None
 
 
 def _number(text: str, path: Path, line: int, column: str) -> float:

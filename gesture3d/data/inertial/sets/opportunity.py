@@ -6,13 +6,18 @@ the residual LSTM's authors follow: train on all runs of subject 1 and on Drill 
 subjects 2 and 3, test on ADL4–5 of subjects 2 and 3. ADL3 of subjects 2 and 3 validates.
 """
 
+from collections.abc import Container
+from pathlib import Path
+from typing import Literal
+
 import numpy as np
 
-from gesture3d.config import OpportunityData
 from gesture3d.data.archive import Archive
-from gesture3d.data.inertial.dataset import Windows
+from gesture3d.data.index import Index
 from gesture3d.data.inertial.signal import cut_windows, prepare
+from gesture3d.data.inertial.stream import InertialData, windows_index
 from gesture3d.errors import Gesture3dError
+from gesture3d.settings import Place
 
 NUM_COLUMNS = 250  # time, 242 sensor channels, 7 rows of labels
 # Columns (from 0) of the challenge: the accelerometers, and acceleration, angular velocity and
@@ -45,8 +50,21 @@ GESTURES = {
 }
 
 
-def read_opportunity(config: OpportunityData) -> Windows:
-    """Windows with the label of their last sample; ``subjects`` are the recordings.
+class OpportunityData(InertialData):
+    """Opportunity challenge: the official ``.dat`` files (or the zip), gestures and NULL.
+
+    Groups are the recordings' names, S1-ADL1 and so on.
+    """
+
+    name: Literal["opportunity"]
+    root: Place = Path("data/opportunity")
+
+    def read(self, progress: bool = True, missing_ok: Container[str] = ()) -> Index:
+        return _read(self)
+
+
+def _read(config: OpportunityData) -> Index:
+    """Windows with the label of their last sample.
 
     Raises:
         Gesture3dError: missing or damaged files, or an unknown label, with file and line.
@@ -65,7 +83,8 @@ def read_opportunity(config: OpportunityData) -> Windows:
         runs += [run] * len(starts)
         splits += ["test" if run in TEST else "train"] * len(starts)
     names = tuple(GESTURES.values())
-    return Windows(np.concatenate(parts), keys, np.concatenate(labels), runs, splits, names)
+    windows = np.concatenate(parts)
+    return windows_index(names, windows, keys, np.concatenate(labels), runs, splits)
 
 
 def _gestures(codes: np.ndarray, where: str) -> np.ndarray:

@@ -4,19 +4,37 @@ Windows of 128 samples at 50 Hz as its authors cut and filtered them: nine chann
 acceleration (g), angular velocity (rad/s), total acceleration (g).
 """
 
+from collections.abc import Container
+from pathlib import Path
+from typing import Literal
+
 import numpy as np
 
-from gesture3d.config import UCIHARData
 from gesture3d.data.archive import Archive
-from gesture3d.data.inertial.dataset import Windows
+from gesture3d.data.index import Index
+from gesture3d.data.inertial.stream import InertialData, windows_index
 from gesture3d.data.numeric import bad_value
 from gesture3d.errors import Gesture3dError
+from gesture3d.settings import Place
 
 CHANNELS = tuple(f"{s}_{axis}" for s in ("body_acc", "body_gyro", "total_acc") for axis in "xyz")
 MARKER = "train/Inertial Signals/body_acc_x_train.txt"
 
 
-def read_uci_har(config: UCIHARData) -> Windows:
+class UCIHARData(InertialData):
+    """UCI HAR v1: the official zip or folder with its nine ``Inertial Signals``; windows as given.
+
+    Subjects 1 to 30.
+    """
+
+    name: Literal["uci_har"]
+    root: Place = Path("data/uci_har")
+
+    def read(self, progress: bool = True, missing_ok: Container[str] = ()) -> Index:
+        return _read(self)
+
+
+def _read(config: UCIHARData) -> Index:
     """The official windows, training and test split as they are.
 
     Raises:
@@ -49,7 +67,8 @@ def read_uci_har(config: UCIHARData) -> Windows:
         labels.append(y - 1)
         subjects += [str(person) for person in people]
         splits += [split] * len(y)
-    return Windows(np.concatenate(parts), keys, np.concatenate(labels), subjects, splits, names)
+    windows = np.concatenate(parts)
+    return windows_index(names, windows, keys, np.concatenate(labels), subjects, splits)
 
 
 def _column(archive: Archive, name: str, low: int, high: int) -> np.ndarray:

@@ -5,21 +5,35 @@ test on 2, 4, 6, 8.
 """
 
 import re
+from collections.abc import Container
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from gesture3d.config import UTDInertialData
 from gesture3d.data.archive import Archive
-from gesture3d.data.inertial.dataset import Windows
+from gesture3d.data.index import Index
 from gesture3d.data.inertial.signal import cut_windows, prepare
+from gesture3d.data.inertial.stream import InertialData, windows_index
 from gesture3d.data.matlab import read_array
 from gesture3d.data.video.sets.utd_mhad_depth import ACTIONS
 from gesture3d.errors import Gesture3dError, naming
+from gesture3d.settings import Place
 
 FILE = re.compile(r"(?:.*/)?(a([0-9]{1,9})_s([0-9]{1,9})_t([0-9]{1,9}))_inertial\.mat")
 
 
-def read_utd_inertial(config: UTDInertialData) -> Windows:
+class UTDInertialData(InertialData):
+    """UTD-MHAD: ``Inertial.zip``, or the folder unpacked from it. Subjects 1 to 8."""
+
+    name: Literal["utd_mhad_inertial"]
+    root: Place = Path("data/utd_mhad")
+
+    def read(self, progress: bool = True, missing_ok: Container[str] = ()) -> Index:
+        return _read(self)
+
+
+def _read(config: UTDInertialData) -> Index:
     """One window a recording with ``resample``, else as many as fit; official split.
 
     Raises:
@@ -40,9 +54,7 @@ def read_utd_inertial(config: UTDInertialData) -> Windows:
         labels += [action - 1] * len(starts)
         subjects += [subject] * len(starts)
     splits = ["train" if subject % 2 else "test" for subject in subjects]
-    return Windows(
-        np.concatenate(parts), keys, np.array(labels), list(map(str, subjects)), splits, ACTIONS
-    )
+    return windows_index(ACTIONS, np.concatenate(parts), keys, labels, subjects, splits)
 
 
 def parse_mat(content: bytes, where: str) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, Field, TypeAdapter
 
-from gesture3d.data.index import Clip, fingerprint
+from gesture3d.data.index import Item, fingerprint
 from gesture3d.data.subset import list_line
 from gesture3d.data.video.depth import mapping_version, split_zip
 from gesture3d.data.video.frames import ANY_FRAMES, FrameRules
@@ -59,7 +59,7 @@ class FrameCache(Mapping):
 
 
 def open_cache(
-    clips: list[Clip],
+    clips: list[Item],
     folder: Path,
     short_side: int,
     num_workers: int | None = None,
@@ -112,7 +112,7 @@ def open_cache(
         return _open_fresh(index, states, promised)
 
 
-def _states(clips: list[Clip], modality: str) -> dict[str, str]:
+def _states(clips: list[Item], modality: str) -> dict[str, str]:
     """By key, what changes when decoded frames may: the clip's file, the way from depth to grey."""
     versions = {".mat": mapping_version(), "": mapping_version()} if modality == "depth" else {}
     return {
@@ -186,7 +186,7 @@ def _remove_if_outdated(index: Path, states: dict[str, str], progress: bool) -> 
 class _Job:
     """A cache to be built."""
 
-    clips: list[Clip]
+    clips: list[Item]
     frames: Path
     index: Path
     states: dict[str, str]
@@ -245,7 +245,7 @@ class _Job:
             )
 
 
-def _explain(errors: list[tuple[Clip, VideoError]], total: int, list_path: Path) -> str:
+def _explain(errors: list[tuple[Item, VideoError]], total: int, list_path: Path) -> str:
     errors = sorted(errors, key=lambda error: str(error[1].path))
     listed = "; ".join(str(error) for _, error in errors[:10])
     if len(errors) > 10:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from gesture3d.data.index import Clip
+from gesture3d.data.index import Item
 from gesture3d.data.video.frames import ANY_FRAMES, FrameRules
 from gesture3d.data.video.pixels import Pixels
 from gesture3d.data.video.reading import VideoError, read_frames
@@ -22,14 +22,14 @@ How = tuple[int, Pixels, FrameRules]
 
 
 def decode_clips(
-    clips: list[Clip],
+    clips: list[Item],
     frames: Path,
     short_side: int,
     num_workers: int | None = None,
     progress: bool = True,
     pixels: Pixels = "rgb",
     rules: FrameRules = ANY_FRAMES,
-) -> tuple[dict[str, Place], list[tuple[Clip, VideoError]]]:
+) -> tuple[dict[str, Place], list[tuple[Item, VideoError]]]:
     """Write every clip's frames, scaled to ``short_side``, one behind the other into a file.
 
     Args:
@@ -45,7 +45,7 @@ def decode_clips(
     """
     workers = num_helpers(len(clips), num_workers)
     places: dict[str, Place] = {}
-    errors: list[tuple[Clip, VideoError]] = []
+    errors: list[tuple[Item, VideoError]] = []
     results = _in_processes if workers > 1 else _right_here
     hide = None if progress else True  # None: a bar on terminals only
     bar = tqdm(total=len(clips), unit="clip", desc="decoding clips", disable=hide)
@@ -63,7 +63,7 @@ def decode_clips(
     return places, errors
 
 
-def _right_here(clips: list[Clip], frames: Path, how: How, _: int) -> Iterator[Place | VideoError]:
+def _right_here(clips: list[Item], frames: Path, how: How, _: int) -> Iterator[Place | VideoError]:
     end = 0
     with frames.open("rb+") as file:
         for clip in clips:
@@ -78,7 +78,7 @@ def _right_here(clips: list[Clip], frames: Path, how: How, _: int) -> Iterator[P
 
 
 def _in_processes(
-    clips: list[Clip], frames: Path, how: How, num_workers: int
+    clips: list[Item], frames: Path, how: How, num_workers: int
 ) -> Iterator[Place | VideoError]:
     reserve = _Reserve()
     workers = [_Worker(frames, how) for _ in range(num_workers)]

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from gesture3d.config import VideoData
-from gesture3d.data.index import Clip, ClipIndex
+from gesture3d.data.index import Index, Item
 from gesture3d.data.subset import list_line
 from gesture3d.data.video.depth import read_mat, split_zip
 from gesture3d.data.video.frames import ANY_FRAMES, FrameRules
@@ -36,6 +35,7 @@ from gesture3d.data.video.reading import (
     read_opened,
     require_backend,
 )
+from gesture3d.data.video.stream import VideoData
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import write_text
 from gesture3d.helpers import Helper, HelperDied, answer_questions, in_helpers, num_helpers
@@ -94,7 +94,7 @@ def check_data(
 
 
 def check(
-    index: ClipIndex,
+    index: Index,
     manifest: Path,
     *,
     num_workers: int | None = None,
@@ -120,29 +120,29 @@ def check(
     require_backend(backend)
     journal = manifest.with_name(f".{manifest.name}.partial")
     known = {} if fresh else read_manifest(manifest) | read_manifest(journal, partial=True)
-    clips = [(split, clip) for split, clips in index.splits.items() for clip in clips]
+    clips = index.items
     records: dict[str, Record] = {}
     todo = []
-    for split, clip in clips:
+    for clip in clips:
         record = known.get(clip.key)
         if _still_true(record, clip):
-            records[clip.key] = replace(record, split=split, path=str(clip.path))
+            records[clip.key] = replace(record, split=clip.split, path=str(clip.path))
         else:
-            todo.append((split, clip))
+            todo.append(clip)
     reused = len(records)
     try:
         manifest.parent.mkdir(parents=True, exist_ok=True)
         with journal.open("a", encoding="utf-8") as file:
             hide = None if progress else True  # None: a bar on terminals only
             bar = tqdm(todo, unit="clip", desc="checking clips", disable=hide)
-            for (split, clip), found in zip(
-                bar, _inspect(todo, num_workers, backend, rules), strict=True
-            ):
-                record = Record(clip.key, split, str(clip.path), file_state(clip.path), **found)
+            for clip, found in zip(bar, _inspect(todo, num_workers, backend, rules), strict=True):
+                record = Record(
+                    clip.key, clip.split, str(clip.path), file_state(clip.path), **found
+                )
                 records[clip.key] = record
                 file.write(to_line(record))
                 file.flush()
-        ordered = [records[clip.key] for _, clip in clips]
+        ordered = [records[clip.key] for clip in clips]
         bad = [record for record in ordered if record.status != "ok"]
         write_manifest(manifest, ordered)
         _write_bad_list(bad, bad_list_path(manifest))
@@ -208,7 +208,7 @@ def answer(backend: Backend, *rules: str) -> None:
     answer_questions(inspect_one)
 
 
-def _still_true(record: Record | None, clip: Clip) -> bool:
+def _still_true(record: Record | None, clip: Item) -> bool:
     """Whether an earlier check found this very file good, with the frames its list promises."""
     return (
         record is not None
@@ -219,16 +219,15 @@ def _still_true(record: Record | None, clip: Clip) -> bool:
 
 
 def _inspect(
-    todo: list[tuple[str, Clip]], num_workers: int | None, backend: Backend, rules: FrameRules
+    todo: list[Item], num_workers: int | None, backend: Backend, rules: FrameRules
 ) -> Iterator[dict[str, Any]]:
     workers = num_helpers(len(todo), num_workers)
     if workers <= 1:
-        for _, clip in todo:
+        for clip in todo:
             yield inspect(clip.path, clip.num_frames, backend, rules)
         return
 
-    def work(helper: Helper, item: tuple[str, Clip]) -> dict[str, Any]:
-        _, clip = item
+    def work(helper: Helper, clip: Item) -> dict[str, Any]:
         try:
             return helper.ask([str(clip.path), clip.num_frames])
         except HelperDied as death:

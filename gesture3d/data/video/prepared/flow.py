@@ -18,13 +18,13 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from gesture3d.config import VideoData
-from gesture3d.data.index import Clip, ClipIndex, fingerprint
+from gesture3d.data.index import Index, Item, fingerprint
 from gesture3d.data.video.depth import split_zip
 from gesture3d.data.video.frames import ANY_FRAMES, FrameRules
 from gesture3d.data.video.pixels import flow_to_frame
 from gesture3d.data.video.prepared.places import flow_folder
 from gesture3d.data.video.reading import VideoError, open_video, read_frames, read_opened
+from gesture3d.data.video.stream import VideoData
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import atomic_path, write_text
 from gesture3d.helpers import Helper, HelperDied, answer_questions, in_helpers, num_helpers
@@ -95,7 +95,7 @@ def _has_frames(path: Path, count: int) -> bool:
 
 
 def prepare_flow(
-    index: ClipIndex,
+    index: Index,
     folder: Path,
     *,
     short_side: int = SHORT_SIDE,
@@ -116,7 +116,7 @@ def prepare_flow(
         Gesture3dError: the folder holds flow with other settings, or cannot be written to.
     """
     _check_settings(folder, short_side)
-    todo = [clip for clip in index.all_clips() if not _is_done(clip, folder)]
+    todo = [clip for clip in index.items if not _is_done(clip, folder)]
     broken = {}
     hide = None if progress else True  # None: a bar on terminals only
     bar = tqdm(todo, unit="clip", desc="computing flow", disable=hide)
@@ -130,7 +130,7 @@ def prepare_flow(
     return broken
 
 
-def flow_index(index: ClipIndex, config: VideoData, missing_ok: Container[str] = ()) -> ClipIndex:
+def flow_index(index: Index, config: VideoData, missing_ok: Container[str] = ()) -> Index:
     """The same clips as optical flow: videos of this form, or folders of such frames.
 
     Raises:
@@ -139,25 +139,25 @@ def flow_index(index: ClipIndex, config: VideoData, missing_ok: Container[str] =
     folder = flow_folder(config)
     missing = []
 
-    def flow_of(clip: Clip) -> Clip:
+    def flow_of(clip: Item) -> Item:
         path = next(
             (p for p in (target(folder, clip), folder / _inside(clip.key)) if p.exists()), None
         )
         if path is None and clip.key not in missing_ok:
             missing.append(clip.key)
-        return replace(clip, path=path or target(folder, clip))
+        return replace(clip, content=path or target(folder, clip))
 
-    splits = {split: [flow_of(clip) for clip in clips] for split, clips in index.splits.items()}
+    items = [flow_of(clip) for clip in index.items]
     if missing:
         first = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         raise Gesture3dError(
             f"{len(missing)} clips have no optical flow in {folder}: {first}; compute it with "
             f"tools/prepare.py flow --data {config.name}"
         )
-    return replace(index, splits=splits)
+    return replace(index, items=items)
 
 
-def target(folder: Path, clip: Clip) -> Path:
+def target(folder: Path, clip: Item) -> Path:
     """Where the flow of a clip is kept."""
     return folder / f"{_inside(clip.key)}.avi"
 
@@ -182,7 +182,7 @@ def answer(short_side: str, *rules: str) -> None:
 
 
 def _compute(
-    todo: list[Clip], folder: Path, num_workers: int | None, short_side: int, rules: FrameRules
+    todo: list[Item], folder: Path, num_workers: int | None, short_side: int, rules: FrameRules
 ) -> Iterator[str]:
     workers = num_helpers(len(todo), num_workers)
     if workers <= 1:
@@ -190,7 +190,7 @@ def _compute(
             yield _try_to_write(clip.path, target(folder, clip), short_side, rules)
         return
 
-    def work(helper: Helper, clip: Clip) -> str:
+    def work(helper: Helper, clip: Item) -> str:
         try:
             return helper.ask([str(clip.path), str(target(folder, clip))])
         except HelperDied as death:
@@ -211,7 +211,7 @@ def _try_to_write(source: Path, path: Path, short_side: int, rules: FrameRules) 
     return ""
 
 
-def _is_done(clip: Clip, folder: Path) -> bool:
+def _is_done(clip: Item, folder: Path) -> bool:
     try:
         source = split_zip(clip.path)[0] or clip.path
         return target(folder, clip).stat().st_mtime_ns >= source.stat().st_mtime_ns

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
-from gesture3d.data.index import ClipIndex
+from gesture3d.data.index import Index
 from gesture3d.data.video.prepared.cache import file_state
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import write_text
@@ -88,7 +88,7 @@ def bad_list_path(manifest: Path) -> Path:
     return manifest.with_name(manifest.stem.replace("manifest", "bad-clips") + ".txt")
 
 
-def bad_clips(index: ClipIndex, manifest: Path) -> tuple[dict[str, str], int]:
+def bad_clips(index: Index, manifest: Path) -> tuple[dict[str, str], int]:
     """Bad clips (key → path and reason), and how many clips the manifest does not know as they are.
 
     Without a manifest, nothing is known and nothing is counted.
@@ -97,7 +97,7 @@ def bad_clips(index: ClipIndex, manifest: Path) -> tuple[dict[str, str], int]:
     if not records:
         return {}, 0
     bad, unchecked = {}, 0
-    for clip in index.all_clips():
+    for clip in index.items:
         record = records.get(clip.key)
         if record is None or record.state != file_state(clip.path):
             unchecked += 1

@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-from gesture3d.config import FolderData, VideoData
 from gesture3d.data.index import fingerprint
+from gesture3d.data.listing import ListedSet
+from gesture3d.data.video.stream import VideoData
 
 
 def prepared_folder(config: VideoData) -> Path:
@@ -13,7 +14,7 @@ def prepared_folder(config: VideoData) -> Path:
     A folder of anyone's clips never is: a new sub-folder would be taken for a class.
     """
     writable = not config.root.exists() or os.access(config.root, os.W_OK)
-    if writable and not isinstance(config, FolderData):
+    if writable and not isinstance(config, ListedSet):
         return config.root
     root = config.root.resolve()
     return Path("data/cache") / f"{root.name}-{fingerprint([(root,)])[:8]}"

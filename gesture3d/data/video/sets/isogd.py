@@ -13,9 +13,12 @@ networks for different modalities can be compared and fused clip by clip.
 import os
 from collections.abc import Container
 from pathlib import Path
+from typing import Literal
 
-from gesture3d.data.index import Clip, ClipIndex
+from gesture3d.data.index import Index, Item
+from gesture3d.data.video.stream import VideoData
 from gesture3d.errors import Gesture3dError
+from gesture3d.settings import Place
 from gesture3d.text import lines_of
 
 LISTS = {"train": "train_list.txt", "validation": "valid_list.txt", "test": "test_list.txt"}
@@ -27,11 +30,21 @@ HELP = (
 )
 
 
+class IsoGDData(VideoData):
+    """ChaLearn IsoGD with its official lists, clips as videos or folders of frames."""
+
+    name: Literal["isogd"]
+    root: Place = Path("data/isogd")
+
+    def read(self, progress: bool = True, missing_ok: Container[str] = ()) -> Index:
+        return read_isogd(self.root, self.modality, missing_ok)
+
+
 def read_isogd(
     root: Path,
     modality: str = "rgb",
     missing_ok: Container[str] = (),
-) -> ClipIndex:
+) -> Index:
     """The clips of IsoGD.
 
     Args:
@@ -43,11 +56,11 @@ def read_isogd(
     """
     root = Path(root)
     seen: dict[str, str] = {}
-    splits = {}
+    items: list[Item] = []
     for split, name in LISTS.items():
         rows = read_list(root / name, seen)
-        splits[split] = _find_clips(root, name, rows, modality == "depth", missing_ok)
-    return ClipIndex(tuple(str(label) for label in range(1, NUM_CLASSES + 1)), splits)
+        items += _find_clips(root, name, rows, modality == "depth", missing_ok, split)
+    return Index(tuple(str(label) for label in range(1, NUM_CLASSES + 1)), items)
 
 
 def read_list(path: Path, seen: dict[str, str]) -> list[tuple[str, str, str, int]]:
@@ -96,7 +109,8 @@ def _find_clips(
     rows: list[tuple[str, str, str, int]],
     depth: bool,
     missing_ok: Container[str],
-) -> list[Clip]:
+    split: str,
+) -> list[Item]:
     """The listed clips: the named file, or a folder of frames of that name without suffix."""
     present: dict[str, set[str]] = {}
     clips, missing = [], []
@@ -112,7 +126,8 @@ def _find_clips(
         found = file if file in present[folder] else stem if stem in present[folder] else None
         if found is None and key not in missing_ok:
             missing.append(name)
-        clips.append(Clip(key, root / folder / (found or file), label))
+        path = root / folder / (found or file)
+        clips.append(Item(key, label, path, None, split, None, str(path)))
     if missing:
         first = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         raise Gesture3dError(

@@ -12,15 +12,15 @@ A file ``jester-v1-test-labels.csv`` (``id;label``) is used for the test labels 
 import os
 from collections.abc import Container
 from pathlib import Path
+from typing import Literal
 
-from gesture3d.data.index import Clip, ClipIndex
-from gesture3d.data.video.reading import VIDEO_SUFFIXES
-from gesture3d.data.walk import is_litter
+from gesture3d.data.index import SPLITS, Index, Item
+from gesture3d.data.video.stream import VideoData
 from gesture3d.errors import Gesture3dError, did_you_mean
+from gesture3d.settings import Place
 from gesture3d.text import lines_of
 
 CLIPS_FOLDER = "20bn-jester-v1"
-SPLITS = ("train", "validation", "test")
 HELP = (
     "expected jester-v1-labels.csv, jester-v1-train.csv, jester-v1-validation.csv, "
     f"jester-v1-test.csv and the folder {CLIPS_FOLDER} with the clips; register for them at "
@@ -48,11 +48,22 @@ REVERSAL_PAIRS = (
 )
 
 
+class JesterData(VideoData):
+    """Jester v1 in its official layout, clips as video files or frame folders."""
+
+    name: Literal["jester"]
+    root: Place = Path("data/jester")
+    modality: Literal["rgb", "flow"] = "rgb"
+
+    def read(self, progress: bool = True, missing_ok: Container[str] = ()) -> Index:
+        return read_jester(self.root, missing_ok=missing_ok)
+
+
 def read_jester(
     root: Path,
     modality: str = "rgb",
     missing_ok: Container[str] = (),
-) -> ClipIndex:
+) -> Index:
     """The clips of a set in Jester's layout.
 
     Args:
@@ -73,12 +84,15 @@ def read_jester(
     folder = root / (CLIPS_FOLDER if modality == "rgb" else modality)
     paths = _clip_paths(folder)
     seen: dict[str, str] = {}
-    splits = {
-        split: read_list(path, folder, paths, class_names, seen, path != unlabelled, missing_ok)
+    items = [
+        item
         for split, path in lists.items()
-    }
+        for item in read_list(
+            path, folder, paths, class_names, seen, path != unlabelled, missing_ok, split
+        )
+    ]
     mirror, reversal = (_both_ways(pairs, class_names) for pairs in (MIRROR_PAIRS, REVERSAL_PAIRS))
-    return ClipIndex(class_names, splits, mirror, reversal)
+    return Index(class_names, items, mirror=mirror, reversal=reversal)
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
@@ -100,7 +114,8 @@ def read_list(
     seen: dict[str, str],
     has_labels: bool = True,
     missing_ok: Container[str] = (),
-) -> list[Clip]:
+    split: str = "",
+) -> list[Item]:
     """The clips of one list, ``id;label`` or ``id`` a line.
 
     Args:
@@ -126,7 +141,8 @@ def read_list(
             missing.append(key)
             continue
         path_of_clip = paths.get(key, folder / key)
-        clips.append(Clip(key, path_of_clip, labels[name] if has_labels else -1))
+        label = labels[name] if has_labels else -1
+        clips.append(Item(key, label, path_of_clip, None, split, None, where))
     if missing:
         first = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         total = len(clips) + len(missing)
@@ -158,6 +174,9 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 
 def _clip_paths(folder: Path) -> dict[str, Path]:
     """Every video file and folder by its name without suffix, in one pass over the directory."""
+    from gesture3d.data.video.reading import VIDEO_SUFFIXES
+    from gesture3d.data.walk import is_litter
+
     try:
         entries = list(os.scandir(folder))
     except OSError:

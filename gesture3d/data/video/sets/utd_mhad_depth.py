@@ -12,12 +12,15 @@ depth camera and a wearable inertial sensor", ICIP 2015.
 """
 
 import re
+from collections.abc import Container
 from pathlib import Path
+from typing import Literal
 
-from gesture3d.config import UTDMHADDepthData
-from gesture3d.data.index import Clip, ClipIndex
+from gesture3d.data.index import Index, Item
+from gesture3d.data.video.stream import VideoData
 from gesture3d.data.zips import ZipReader
 from gesture3d.errors import Gesture3dError, naming
+from gesture3d.settings import Place
 
 ACTIONS = (  # of depth, skeletons and inertial recordings alike
     "swipe left",
@@ -52,13 +55,27 @@ TRAINING_SUBJECTS = (1, 3, 5, 7)
 _NAME = re.compile(r"(?:.*/)?(a([0-9]{1,9})_s([1-8])_t([1-4]))_depth\.mat")
 
 
-def read_utd_mhad_depth(config: UTDMHADDepthData) -> ClipIndex:
+class UTDMHADDepthData(VideoData):
+    """The depth clips of UTD-MHAD: tested on subjects 2, 4, 6, 8, trained on the others."""
+
+    name: Literal["utd_mhad_depth"]
+    root: Place = Path("data/utd_mhad")
+    modality: Literal["depth"] = "depth"
+    # Trials of the training subjects that validate, beside or instead of whole subjects
+    # (validation_groups).
+    validation_trials: tuple[Literal[1, 2, 3, 4], ...] = ()
+
+    def read(self, progress: bool = True, missing_ok: Container[str] = ()) -> Index:
+        return _read(self)
+
+
+def _read(config: UTDMHADDepthData) -> Index:
     """The depth clips, split by subjects.
 
     Raises:
         Gesture3dError: no clips.
     """
-    splits: dict[str, list[Clip]] = {"train": [], "validation": [], "test": []}
+    items = []
     for path in _depth_files(config.root):
         match = _NAME.fullmatch(path.as_posix())
         if not match:
@@ -68,17 +85,17 @@ def read_utd_mhad_depth(config: UTDMHADDepthData) -> ClipIndex:
             raise Gesture3dError(f"{path}: unknown action {action}: they are 1 to {len(ACTIONS)}")
         if subject not in TRAINING_SUBJECTS:
             split = "test"
-        elif subject in config.validation_subjects or trial in config.validation_trials:
+        elif trial in config.validation_trials:
             split = "validation"
         else:
             split = "train"
-        splits[split].append(Clip(key, path, action - 1))
-    if not any(splits.values()):
+        items.append(Item(key, action - 1, path, str(subject), split, None, str(path)))
+    if not items:
         raise Gesture3dError(
             f"{config.root}: no depth clips: expected Depth.zip or the folder Depth with "
             "a1_s1_t1_depth.mat, ...; see tools/prepare.py fetch utd_mhad"
         )
-    return ClipIndex(ACTIONS, splits)
+    return Index(ACTIONS, items, shared_groups=bool(config.validation_trials))
 
 
 def _depth_files(root: Path) -> list[Path]:

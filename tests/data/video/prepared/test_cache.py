@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gesture3d.data.index import Clip
+from gesture3d.data.index import Item
 from gesture3d.data.video import depth
 from gesture3d.data.video.frames import ANY_FRAMES
 from gesture3d.data.video.prepared import cache as cache_module
@@ -25,16 +25,16 @@ NUM_CLIPS = 45  # enough for two processes
 
 
 @pytest.fixture(scope="module")
-def clips(tmp_path_factory) -> list[Clip]:
+def clips(tmp_path_factory) -> list[Item]:
     folder = tmp_path_factory.mktemp("clips")
     paths = [
         write_clip(folder / f"{i}.mp4", square_clip("left", i, frames=5 + i % 7))
         for i in range(NUM_CLIPS)
     ]
-    return [Clip(path.stem, path, 0) for path in paths]
+    return [Item(path.stem, 0, path) for path in paths]
 
 
-def make(clips: list[Clip], folder: Path, **options) -> FrameCache:
+def make(clips: list[Item], folder: Path, **options) -> FrameCache:
     return open_cache(clips, folder, 24, **{"num_workers": 1, "progress": False} | options)
 
 
@@ -69,7 +69,7 @@ def test_a_fresh_cache_is_used_and_a_stale_one_rebuilt(clips, tmp_path, capsys):
 
     path = tmp_path / "clip.mp4"
     path.write_bytes(clips[0].path.read_bytes())
-    some = [Clip("clip", path, 0), clips[1]]
+    some = [Item("clip", 0, path), clips[1]]
     first, said = open_now()
     assert "2 clips: decoding once" in said
     again, said = open_now()
@@ -106,7 +106,7 @@ def test_all_bad_clips_are_named_and_nothing_is_left(clips, tmp_path, num_worker
     bad = [tmp_path / f"bad{i}.mp4" for i in range(3)]
     for path in bad:
         path.write_text("no video")
-    mixed = [Clip(path.stem, path, 0) for path in bad] + clips
+    mixed = [Item(path.stem, 0, path) for path in bad] + clips
     with pytest.raises(Gesture3dError) as caught:
         make(mixed, tmp_path / "cache", num_workers=num_workers)
     message = str(caught.value)
@@ -117,7 +117,7 @@ def test_all_bad_clips_are_named_and_nothing_is_left(clips, tmp_path, num_worker
 
 
 def test_many_bad_clips_are_listed_in_a_file(tmp_path):
-    clips = [Clip(str(i), tmp_path / f"{i}.mp4", 0) for i in range(15)]
+    clips = [Item(str(i), 0, tmp_path / f"{i}.mp4") for i in range(15)]
     with pytest.raises(Gesture3dError, match=r"15 of 15 clips .* all of them in .*bad\.txt"):
         make(clips, tmp_path / "cache")
     (listed,) = (tmp_path / "cache").glob("*.bad.txt")
@@ -142,13 +142,13 @@ SCRIPT = """
 import resource, sys
 from pathlib import Path
 from gesture3d.data.video.prepared.cache import open_cache
-from gesture3d.data.index import Clip
+from gesture3d.data.index import Item
 from gesture3d.errors import Gesture3dError
 folder, limit, workers, copies = Path(sys.argv[1]), *map(int, sys.argv[3:])
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 paths = sorted(folder.glob("*.mp4"))
-clips = [Clip(f"{n}-{p.stem}", p, 0) for n in range(copies) for p in paths]
+clips = [Item(f"{n}-{p.stem}", 0, p) for n in range(copies) for p in paths]
 print("start", flush=True)
 try:
     open_cache(clips, Path(sys.argv[2]), 24, num_workers=workers, progress=False)
@@ -237,7 +237,7 @@ def test_old_caches_are_removed_and_others_kept(clips, tmp_path, capsys):
     small = make(clips[:2], tmp_path).path
     other = make(clips[10:12], tmp_path).path
     grey = make(clips[:2], tmp_path, pixels="grey").path
-    moved = [Clip(clip.key, clips[20].path, 0) for clip in clips[:2]]  # the same keys
+    moved = [Item(clip.key, 0, clips[20].path) for clip in clips[:2]]  # the same keys
     depth = make(moved, tmp_path, modality="depth").path
     assert bins() == {small, other, grey, depth}
     whole = make(clips[:4], tmp_path).path  # has all that the small one has
@@ -252,7 +252,7 @@ def test_one_channel_takes_a_third_of_the_space(clips, tmp_path):
 
 
 def test_a_promised_number_of_frames_is_checked(clips, tmp_path):
-    wrong = Clip("wrong", clips[0].path, 0, num_frames=6)
+    wrong = Item("wrong", 0, clips[0].path, num_frames=6)
     with pytest.raises(Gesture3dError, match="has 5 frames, its list says 6"):
         make([wrong], tmp_path)
     cache = make([wrong, clips[1]], tmp_path, skip_broken=True)
@@ -270,7 +270,7 @@ def test_a_number_of_frames_that_is_promised_later_is_checked_too(clips, tmp_pat
 
 
 def test_another_way_from_depth_to_grey_makes_an_old_cache_outdated(tmp_path, monkeypatch):
-    clip = Clip("a", tmp_path / "a", 0)
+    clip = Item("a", 0, tmp_path / "a")
     clip.path.mkdir()
     frame = np.arange(1000, 1000 + 48 * 32, dtype=np.uint16).reshape(32, 48)
     cv2.imwrite(str(clip.path / "1.png"), frame)

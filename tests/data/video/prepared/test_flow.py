@@ -7,17 +7,18 @@ import cv2
 import numpy as np
 import pytest
 
-from gesture3d.config import JesterData, load_data
+from gesture3d.config import load_data
 from gesture3d.data import build_datasets, read_index
-from gesture3d.data.index import Clip, ClipIndex
-from gesture3d.data.video.dataset import ClipDataset, load_clip
+from gesture3d.data.index import Index, Item
+from gesture3d.data.video.clips import load_clip
 from gesture3d.data.video.pixels import flow_to_frame, frame_to_flow, mirror_flow, reverse_flow
 from gesture3d.data.video.prepared import flow
 from gesture3d.data.video.prepared.flow import compute_flow, prepare_flow, target, write_flow
 from gesture3d.data.video.reading import frame_count, read_frames
+from gesture3d.data.video.sets.jester import JesterData
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import PACKAGE
-from tests.clips import write_clip
+from tests.clips import clip_samples, write_clip
 
 
 def texture() -> np.ndarray:
@@ -31,13 +32,13 @@ def panning_clip(dx: int, dy: int, frames: int = 6) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory) -> ClipIndex:
+def index(tmp_path_factory) -> Index:
     folder = tmp_path_factory.mktemp("clips")
     clips = [
-        Clip(f"set/{dx}_{dy}", write_clip(folder / f"{dx}_{dy}.mp4", panning_clip(dx, dy)), 0)
+        Item(f"set/{dx}_{dy}", 0, write_clip(folder / f"{dx}_{dy}.mp4", panning_clip(dx, dy)))
         for dx, dy in ((3, 0), (-2, 1), (0, -4))
     ]
-    return ClipIndex(("pan",), {"train": clips})
+    return Index(("pan",), clips)
 
 
 def test_levels_are_eighths_of_a_pixel_and_saturate():
@@ -49,7 +50,7 @@ def test_levels_are_eighths_of_a_pixel_and_saturate():
 
 def test_stored_flow_is_the_movement_in_the_video(index, tmp_path):
     assert prepare_flow(index, tmp_path, num_workers=1, progress=False) == {}
-    for clip in index.all_clips():
+    for clip in index.items:
         dx, dy = map(int, clip.key.split("/")[1].split("_"))
         path = target(tmp_path, clip)
         assert frame_count(path) == 6  # as many as the clip has
@@ -63,20 +64,20 @@ def test_stored_flow_is_the_movement_in_the_video(index, tmp_path):
 
 
 def test_flow_of_clips_elsewhere_stays_in_its_folder(index, tmp_path):
-    clips = [replace(clip, key=str(clip.path)) for clip in index.all_clips()]
+    clips = [replace(clip, key=str(clip.path)) for clip in index.items]
     clips[1] = replace(clips[1], key="../elsewhere/clip.mp4")
-    outside = ClipIndex(("pan",), {"train": clips})
+    outside = Index(("pan",), clips)
     data = load_data("jester", [f"data.root={tmp_path}", "data.modality=flow"])
     with pytest.raises(Gesture3dError, match="3 clips have no optical flow"):
         flow.flow_index(outside, data)
     prepare_flow(outside, tmp_path / "flow", num_workers=1, progress=False)
-    found = flow.flow_index(outside, data).all_clips()
+    found = flow.flow_index(outside, data).items
     assert {clip.path.parent for clip in found} == {tmp_path / "flow"}
     assert len({clip.path for clip in found}) == 3
 
 
 def test_scaling_keeps_both_components_apart(index, tmp_path):
-    clip = index.all_clips()[0]
+    clip = index.items[0]
     write_flow(clip.path, tmp_path / "a.avi")
     small = read_frames(tmp_path / "a.avi", pixels="flow", short_side=30)
     assert small.shape == (6, 30, 40, 2)
@@ -102,20 +103,20 @@ def test_what_is_done_stays_and_what_changed_is_done_again(index, tmp_path, monk
 
     assert run() == ["-2_1", "0_-4", "3_0"]
     assert run() == []
-    target(tmp_path, index.all_clips()[0]).unlink()  # as if killed before it
+    target(tmp_path, index.items[0]).unlink()  # as if killed before it
     assert run() == ["3_0"]
-    index.all_clips()[1].path.touch()
+    index.items[1].path.touch()
     assert run() == ["-2_1"]
     with pytest.raises(Gesture3dError, match="other settings"):
         prepare_flow(index, tmp_path, short_side=60, progress=False)
 
 
 def test_processes_and_broken_clips(index, tmp_path):
-    good = index.all_clips()[0]
+    good = index.items[0]
     bad = tmp_path / "bad.mp4"
     bad.write_text("no video")
-    clips = [Clip(f"{n}", bad if n == 7 else good.path, 0) for n in range(25)]
-    many = ClipIndex(("pan",), {"train": clips})
+    clips = [Item(f"{n}", 0, bad if n == 7 else good.path) for n in range(25)]
+    many = Index(("pan",), clips)
     broken = prepare_flow(many, tmp_path / "flow", num_workers=2, progress=False)
     assert list(broken) == ["7"]
     assert str(bad) in broken["7"]
@@ -149,7 +150,7 @@ def test_a_mirror_and_playing_backwards_turn_vectors_round():
 
 def test_a_data_set_turns_them_with_the_picture(index, tmp_path):
     prepare_flow(index, tmp_path, num_workers=1, progress=False)
-    clip = Clip("x", target(tmp_path, index.all_clips()[0]), 0)  # 3 pixels to the right
+    clip = Item("x", 0, target(tmp_path, index.items[0]))  # 3 pixels to the right
     data = JesterData(
         name="jester",
         modality="flow",
@@ -158,7 +159,7 @@ def test_a_data_set_turns_them_with_the_picture(index, tmp_path):
         augmentation={"horizontal_flip": True, "time_reversal": True},
     )
     swap = {"left": "right", "right": "left"}
-    set_ = ClipDataset([clip], ("right", "left"), data, True, 0, mirror=swap, reversal=swap)
+    set_ = clip_samples([clip], ("right", "left"), data, True, mirror=swap, reversal=swap)
     seen = set()
     for epoch in range(12):
         sample = set_[epoch, 0]
@@ -177,7 +178,7 @@ def test_flow_of_generated_clips_is_made_on_first_use(tmp_path):
     data = build_datasets(config, 0, progress=False)
     assert data.train[0].inputs.shape == (16, 2, 48, 48)
     means = {n: data.train[i].inputs[:, 0].float().mean() for i, n in ((0, 0), (1, 1))}
-    clips = read_index(config).splits["train"]
+    clips = read_index(config).of("train")
     by_name = {data.class_names[c.label]: load_clip(c.path, config)[:, 0] for c in clips}
     left, right = (by_name[f"Swiping {side}"].float().mean() for side in ("Left", "Right"))
     assert left < 127.5 < 128.5 < right, means
@@ -206,11 +207,11 @@ def test_the_tool_computes_flow_for_a_folder(tmp_path):
 
 def test_flow_of_clips_whose_names_are_long_or_no_text(tmp_path):
     clips = [
-        Clip(key, write_clip(tmp_path / f"{number}.mp4", panning_clip(1, 0, 3)), 0)
+        Item(key, 3, write_clip(tmp_path / f"{number}.mp4", panning_clip(1, 0)), 0)
         for number, key in enumerate(("a" * 251, "a" * 255, "b\udcff"))
     ]
     paths = [target(tmp_path / "flow", clip) for clip in clips]
     assert paths[0].name == f"{'a' * 251}.avi"  # as ever
     assert len({*paths}) == 3
-    assert prepare_flow(ClipIndex(("x",), {"train": clips}), tmp_path / "flow") == {}
+    assert prepare_flow(Index(("x",), clips), tmp_path / "flow") == {}
     assert all(path.is_file() for path in paths)

@@ -50,7 +50,7 @@ def test_the_official_layout_in_both_modalities(root):
     }
     assert rgb.splits["train"][0].path == root / "train/001/M_00001.avi"
     assert depth.splits["train"][0].path == root / "train/001/K_00001.avi"
-    assert [c.key for c in depth.all_clips()] == [c.key for c in rgb.all_clips()]
+    assert [c.key for c in depth.items] == [c.key for c in rgb.items]
     assert rgb.class_names[25] == "26"
 
 

@@ -41,7 +41,7 @@ def test_the_official_layout(root):
     assert index.class_names == tuple(LABELS)
     labels = {s: {c.key: c.label for c in clips} for s, clips in index.splits.items()}
     assert labels == {"train": {"1": 0, "2": 3}, "validation": {"3": 1}, "test": {"4": -1, "5": -1}}
-    names = [clip.path.name for clip in index.all_clips()]
+    names = [clip.path.name for clip in index.items]
     assert names == ["1.mp4", "2.webm", "3.avi", "4", "5"]
 
 
@@ -65,7 +65,9 @@ def test_windows_line_ends_bom_and_empty_lines(root):
     expected = read_jester(root)
     write(root, "train", "\ufeff1;Swiping Left", "", "2;No gesture", "", "  ", end="\r\n")
     write(root, "labels", "\ufeff" + LABELS[0], *LABELS[1:], "", end="\r\n")
-    assert read_jester(root) == expected
+    assert read_jester(root).splits.keys() == expected.splits.keys()
+    for split in expected.splits:
+        assert read_jester(root).fingerprint(split) == expected.fingerprint(split)
 
 
 def test_fingerprints_name_keys_and_labels(root):

@@ -1,4 +1,4 @@
-"""Clips as a PyTorch data set: the one way from a file to the network's input."""
+"""The one way from a clip to the network's input, in training and in evaluation."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -6,21 +6,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from gesture3d.config import VideoData
 from gesture3d.data.batch import BrokenSample, Sample
-from gesture3d.data.index import Clip, ClipIndex
+from gesture3d.data.index import Index, Item
 from gesture3d.data.video.crops import Crop, evaluation_crops, random_crop
 from gesture3d.data.video.pixels import mirror_flow, prepare_frame, reverse_flow
 from gesture3d.data.video.reading import VideoError, VideoReader, open_video, read_opened
 from gesture3d.data.video.sampling import evaluation_indices, random_dense_indices, uniform_indices
+from gesture3d.data.video.stream import VideoData
 from gesture3d.errors import Gesture3dError
-from gesture3d.rng import generator
 
 ChooseCrops = Callable[[int, int], list[Crop]]  # of a frame's height and width
-
-__all__ = ["Clip", "ClipDataset", "ClipIndex", "clip_from_frames", "load_clip"]
 
 
 def load_clip(path: Path, data: VideoData) -> Tensor:
@@ -103,23 +99,15 @@ def _to_tensor(frames: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3)
 
 
-class ClipDataset(Dataset):
-    """Clips, ready for the network: ``dataset[epoch, index]`` → `Sample`.
+class ReadClip:
+    """Items as samples: random frames, crop and colours in training, else exactly `load_clip`.
 
-    Stateless: what happens to a clip in training is drawn from ``generator(seed, epoch, key)``.
-    A plain ``dataset[index]`` is epoch 0. A clip that cannot be read raises `VideoError`, or
-    with ``data.on_bad_clip: exclude`` gives a `BrokenSample`; it is never replaced by another.
+    A clip that cannot be read raises `VideoError`, or with ``data.on_bad_clip: exclude`` gives a
+    `BrokenSample`.
 
     Args:
-        clips: the clips of one split.
-        training: random frames, crop and colours; else exactly `load_clip`.
+        index: tells which classes swap in a mirror and backwards.
         cache: decoded frames by key (see `prepared.cache`); None decodes the files.
-        mirror, reversal: which classes swap in a mirror and backwards (see `ClipIndex`).
-
-    Attributes:
-        keys: the clips' keys.
-        labels: (N,) int64, -1 where unknown.
-        class_names: the names of the labels.
 
     Raises:
         Gesture3dError: flipping (or reversal) is asked for and the data set declares no
@@ -127,46 +115,27 @@ class ClipDataset(Dataset):
     """
 
     def __init__(
-        self,
-        clips: list[Clip],
-        class_names: tuple[str, ...],
-        data: VideoData,
-        training: bool,
-        seed: int,
-        cache: Mapping[str, np.ndarray] | None = None,
-        mirror: dict[str, str] | None = None,
-        reversal: dict[str, str] | None = None,
+        self, data: VideoData, index: Index, cache: Mapping[str, np.ndarray] | None = None
     ) -> None:
         augmentation = data.augmentation
         for name, wanted, declared, how in (
-            ("horizontal_flip", augmentation.horizontal_flip, mirror, "in a mirror"),
-            ("time_reversal", augmentation.time_reversal, reversal, "when played backwards"),
+            ("horizontal_flip", augmentation.horizontal_flip, index.mirror, "in a mirror"),
+            ("time_reversal", augmentation.time_reversal, index.reversal, "when played backwards"),
         ):
-            if training and wanted and declared is None:
+            if wanted and declared is None:
                 raise Gesture3dError(
                     f"data.augmentation.{name}: this data set, or its chosen classes, does not "
                     f"declare which classes swap {how}; set it to false"
                 )
-        self.clips = clips
-        self.class_names = tuple(class_names)
         self.data = data
-        self.training = training
-        self.seed = seed
         self.cache = cache
-        self.keys = [clip.key for clip in clips]
-        self.labels = np.array([clip.label for clip in clips], dtype=np.int64)
-        self._mirrored_label = _swapped_labels(self.class_names, mirror or {})
-        self._reversed_label = _swapped_labels(self.class_names, reversal or {})
+        self._mirrored_label = _swapped_labels(index.class_names, index.mirror or {})
+        self._reversed_label = _swapped_labels(index.class_names, index.reversal or {})
 
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def __getitem__(self, position: tuple[int, int] | int) -> Sample | BrokenSample:
-        epoch, index = position if isinstance(position, tuple) else (0, position)
-        clip = self.clips[index]
+    def __call__(self, clip: Item, rng: np.random.Generator | None) -> Sample | BrokenSample:
         try:
-            if self.training:
-                return self._training_sample(clip, generator(self.seed, epoch, clip.key))
+            if rng is not None:
+                return self._training_sample(clip, rng)
             if self.cache is None:
                 inputs = _load_opened(clip.path, _open(clip, self.data), self.data)
             else:
@@ -177,7 +146,7 @@ class ClipDataset(Dataset):
             return BrokenSample(clip.key, str(error))
         return Sample(clip.key, inputs, clip.label)
 
-    def _training_sample(self, clip: Clip, rng: np.random.Generator) -> Sample:
+    def _training_sample(self, clip: Item, rng: np.random.Generator) -> Sample:
         data = self.data
         crop, frames = self._training_crop(clip, rng)
         label = clip.label
@@ -190,7 +159,7 @@ class ClipDataset(Dataset):
             label = self._reversed_label[label] if label >= 0 else label
         return Sample(clip.key, _to_tensor(frames), label)
 
-    def _training_crop(self, clip: Clip, rng: np.random.Generator) -> tuple[Crop, np.ndarray]:
+    def _training_crop(self, clip: Item, rng: np.random.Generator) -> tuple[Crop, np.ndarray]:
         data = self.data
         if self.cache is not None:
             frames = self.cache[clip.key]
@@ -216,7 +185,7 @@ def _training_indices(length: int, data: VideoData, rng: np.random.Generator) ->
     return uniform_indices(length, data.num_frames, rng, span, data.temporal_jitter)
 
 
-def _open(clip: Clip, data: VideoData) -> VideoReader:
+def _open(clip: Item, data: VideoData) -> VideoReader:
     """Open a clip, which must have the frames that its list promises."""
     reader = open_video(clip.path, rules=data.frame_rules)
     if clip.num_frames is not None and reader.num_frames != clip.num_frames:

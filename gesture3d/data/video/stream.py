@@ -1,22 +1,22 @@
-"""Settings of the sets of clips."""
+"""Sets of clips: the settings of every set, and how videos become samples."""
 
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Container
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from gesture3d.settings import (
-    DataSection,
-    Factor,
-    Fraction,
-    Frames,
-    Name,
-    Place,
-    PositiveInt,
-    Section,
-    Seed,
-    Workers,
-)
+from gesture3d.data.index import Index
+from gesture3d.data.sets import DataSet, Opened
+from gesture3d.settings import Factor, Fraction, Frames, Section
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gesture3d.data.spec import InputSpec
 
 
 class Augmentation(Section):
@@ -41,7 +41,7 @@ class Augmentation(Section):
     time_reversal: bool = False
 
     @model_validator(mode="after")
-    def _ranges_ascend(self) -> "Augmentation":
+    def _ranges_ascend(self) -> Augmentation:
         for name in ("crop_scale", "time_span", "gain", "channel_gain"):
             low, high = getattr(self, name)
             if not 0 < low <= high:
@@ -54,8 +54,18 @@ class Augmentation(Section):
 Modality = Literal["rgb", "depth", "flow"]
 
 
-class VideoData(DataSection):
+class VideoData(DataSet):
     """What every set of clips has: how many frames, how large, how augmented."""
+
+    stream: ClassVar[str] = "video"
+    kind: ClassVar[str] = "clips"
+    input_settings: ClassVar[frozenset[str]] = frozenset(
+        (
+            *("num_frames", "size", "channels", "sampling", "frame_stride", "cache_size"),
+            *("eval_clips", "eval_crops"),
+        )
+    )
+    training_settings: ClassVar[tuple[str, ...]] = (*DataSet.training_settings, "temporal_jitter")
 
     # Flow is computed by `tools/prepare.py flow`; which sets have depth is said where they are.
     modality: Modality = "rgb"
@@ -72,12 +82,6 @@ class VideoData(DataSection):
     eval_clips: Annotated[int, Field(ge=1, le=64)] = 1
     eval_crops: Literal[1, 3] = 1
     augmentation: Augmentation = Augmentation()
-    classes: tuple[Name, ...] | None = None  # only these, in this order; None: all
-    few_shot: PositiveInt | None = None  # training clips a class, None: all
-    subset_seed: Seed = 0  # which clips few_shot takes; more shots include fewer shots
-    # Clips to leave out by key: here, or in a file (a key a line; text behind a tab is ignored).
-    exclude: tuple[Name, ...] = ()
-    exclude_list: Place | None = None
     # Folders of frames with gaps in their numbers: refused, or taken as they are.
     frame_gaps: Literal["refuse", "allow"] = "refuse"
     # A clip that cannot be decoded fails the run, or is left out and counted.
@@ -85,7 +89,6 @@ class VideoData(DataSection):
     # Decode every clip once into one memory-mapped file of frames that are `cache_size` pixels
     # high (None: decode the video files in every epoch).
     cache_size: Annotated[int, Field(ge=8, le=1024)] | None = None
-    num_workers: Workers = 0  # processes that load batches
 
     @property
     def pixels(self) -> str:
@@ -103,7 +106,7 @@ class VideoData(DataSection):
         return {"rgb": 3, "grey": 1, "flow": 2, "flow_magnitude": 3}[self.pixels]
 
     @model_validator(mode="after")
-    def _channels_fit(self) -> "VideoData":
+    def _channels_fit(self) -> VideoData:
         if (self.modality, self.channels) not in _PIXELS:
             allowed = [c for m, c in _PIXELS if m == self.modality and c is not None]
             raise ValueError(
@@ -119,6 +122,69 @@ class VideoData(DataSection):
             )
         return self
 
+    def present(self, index: Index, missing_ok: Container[str] = ()) -> Index:
+        """The same clips, their paths real ones, and those of their optical flow where that is
+        wanted.
+
+        Raises:
+            Gesture3dError: two clips are one file; there is no flow of some clip.
+        """
+        from gesture3d.data.video.prepared.flow import flow_index
+
+        index = index.with_real_paths()
+        if self.modality == "flow":
+            index = flow_index(index, self, missing_ok).with_real_paths()
+        return index
+
+    def open(self, index: Index, progress: bool) -> Opened:
+        """Clips without those that are known to be bad, decoded once where that is wanted.
+
+        Raises:
+            Gesture3dError: bad clips, where they are not to be left out; augmentation that the set
+                does not declare.
+        """
+        from gesture3d.data.video.clips import ReadClip
+        from gesture3d.data.video.prepared.open import open_clips
+
+        index, cache, left_out = open_clips(index, self, progress)
+        return Opened(index, ReadClip(self, index, cache), left_out=left_out)
+
+    def input_spec(
+        self, num_features: int | None = None, channel_names: tuple[str, ...] | None = None
+    ) -> InputSpec:
+        from gesture3d.data.spec import InputSpec
+
+        return InputSpec("clips", (self.num_frames, self.num_channels, self.size, self.size))
+
+    @property
+    def suffixes(self) -> frozenset[str]:
+        from gesture3d.data.video.reading import VIDEO_SUFFIXES
+
+        return frozenset(VIDEO_SUFFIXES)
+
+    def load(self, path: Path) -> Tensor:
+        """Uint8 (T, C, H, W), or (V, T, C, H, W) of V views; flow is computed where it is read.
+
+        Raises:
+            VideoError: the clip cannot be decoded.
+        """
+        from gesture3d.data.video.clips import load_clip
+        from gesture3d.data.video.prepared.flow import is_flow, write_flow
+
+        if self.modality != "flow" or is_flow(path):
+            return load_clip(path, self)
+        with tempfile.TemporaryDirectory() as folder:
+            flow = Path(folder) / "flow.avi"
+            write_flow(path, flow, rules=self.frame_rules)
+            return load_clip(flow, self)
+
+    @property
+    def title(self) -> str:
+        """``synthetic_rgb``, ``utd_mhad_depth``."""
+        if self.name.endswith(self.modality):
+            return self.name
+        return f"{self.name}_{self.modality}"
+
 
 _PIXELS = {
     ("rgb", None): "rgb",
@@ -131,71 +197,3 @@ _PIXELS = {
     ("flow", 2): "flow",
     ("flow", 3): "flow_magnitude",
 }
-
-
-NumClips = Annotated[int, Field(ge=1, le=100_000)]
-
-
-class ClipsPerClass(Section):
-    train: NumClips = 60
-    validation: NumClips = 8
-    test: NumClips = 8
-
-
-class SyntheticData(VideoData):
-    """The generated stand-in for Jester; rendered on first use."""
-
-    name: Literal["synthetic"]
-    root: Place = Path("data/synthetic")
-    clips_per_class: ClipsPerClass = ClipsPerClass()
-    hard: bool = False
-    seed: Seed = 0
-
-
-class JesterData(VideoData):
-    """Jester v1 in its official layout, clips as video files or frame folders."""
-
-    name: Literal["jester"]
-    root: Place = Path("data/jester")
-    modality: Literal["rgb", "flow"] = "rgb"
-
-
-class IsoGDData(VideoData):
-    """ChaLearn IsoGD with its official lists, clips as videos or folders of frames."""
-
-    name: Literal["isogd"]
-    root: Place = Path("data/isogd")
-
-
-class UTDMHADDepthData(VideoData):
-    """The depth clips of UTD-MHAD: tested on subjects 2, 4, 6, 8, trained on the others."""
-
-    name: Literal["utd_mhad_depth"]
-    root: Place = Path("data/utd_mhad")
-    modality: Literal["depth"] = "depth"
-    # What validates is taken from the training subjects 1, 3, 5, 7.
-    validation_subjects: tuple[Literal[1, 3, 5, 7], ...] = ()
-    validation_trials: tuple[Literal[1, 2, 3, 4], ...] = ()
-
-
-class FolderData(VideoData):
-    """Anyone's clips: ``root/<class>/<clip>``, or a CSV of path, label, split and group."""
-
-    name: Literal["folder"]
-    root: Place = Path("data/clips")
-    csv: Place | None = None  # relative to here or to root; its paths, to itself or to root
-    path_column: str = "path"
-    label_column: str = "label"
-    split_column: str = "split"  # train, validation or test
-    group_column: str = "group"  # clips of one group stay in one split
-    frames_column: str = "frames"  # how many frames a clip has, which is then checked
-    ignore_columns: tuple[Name, ...] = ()
-    # depth: folders of 16-bit frames (mm, 0 = nothing there), or clips that show depth in grey.
-    modality: Modality = "rgb"
-    # Which groups to hold out ...
-    validation_groups: tuple[Name, ...] = ()
-    test_groups: tuple[Name, ...] = ()
-    # ... or, where neither these nor splits are given: which shares of each class.
-    validation_share: Fraction = 0.2
-    test_share: Fraction = 0.0
-    seed: Seed = 0

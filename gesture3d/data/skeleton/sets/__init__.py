@@ -1,0 +1,1 @@
+"""Sets of skeleton sequences, a file each."""
