@@ -17,7 +17,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gesture3d.data.index import Index, refuse_double_keys
+from gesture3d.data.index import Index
 from gesture3d.data.sets import DataSet
 from gesture3d.data.split import SPLITS, check_classes, folds, split
 from gesture3d.data.subset import (
@@ -108,7 +108,7 @@ def read_index(data: DataSet, progress: bool = True, missing_ok: Container[str] 
     """
     excluded = excluded_keys(data)
     listed = data.read(progress, missing_ok or excluded)
-    refuse_double_keys([item.key for item in listed.items])
+    listed.check()
     refuse_unknown(excluded, listed)
     divided = split(only_classes(listed, data.classes), data)
     index = without(divided, excluded)

@@ -50,9 +50,7 @@ def csv_rows(
                 )
             yield reader.line_num, row
     except csv.Error as error:
-        raise Gesture3dError(
-            f"{where}, line {reader.line_num}: not a CSV in UTF-8: {error}"
-        ) from None
+        raise Gesture3dError(f"{where}, line {reader.line_num}: not a CSV: {error}") from None
 
 
 def column_places(names: list[str], where: str) -> dict[str, int]:

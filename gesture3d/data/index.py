@@ -80,6 +80,19 @@ class Index:
         """The items of a split, in order."""
         return [item for item in self.items if item.split == split]
 
+    def check(self) -> None:
+        """Raise Gesture3dError where two items have one key, or a label is of no class."""
+        counts = Counter(item.key for item in self.items)
+        if len(counts) < len(self.items):
+            key = counts.most_common(1)[0][0]
+            raise Gesture3dError(f"there are two samples with the key {key!r}: rename one")
+        for item in self.items:
+            if not -1 <= item.label < len(self.class_names):
+                raise Gesture3dError(
+                    f"{item.place}: label {item.label}; the {len(self.class_names)} classes are 0 "
+                    f"to {len(self.class_names) - 1}"
+                )
+
     def fingerprint(self, split: str) -> str:
         """A short hash of a split's keys and classes, whatever their order."""
         names = [*self.class_names, "?"]  # label -1
@@ -101,13 +114,6 @@ class Index:
                     "leave one out (data.exclude)"
                 )
         return replace(self, items=[replace(i, content=real(i.path)) for i in self.items])
-
-
-def refuse_double_keys(keys: list[str]) -> None:
-    """Raise Gesture3dError where two samples have one key."""
-    if len(set(keys)) < len(keys):
-        key = Counter(keys).most_common(1)[0][0]
-        raise Gesture3dError(f"there are two samples with the key {key!r}: rename one")
 
 
 class RealPaths:

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from gesture3d import checkpoint
-from gesture3d.config import Experiment, VideoData, load_data, load_experiment, read_settings
+from gesture3d.config import Experiment, load_data, load_experiment, read_settings
 from gesture3d.cost import count_cost_of_one
 from gesture3d.data import count_folds
 from gesture3d.errors import Gesture3dError
@@ -165,14 +164,10 @@ def row_of_evaluation(
 
 def _multiply_adds(model: nn.Module, experiment: Experiment, num_features: int | None) -> str:
     """Of one sample; empty where sequences keep their own lengths."""
-    data = experiment.data
-    if isinstance(data, VideoData):
-        sample = torch.zeros(1, data.num_frames, data.num_channels, data.size, data.size)
-        return str(count_cost_of_one(model, sample.to(torch.uint8))[-1].multiply_adds)
-    length = getattr(data, "num_frames", None) or getattr(data, "window", None)
-    if length is None:
+    spec = experiment.data.input_spec(num_features)
+    if spec.shape[0] is None:
         return ""
-    return str(count_cost_of_one(model, torch.zeros(1, length, num_features))[-1].multiply_adds)
+    return str(count_cost_of_one(model, spec.example())[-1].multiply_adds)
 
 
 def nearest_recipe(experiment: Experiment, source: Path | str) -> tuple[str, str, list[str]]:

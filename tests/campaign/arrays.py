@@ -12,9 +12,6 @@ from scipy.io import savemat
 
 from gesture3d.config import load_data
 from gesture3d.data.inertial.signal import prepare
-from gesture3d.data.inertial.stream import read_windows
-from gesture3d.data.skeleton.files import read_joints
-from gesture3d.data.skeleton.sets import read_skeletons
 from gesture3d.inference.timeline import read_recording
 
 from .judge import Kind, Outcome, outcome
@@ -55,7 +52,7 @@ def _make_csv(folder: Path) -> list[Path]:
 
 
 def _read_plain(folder: Path, path: Path) -> Outcome:
-    return _sequence(read_joints(path, load_data("skeleton_folder", [f"data.root={folder}"])))
+    return _sequence(load_data("skeleton_folder", [f"data.root={folder}"]).joints_of(path))
 
 
 def _sequence(joints: np.ndarray) -> Outcome:
@@ -106,7 +103,7 @@ def _make_sbu(folder: Path) -> list[Path]:
 
 def _read_native(recipe: str):
     def read(folder: Path, path: Path) -> Outcome:
-        return _sequence(read_joints(path, load_data(recipe, [f"data.root={folder}"])))
+        return _sequence(load_data(recipe, [f"data.root={folder}"]).joints_of(path))
 
     return read
 
@@ -195,9 +192,9 @@ def _make_sfinge_zip(folder: Path) -> list[Path]:
 
 def _read_skeleton_zip(recipe: str):
     def read(folder: Path, _: Path) -> Outcome:
-        index = read_skeletons(load_data(recipe, [f"data.root={folder}"]), progress=False)
-        rows = [(s.key, s.label, s.group) for s in index.sequences]
-        joints = np.concatenate([s.joints.ravel() for s in index.sequences])
+        index = load_data(recipe, [f"data.root={folder}"]).read(progress=False)
+        rows = [(s.key, s.label, s.group) for s in index.items]
+        joints = np.concatenate([s.content.ravel() for s in index.items])
         return outcome((len(rows), joints.size), rows, joints)
 
     return read
@@ -253,9 +250,10 @@ def _read_inertial_zip(folder: Path, _: Path) -> Outcome:
 
 
 def _windows(folder: Path, recipe: str, *settings: str) -> Outcome:
-    found = read_windows(load_data(recipe, [f"data.root={folder}", *settings]))
-    rows = list(zip(found.keys, found.labels.tolist(), found.subjects, found.splits, strict=True))
-    return outcome((len(rows),), rows, found.class_names, found.inputs)
+    found = load_data(recipe, [f"data.root={folder}", *settings]).read()
+    rows = [(i.key, i.label, i.group, i.split) for i in found.items]
+    windows = np.stack([i.content for i in found.items])
+    return outcome((len(rows),), rows, found.class_names, windows)
 
 
 def _make_recordings(folder: Path) -> list[Path]:

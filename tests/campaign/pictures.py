@@ -72,7 +72,7 @@ def _make_depth_zip(folder: Path) -> list[Path]:
 
 def _read_depth_zip(folder: Path, _: Path) -> Outcome:
     config = load_data("utd_mhad_depth", [f"data.root={folder}"])
-    clips = read_index(config, progress=False).all_clips()
+    clips = read_index(config, progress=False).items
     frames = [read_frames(clip.path) for clip in clips]
     return outcome((len(clips), sum(map(len, frames))), [c.key for c in clips], *frames)
 

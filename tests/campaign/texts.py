@@ -11,7 +11,6 @@ import numpy as np
 from gesture3d.config import load_data, load_experiment
 from gesture3d.data.subset import excluded_keys
 from gesture3d.data.video.prepared.manifest import read_manifest, to_line
-from gesture3d.data.video.sets.folder import read_folder
 from gesture3d.data.video.sets.isogd import read_isogd
 from gesture3d.data.video.sets.jester import read_jester
 from gesture3d.errors import Gesture3dError
@@ -236,11 +235,11 @@ def _make_folder_list(folder: Path) -> list[Path]:
 
 def _read_folder_list(folder: Path, path: Path) -> Outcome:
     config = load_data("folder", [f"data.root={folder}", f"data.csv={path.name}"])
-    return _index(read_folder(config))
+    return _index(read_index(config, progress=False))
 
 
 def _index(index: object) -> Outcome:
-    clips = index.all_clips()
+    clips = index.items
     rows = [(c.key, c.path.name, c.label, c.group, c.num_frames) for c in clips]
     return outcome(
         (len(rows),), index.class_names, rows, {k: len(v) for k, v in index.splits.items()}

@@ -12,7 +12,7 @@ import torch
 from gesture3d import checkpoint
 from gesture3d.config import load_experiment
 from gesture3d.data import build_datasets
-from gesture3d.data.index import Clip
+from gesture3d.data.index import Item
 from gesture3d.data.video.prepared.cache import open_cache
 from gesture3d.distributed import processes
 from gesture3d.errors import Gesture3dError
@@ -226,8 +226,8 @@ def _read_finished(folder: Path, path: Path) -> Outcome:
 # --- decoded frames ------------------------------------------------------------------------------
 
 
-def _clips(folder: Path) -> list[Clip]:
-    return [Clip(name, folder / name, 0) for name in ("a", "b")]
+def _clips(folder: Path) -> list[Item]:
+    return [Item(name, 0, folder / name) for name in ("a", "b")]
 
 
 def _make_cache(folder: Path) -> list[Path]:

@@ -15,7 +15,6 @@ from gesture3d.data.inertial.sets.utd_mhad_inertial import parse_mat
 from gesture3d.data.inertial.signal import prepare
 from gesture3d.data.inertial.stream import InertialAugmentation
 from gesture3d.data.numeric import parse_numbers
-from gesture3d.data.skeleton.files import read_joints
 from gesture3d.data.skeleton.sets.skeleton_folder import SkeletonFolderData
 from gesture3d.data.skeleton.sets.utd_mhad_skeleton import UTDSkeletonData
 from gesture3d.errors import Gesture3dError
@@ -42,9 +41,9 @@ FORMATS = {
 def parse(path: Path) -> np.ndarray:
     where = str(path)
     if path.name.startswith("x."):
-        return read_joints(path, SKELETON_DATA)
+        return SKELETON_DATA.joints_of(path)
     if path.name.endswith("skel.mat"):
-        return read_joints(path, UTDSkeletonData(name="utd_mhad_skeleton"))
+        return UTDSkeletonData(name="utd_mhad_skeleton").joints_of(path)
     if path.name.endswith("iner.mat"):
         return prepare(parse_mat(path.read_bytes(), where), FOLDER, where)
     if path.name == "table.csv":

@@ -10,9 +10,9 @@ import pytest
 
 from gesture3d.data import numeric
 from gesture3d.data.numeric import numpy_array
-from gesture3d.data.skeleton.files import plain_joints, read_joints, utd_joints
+from gesture3d.data.skeleton.files import plain_joints
 from gesture3d.data.skeleton.sets.skeleton_folder import SkeletonFolderData
-from gesture3d.data.skeleton.stream import load_skeleton
+from gesture3d.data.skeleton.sets.utd_mhad_skeleton import utd_joints
 from gesture3d.errors import Gesture3dError
 from tests.data.contents import VALUES, mat, npy, npz
 
@@ -120,15 +120,15 @@ def test_what_is_no_file_is_not_waited_for(tmp_path, monkeypatch) -> None:
     data = SkeletonFolderData(name="skeleton_folder", root=tmp_path)
     (tmp_path / "x.npy").mkdir()
     with pytest.raises(Gesture3dError, match=r"x\.npy: (not a file|cannot be read)"):
-        read_joints(tmp_path / "x.npy", data)
+        data.joints_of(tmp_path / "x.npy")
     monkeypatch.setattr(numeric, "MAX_FILE_BYTES", 100)
     (tmp_path / "y.npy").write_bytes(npy(VALUES))
     with pytest.raises(Gesture3dError, match=r"y\.npy: 3,008 bytes; at most 100"):
-        read_joints(tmp_path / "y.npy", data)
+        data.joints_of(tmp_path / "y.npy")
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "z.npy")
         with pytest.raises(Gesture3dError, match=r"z\.npy: not a file"):
-            read_joints(tmp_path / "z.npy", data)
+            data.joints_of(tmp_path / "z.npy")
 
 
 def test_a_chain_without_length_gives_no_infinite_features(tmp_path) -> None:
@@ -137,4 +137,4 @@ def test_a_chain_without_length_gives_no_infinite_features(tmp_path) -> None:
     np.save(tmp_path / "x.npy", joints)
     data = SkeletonFolderData(name="skeleton_folder", scale_joints=(0, 1))
     with pytest.raises(Gesture3dError, match=r"x\.npy: centred, scaled .* data\.scale_joints"):
-        load_skeleton(tmp_path / "x.npy", data)
+        data.load(tmp_path / "x.npy")

@@ -138,3 +138,21 @@ def test_a_class_is_trained_where_it_is_tested() -> None:
     items = [Item("0", 0, Path(), None, "train"), Item("1", 1, Path(), None, "test")]
     with pytest.raises(Gesture3dError, match="class 'b' is in test but not in train"):
         check_classes(Index(NAMES, items), FolderData(name="folder"))
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([Item("a", 0, Path()), Item("a", 1, Path())], "two samples with the key 'a'"),
+        ([Item("a", 4, Path(), where="x.csv:2")], "x.csv:2: label 4; the 4 classes are 0 to 3"),
+        ([Item("a", -2, Path())], "a: label -2"),
+    ],
+)
+def test_what_no_index_may_have(items, message) -> None:
+    with pytest.raises(Gesture3dError, match=message):
+        Index(NAMES, items).check()
+
+
+def test_a_set_without_samples_is_refused() -> None:
+    with pytest.raises(Gesture3dError, match="has no samples"):
+        divided([])

@@ -9,7 +9,6 @@ import pytest
 from gesture3d.data.inertial.sets.hapt import HAPTData
 from gesture3d.data.inertial.sets.inertial_folder import (
     InertialFolderData,
-    read_inertial_folder,
     read_table,
 )
 from gesture3d.data.inertial.signal import prepare
@@ -37,7 +36,7 @@ def test_windows_that_were_cut_already_are_finite_after_the_cast(tmp_path, value
     (tmp_path / "w.csv").write_text("\n".join(["window,x,label", *rows]))
     config = InertialFolderData(name="inertial_folder", root=tmp_path, window=4)
     with pytest.raises(Gesture3dError, match=r"w\.csv, line 7: a window with"):
-        read_inertial_folder(config)
+        config.read()
 
 
 FOLDER = InertialFolderData(name="inertial_folder")
@@ -55,14 +54,14 @@ def test_a_table_of_50_000_columns_takes_no_time(tmp_path) -> None:
     other.write_text("x,label\n1,a\n2,a\n")
     config = FOLDER.model_copy(update={"root": tmp_path, "resample": True})
     with pytest.raises(Gesture3dError, match="c19, …, but") as caught:
-        read_inertial_folder(config)
+        config.read()
     assert len(str(caught.value)) < 600
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"x,label\n" + b"1" * 200_000 + b",a\n", "line 2: field larger than"),
+        (b"x,label\n" + b"1" * 200_000 + b",a\n", "line 2: not a CSV: field larger than"),
         (b'x,label\n"' + b"1,a\n" * 50_000, "field larger than"),
         (b"x,label\n" + b"1," * 600_000, "line 2: longer than 1,048,576 characters"),
         (b"x,label\n1\x00,a\n", r"NUL|line 2: x '1\\x00' is no number"),

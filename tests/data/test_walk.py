@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gesture3d.data import read_index
 from gesture3d.data.inertial.sets.inertial_folder import InertialFolderData
-from gesture3d.data.inertial.stream import read_windows
-from gesture3d.data.skeleton.sets import read_skeletons
 from gesture3d.data.skeleton.sets.skeleton_folder import SkeletonFolderData
 from gesture3d.data.video.reading import frame_count
-from gesture3d.data.video.sets.folder import FolderData, read_folder
+from gesture3d.data.video.sets.folder import FolderData
 from gesture3d.data.walk import Walk
 from gesture3d.errors import Gesture3dError
 from gesture3d.inference.classifier import find_clips
@@ -74,9 +73,9 @@ def test_every_kind_that_decodes_is_a_clip_of_its_class(tmp_path) -> None:
         else:
             path.unlink(missing_ok=True)
     assert len(made) > 6
-    index = read_folder(FolderData(name="folder", root=tmp_path))
-    assert sorted(clip.key for clip in index.all_clips()) == sorted(made)
-    assert {clip.path.suffix for clip in index.all_clips() if frame_count(clip.path) < 4} == set()
+    index = read_index(FolderData(name="folder", root=tmp_path))
+    assert sorted(clip.key for clip in index.items) == sorted(made)
+    assert {clip.path.suffix for clip in index.items if frame_count(clip.path) < 4} == set()
     assert len(find_clips(tmp_path)) == len(made)
 
 
@@ -165,18 +164,22 @@ def test_recordings_and_sequences_are_found_by_the_same_walk(tmp_path, monkeypat
     data = InertialFolderData(
         name="inertial_folder", root=tmp_path / "recordings", window=2, rate_hz=10
     )
-    assert {key.split(":")[0] for key in read_windows(data).keys} == {"a", "b/1"}
+    assert {item.key.split(":")[0] for item in read_index(data).items} == {
+        "a",
+        "b/1",
+    }
     (tmp_path / "recordings" / "b" / "1.CSV").write_text("label,x\nwalk,1\nwalk,2\n")
     if len(find_recordings(tmp_path / "recordings")) == 3:  # not where 1.CSV is the same file
         with pytest.raises(Gesture3dError, match=r"two samples with the key 'b/1:\d+'"):
-            read_windows(data)
+            read_index(data)
     for name in ("train/a/1.npy", "val/a/2.npy", "train/a/._1.npy", "__MACOSX/a/1.npy"):
         path = tmp_path / "joints" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             np.save(file, np.ones((4, 5, 3), np.float32))
-    index = read_skeletons(SkeletonFolderData(name="skeleton_folder", root=tmp_path / "joints"))
-    assert index.given == {"train/a/1.npy": "train", "val/a/2.npy": "validation"}
+    index = read_index(SkeletonFolderData(name="skeleton_folder", root=tmp_path / "joints"))
+    splits = {item.key: item.split for item in index.items}
+    assert splits == {"train/a/1.npy": "train", "val/a/2.npy": "validation"}
     scandir = os.scandir
 
     def closed(path):
@@ -186,7 +189,7 @@ def test_recordings_and_sequences_are_found_by_the_same_walk(tmp_path, monkeypat
 
     monkeypatch.setattr(os, "scandir", closed)
     joints = SkeletonFolderData(name="skeleton_folder", root=tmp_path / "joints")
-    for read in (lambda: read_windows(data), lambda: read_skeletons(joints)):
+    for read in (lambda: read_index(data), lambda: read_index(joints)):
         with pytest.raises(Gesture3dError, match="cannot be read: Permission denied"):
             read()
     walk = Walk()

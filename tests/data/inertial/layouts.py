@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from gesture3d.config import load_experiment
 from gesture3d.data import build_datasets
@@ -21,6 +22,11 @@ def data_config(recipe: str, *overrides: str):
 
 def datasets(recipe: str, root: Path, *overrides: str):
     return build_datasets(data_config(recipe, f"data.root={root}", *overrides), seed=0)
+
+
+def stacked(samples) -> torch.Tensor:
+    """All windows (N, T, D), without random changes."""
+    return torch.stack(list(samples.inputs))
 
 
 def refused(recipe: str, root: Path, *overrides: str) -> str:

@@ -1,6 +1,6 @@
 """Anyone's CSV files: stretches, held-out subjects, and mistakes with their line."""
 
-from tests.data.inertial.layouts import datasets, refused, write_csv
+from tests.data.inertial.layouts import datasets, refused, stacked, write_csv
 
 SMALL = ("data.window=10", "data.step=5")
 
@@ -13,7 +13,7 @@ def test_recordings_are_cut_inside_their_stretches(tmp_path):
     assert found.class_names == ("sit", "walk")
     assert [found.class_names[n] for n in found.train.labels] == ["walk"] * 5 + ["sit"] * 3
     assert found.train.keys[:2] == ["anna:2", "anna:7"]
-    assert found.train.inputs[1, :, 0].tolist() == list(range(5, 15))
+    assert stacked(found.train)[1, :, 0].tolist() == list(range(5, 15))
     assert len(found.test) == 3
     write_csv(tmp_path / "ben.CSV", 20, lambda n: "sit")
     (tmp_path / "ben.csv").unlink()
@@ -29,9 +29,11 @@ def test_held_out_subjects_are_never_trained_on_by_mistake(tmp_path):
         return refused("inertial_folder", tmp_path, *SMALL, *overrides)
 
     wrong = message("data.test_groups=[ana]")
-    assert "no windows of subject 'ana'; there are anna, ben, carl. Did you mean 'anna'?" in wrong
+    assert (
+        "no group 'ana' in the training part; it has anna, ben, carl. Did you mean 'anna'?" in wrong
+    )
     write_csv(tmp_path / "ben.csv", 20, lambda n: "sit", extra="split=validation")
-    assert "come with a split already" in message("data.test_groups=[anna]")
+    assert "comes with a split already" in message("data.test_groups=[anna]")
     assert "comes with a validation split" in message("data.validation_groups=[anna]")
     write_csv(tmp_path / "ben.csv", 20, lambda n: "jump", extra="split=validation")
     assert "class 'jump' is in validation but not in train" in message()
@@ -41,7 +43,7 @@ def test_windows_that_were_cut_already_are_taken_as_they_are(tmp_path):
     lines = ["window,x,label"] + [f"{n // 4},{n},{'ab'[n // 4 % 2]}" for n in range(16)]
     (tmp_path / "w.csv").write_text("\n".join(lines))
     found = datasets("inertial_folder", tmp_path / "w.csv", "data.window=4")
-    assert found.train.inputs[:, :, 0].tolist() == [list(range(s, s + 4)) for s in (0, 4, 8, 12)]
+    assert stacked(found.train)[:, :, 0].tolist() == [list(range(s, s + 4)) for s in (0, 4, 8, 12)]
     assert found.train.labels.tolist() == [0, 1, 0, 1]
     (tmp_path / "w.csv").write_text("\n".join(lines[:-1]))
     message = refused("inertial_folder", tmp_path / "w.csv", "data.window=4")

@@ -11,6 +11,7 @@ from gesture3d.rng import generator
 from tests.data.inertial.layouts import (
     data_config,
     datasets,
+    stacked,
 )
 
 
@@ -56,5 +57,5 @@ def test_training_samples_are_addressed_and_others_unchanged(tmp_path):
     first, again, later = (found.train[e, 0].inputs for e in (0, 0, 1))
     assert (first == again).all()
     assert (first != later).any()
-    assert (found.test[0, 0].inputs == found.test.inputs[0]).all()
-    assert (found.test[1, 0].inputs == found.test.inputs[0]).all()
+    assert (found.test[0, 0].inputs == stacked(found.test)[0]).all()
+    assert (found.test[1, 0].inputs == stacked(found.test)[0]).all()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gesture3d import config as configs
+from gesture3d.data.skeleton.sets.skeleton_folder import SkeletonFolderData
 from gesture3d.rng import generator
 
 
@@ -13,8 +13,8 @@ def walk(frames: int, joints: int, seed: object = 0) -> np.ndarray:
     return (np.cumsum(steps, axis=0) / 10).astype(np.float32)
 
 
-def folder_config(root: Path, **settings) -> configs.SkeletonFolderData:
-    return configs.SkeletonFolderData(name="skeleton_folder", root=root, **settings)
+def folder_config(root: Path, **settings) -> SkeletonFolderData:
+    return SkeletonFolderData(name="skeleton_folder", root=root, **settings)
 
 
 def folder_set(root: Path, classes: int = 3, each: int = 6) -> Path:

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from gesture3d.data import build_datasets
-from gesture3d.data.skeleton.files import read_joints
 from gesture3d.data.skeleton.sets.skeleton_folder import SkeletonFolderData
-from gesture3d.data.skeleton.stream import load_skeleton
 from gesture3d.errors import Gesture3dError
 
 Body = tuple[str, np.ndarray]
@@ -35,7 +33,7 @@ def read(tmp_path: Path, frames: list[list[Body]] | str, num_bodies: int = 1) ->
     path = tmp_path / "S001C001P001R001A001.skeleton"
     path.write_text(frames if isinstance(frames, str) else ntu_text(frames), newline="")
     data = SkeletonFolderData(name="skeleton_folder", num_bodies=num_bodies)
-    return read_joints(path, data)
+    return data.joints_of(path)
 
 
 def test_one_body_is_read_as_it_stands(tmp_path) -> None:
@@ -108,11 +106,11 @@ def test_a_folder_of_them_is_trained_on(tmp_path) -> None:
     assert found.num_features == 75
     assert len(found.train) + len(found.test) == 8
     key = found.test.keys[0]
-    assert (load_skeleton(tmp_path / key, data) == found.test[0].inputs).all()
+    assert (data.load(tmp_path / key) == found.test[0].inputs).all()
 
 
 def test_joints_that_do_not_fit_the_settings_are_named_with_their_file(tmp_path) -> None:
     np.save(tmp_path / "few.npy", np.zeros((5, 4, 3)))
     data = SkeletonFolderData(name="skeleton_folder", centre="first_frame", centre_joint=9)
     with pytest.raises(Gesture3dError, match=r"few\.npy: data\.centre_joint: no joint 9"):
-        load_skeleton(tmp_path / "few.npy", data)
+        data.load(tmp_path / "few.npy")

@@ -6,18 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from gesture3d import config as configs
-from gesture3d.data import build_datasets, count_folds, make_loader
+from gesture3d.data import build_datasets, count_folds, make_loader, read_index
 from gesture3d.data.batch import EpochSampler
-from gesture3d.data.skeleton.sets import read_skeletons
-from gesture3d.data.skeleton.stream import (
-    Sequence,
-    SkeletonDataset,
-    SkeletonIndex,
-    held_out_folds,
-    load_skeleton,
-    split_sequences,
-)
+from gesture3d.data.index import Index, Item
+from gesture3d.data.samples import Samples
+from gesture3d.data.skeleton.stream import SkeletonAugmentation
+from gesture3d.data.split import folds
 from gesture3d.errors import Gesture3dError
 from gesture3d.models.sequence import mean_and_std
 from gesture3d.rng import generator
@@ -31,18 +25,18 @@ def test_a_csv_with_groups_gives_folds_by_group(tmp_path) -> None:
         for path in sorted(tmp_path.glob("*/*"))
     ]
     (tmp_path / "list.csv").write_text("\n".join(["path,label,group", *rows]) + "\n")
-    for folds, count in (("leave_one_group_out", 3), ("k_fold", 2)):
-        data = folder_config(tmp_path, csv="list.csv", folds=folds, num_folds=2)
+    for name, count in (("leave_one_group_out", 3), ("k_fold", 2)):
+        data = folder_config(tmp_path, csv="list.csv", folds=name, num_folds=2)
         assert count_folds(data) == count
         tested = []
         for fold in range(1, count + 1):
-            splits = split_sequences(read_skeletons(data), data.model_copy(update={"fold": fold}))
+            splits = read_index(data.model_copy(update={"fold": fold})).splits
             groups = {s.group for s in splits["test"]}
             assert groups.isdisjoint(s.group for s in splits["train"])
             tested += [s.key for s in splits["test"]]
         assert len(tested) == len(set(tested)) == 18
     held = data.model_copy(update={"folds": "leave_one_group_out", "validation_groups": ("p1",)})
-    splits = split_sequences(read_skeletons(held), held)
+    splits = read_index(held).splits
     assert [len(splits[s]) for s in ("train", "validation", "test")] == [6, 6, 6]
 
 
@@ -51,12 +45,12 @@ def test_a_group_in_two_splits_is_refused(tmp_path) -> None:
     paths = [p.relative_to(tmp_path) for p in sorted(tmp_path.glob("*/*"))]
     rows = [f"{p},{p.parent.name},{'train' if n else 'test'},anna" for n, p in enumerate(paths)]
     (tmp_path / "list.csv").write_text("\n".join(["path,label,split,group", *rows]) + "\n")
-    with pytest.raises(Gesture3dError, match="group 'anna' is in test and train"):
-        read_skeletons(folder_config(tmp_path, csv="list.csv"))
+    with pytest.raises(Gesture3dError, match="group 'anna' is in train and test"):
+        read_index(folder_config(tmp_path, csv="list.csv"))
 
 
 def test_training_samples_belong_to_seed_and_epoch(tmp_path) -> None:
-    augmentation = configs.SkeletonAugmentation(rotation_degrees=(20, 20, 20), noise=0.01)
+    augmentation = SkeletonAugmentation(rotation_degrees=(20, 20, 20), noise=0.01)
     data = folder_config(folder_set(tmp_path), augmentation=augmentation)
     train, again = (build_datasets(data, seed=3).train for _ in range(2))
     assert torch.equal(train[2, 4].inputs, again[2, 4].inputs)
@@ -64,7 +58,7 @@ def test_training_samples_belong_to_seed_and_epoch(tmp_path) -> None:
     test = build_datasets(data, seed=3).test
     assert torch.equal(test[2, 0].inputs, test[3, 0].inputs)
     path = tmp_path / test.keys[0]
-    assert torch.equal(load_skeleton(path, data), test[0].inputs)  # use = evaluation
+    assert torch.equal(data.load(path), test[0].inputs)  # use = evaluation
 
 
 def test_statistics_are_those_of_the_training_frames_without_augmentation(tmp_path) -> None:
@@ -117,48 +111,26 @@ def test_batches_are_padded_and_keep_lengths(tmp_path) -> None:
             assert (row[length:] == 0).all()
 
 
-def sequence(key: str = "a", joints: int = 4, label: int = 0) -> Sequence:
-    return Sequence(key, walk(5, joints), label, None, f"{key}.npy")
+def sequence(key: str = "a", joints: int = 4) -> Item:
+    return Item(key, 0, walk(5, joints), where=f"{key}.npy")
 
 
-@pytest.mark.parametrize(
-    ("sequences", "message"),
-    [
-        ([sequence(), sequence("b", joints=5)], r"b\.npy: 5 joints of 3 .* a\.npy has 4"),
-        ([sequence(), sequence("b", label=2)], r"b\.npy: label 2; the 2 classes are 0 to 1"),
-        ([sequence(), sequence("b", label=-1)], r"b\.npy: label -1"),
-        ([sequence(), sequence()], "same key 'a'"),
-        ([], "no sequences"),
-    ],
-)
-def test_what_does_not_fit_together_is_named(sequences, message) -> None:
-    with pytest.raises(Gesture3dError, match=message):
-        SkeletonIndex(("x", "y"), sequences)
-
-
-def test_wrong_folds_and_groups_are_named(tmp_path) -> None:
-    index = SkeletonIndex(("x",), [Sequence(str(i), walk(5, 4), 0, f"g{i}") for i in range(4)])
-    cases = {
-        "data.fold 5: there are folds 1 to 4": {"folds": "leave_one_group_out", "fold": 5},
-        "only 4 groups": {"folds": "k_fold", "num_folds": 5},
-        "no group 'g9' in the training part": {"validation_groups": ("g9",)},
-        "class 'x' has no sequences to train on": {"validation_groups": ("g0", "g1", "g2", "g3")},
-    }
-    for message, settings in cases.items():
-        with pytest.raises(Gesture3dError, match=message):
-            split_sequences(index, folder_config(tmp_path, **settings))
+def test_sequences_of_other_joints_are_named(tmp_path) -> None:
+    index = Index(("x", "y"), [sequence(), sequence("b", joints=5)])
+    with pytest.raises(Gesture3dError, match=r"b\.npy: 5 joints of 3 .* a\.npy has 4"):
+        folder_config(tmp_path).present(index)
 
 
 def test_lengths_are_those_of_the_samples(tmp_path) -> None:
-    sequences = [Sequence(str(n), walk(n, 4), 0) for n in (1, 7, 30)]
+    index = Index(("x",), [Item(str(n), 0, walk(n, 4)) for n in (1, 7, 30)])
     for frames in (None, 12):
-        data = folder_config(tmp_path, num_frames=frames)
-        dataset = SkeletonDataset(sequences, ("x",), data, training=False, seed=0)
+        opened = folder_config(tmp_path, num_frames=frames).open(index, progress=False)
+        dataset = Samples(index.items, ("x",), opened, training=False, seed=0)
         assert dataset.lengths.tolist() == [len(dataset[i].inputs) for i in range(3)]
 
 
 def test_groups_with_digits_that_are_no_numbers_are_sorted_as_texts(tmp_path) -> None:
     names = ["10", "9", "²", "1" * 5000]
-    index = SkeletonIndex(("x",), [Sequence(g, walk(5, 4), 0, g) for g in names])
-    folds = held_out_folds(index, folder_config(tmp_path, folds="leave_one_group_out"))
-    assert [min(fold) for fold in folds] == ["9", "10", "1" * 5000, "²"]
+    index = Index(("x",), [Item(g, 0, walk(5, 4), g) for g in names])
+    found = folds(index, folder_config(tmp_path, folds="leave_one_group_out"))
+    assert [min(fold) for fold in found] == ["9", "10", "1" * 5000, "²"]

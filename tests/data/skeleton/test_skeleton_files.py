@@ -4,9 +4,6 @@ import numpy as np
 import pytest
 
 from gesture3d.data import build_datasets
-from gesture3d.data.skeleton.stream import (
-    load_skeleton,
-)
 from gesture3d.errors import Gesture3dError
 from tests.data.skeleton.layouts import folder_config, folder_set, walk
 
@@ -47,7 +44,7 @@ def nan_at(values: np.ndarray, frame: int, joint: int, value: float) -> np.ndarr
         ("x.csv", b"1,2,3\n1,two,3\n", r"x\.csv: frame 1: 'two' is no number"),
         ("x.csv", b"1,2,3\n1,nan,3\n", r"x\.csv: frame 1: joint 0 has the coordinate nan"),
         ("x.csv", b"\xff\xfe\x00", r"x\.csv: not a text file"),
-        ("x.mp4", b"abc", r"x\.mp4: not a skeleton file; expected \.csv, \.npy"),
+        ("x.mp4", b"abc", r"x\.mp4: expected a file of \.csv, \.npy"),
     ],
 )
 def test_a_bad_file_is_named_with_its_frame(tmp_path, name, content, message) -> None:
@@ -57,10 +54,10 @@ def test_a_bad_file_is_named_with_its_frame(tmp_path, name, content, message) ->
     else:
         np.save(path, content)
     with pytest.raises(Gesture3dError, match=message) as caught:
-        load_skeleton(path, folder_config(tmp_path))
+        folder_config(tmp_path).load(path)
     assert "\n" not in str(caught.value)
 
 
 def test_one_frame_is_enough(tmp_path) -> None:
     np.save(tmp_path / "x.npy", walk(1, 4))
-    assert load_skeleton(tmp_path / "x.npy", folder_config(tmp_path)).shape == (1, 12)
+    assert folder_config(tmp_path).load(tmp_path / "x.npy").shape == (1, 12)

@@ -8,45 +8,46 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from gesture3d import config as configs
-from gesture3d.data import build_datasets, count_folds
-from gesture3d.data.skeleton.sets import SBU_FOLDS, read_skeletons
-from gesture3d.data.skeleton.stream import (
-    held_out_folds,
-    load_skeleton,
-    split_sequences,
-)
+from gesture3d.data import build_datasets, count_folds, read_index
+from gesture3d.data.skeleton.sets.sbu_kinect import FOLDS as SBU_FOLDS
+from gesture3d.data.skeleton.sets.sbu_kinect import SBUKinectData
+from gesture3d.data.skeleton.sets.sfinge3d import SFINGE3DData
+from gesture3d.data.skeleton.sets.shrec17 import SHREC17Data
+from gesture3d.data.skeleton.sets.synthetic_joints import SyntheticJointsData
+from gesture3d.data.skeleton.sets.utd_mhad_skeleton import UTDSkeletonData
+from gesture3d.data.split import folds
+from gesture3d.data.video.sets.synthetic import ClipsPerClass
 from gesture3d.errors import Gesture3dError
 from tests.data.skeleton.layouts import walk
 
 
 def test_utd_mhad_is_split_by_subject_as_published(shared_data) -> None:
-    data = configs.UTDSkeletonData(name="utd_mhad_skeleton", root=shared_data / "utd_mhad")
-    index = read_skeletons(data)
-    splits = split_sequences(index, data)
+    data = UTDSkeletonData(name="utd_mhad_skeleton", root=shared_data / "utd_mhad")
+    index = read_index(data)
+    splits = index.splits
     assert (len(splits["train"]), len(splits["test"])) == (431, 430)
     assert {s.group for s in splits["train"]} == {"1", "3", "5", "7"}
     assert len(index.class_names) == 27
-    first = next(s for s in index.sequences if s.key == "a1_s1_t1")
-    assert first.joints.shape[1:] == (20, 3)
-    height = first.joints[:, 0, 1].mean() - first.joints[:, [15, 19], 1].mean()  # head over feet
+    first = next(s for s in index.items if s.key == "a1_s1_t1")
+    assert first.content.shape[1:] == (20, 3)
+    height = first.content[:, 0, 1].mean() - first.content[:, [15, 19], 1].mean()  # head over feet
     assert 1.2 < height < 2.1  # metres
     lonely = data.model_copy(update={"folds": "leave_one_group_out"})
-    folds = held_out_folds(index, lonely)
-    assert len(folds) == 8
-    assert sum(map(len, folds)) == 861
+    found = folds(index, lonely)
+    assert len(found) == 8
+    assert sum(map(len, found)) == 861
 
 
 def test_sfinge3d_has_six_folds_of_blocks(shared_data) -> None:
-    data = configs.SFINGE3DData(name="sfinge3d", root=shared_data / "sfinge3d")
-    index = read_skeletons(data)
-    assert len(index.sequences) == 13 * 36
-    folds = held_out_folds(index, data)
-    assert [len(fold) for fold in folds] == [78] * 6
-    assert {key.split("/")[1] for key in folds[1]} == {str(n) for n in range(7, 13)}
-    lengths = [len(s.joints) for s in index.sequences]
+    data = SFINGE3DData(name="sfinge3d", root=shared_data / "sfinge3d")
+    index = read_index(data)
+    assert len(index.items) == 13 * 36
+    found = folds(index, data)
+    assert [len(fold) for fold in found] == [78] * 6
+    assert {key.split("/")[1] for key in found[1]} == {str(n) for n in range(7, 13)}
+    lengths = [len(s.content) for s in index.items]
     assert (min(lengths), max(lengths)) == (24, 96)
-    hands = np.concatenate([s.joints for s in index.sequences])
+    hands = np.concatenate([s.content for s in index.items])
     palm = np.linalg.norm(hands[:, 8] - hands[:, 0], axis=1)
     assert np.median(palm) == pytest.approx(0.09, abs=0.03)  # metres: positions, not quaternions
 
@@ -60,7 +61,7 @@ def test_utd_mhad_from_a_small_archive(tmp_path) -> None:
                 savemat(content, {"d_skel": values.transpose(1, 2, 0)})
                 name = f"Skeleton/a{action}_s{subject}_t1_skeleton.mat"
                 archive.writestr(name, content.getvalue())
-    data = configs.UTDSkeletonData(name="utd_mhad_skeleton", root=tmp_path)
+    data = UTDSkeletonData(name="utd_mhad_skeleton", root=tmp_path)
     datasets = build_datasets(data, seed=0)
     assert (len(datasets.train), datasets.validation, len(datasets.test)) == (27, None, 27)
     sample = datasets.train[datasets.train.keys.index("a5_s1_t1")]
@@ -82,7 +83,7 @@ def test_shrec17_lists_labels_and_sizes(tmp_path) -> None:
     for split, lines in lists.items():
         (tmp_path / f"{split}_gestures.txt").write_text("\n".join(lines) + "\n")
     for count in (14, 28):
-        data = configs.SHREC17Data(name="shrec17", root=tmp_path, num_classes=count)
+        data = SHREC17Data(name="shrec17", root=tmp_path, num_classes=count)
         datasets = build_datasets(data, seed=0)
         assert len(datasets.class_names) == count
         assert (len(datasets.train), len(datasets.test)) == (28, 28)
@@ -105,11 +106,11 @@ def test_sbu_kinect_is_denormalised_sorted_by_motion_and_folded(tmp_path) -> Non
             table = np.concatenate([still, moving], axis=1).reshape(5, 90)
             rows = np.column_stack([np.arange(1, 6), table])
             np.savetxt(folder / "skeleton_pos.txt", rows, delimiter=",")
-    data = configs.SBUKinectData(name="sbu_kinect", root=tmp_path)
-    index = read_skeletons(data)
+    data = SBUKinectData(name="sbu_kinect", root=tmp_path)
+    index = read_index(data)
     assert count_folds(data) == 5
-    assert [len(fold) for fold in held_out_folds(index, data)] == [32, 32, 32, 32, 40]
-    joints = index.sequences[0].joints
+    assert [len(fold) for fold in folds(index, data)] == [32, 32, 32, 32, 40]
+    joints = next(i for i in index.items if i.key == "s01s02/01/001").content
     assert joints.shape == (5, 30, 3)
     # x = 1280 - 2560 x', y = 960 - 1920 y', z = 10000 z' / 7.8125, in thousands.
     np.testing.assert_allclose(joints[0, 0], [0.0, 0.0, 0.64], atol=1e-6)  # moves: first
@@ -118,10 +119,10 @@ def test_sbu_kinect_is_denormalised_sorted_by_motion_and_folded(tmp_path) -> Non
 
 
 def test_joints_of_the_generated_set_keep_its_splits(tmp_path) -> None:
-    data = configs.SyntheticJointsData(
+    data = SyntheticJointsData(
         name="synthetic_joints",
         root=tmp_path / "set",
-        clips_per_class=configs.ClipsPerClass(train=1, validation=1, test=1),
+        clips_per_class=ClipsPerClass(train=1, validation=1, test=1),
     )
     # Lists and joints as the generator writes them, without rendering.
     import json
@@ -151,16 +152,16 @@ def test_joints_of_the_generated_set_keep_its_splits(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("name", "data_class", "content", "message"),
     [
-        ("x.mat", configs.UTDSkeletonData, b"text", r"x\.mat: not a readable \.mat"),
-        ("x.txt", configs.SFINGE3DData, b"1;2;3\n", r"x\.txt: 3 values a frame, expected 140"),
-        ("x.txt", configs.SHREC17Data, b"1 2 3\n", r"x\.txt: 3 values a frame, expected 66"),
-        ("x.txt", configs.SBUKinectData, b"1,2,3\n", r"x\.txt: 3 values a frame, expected 91"),
+        ("x.mat", UTDSkeletonData, b"text", r"x\.mat: not a readable \.mat"),
+        ("x.txt", SFINGE3DData, b"1;2;3\n", r"x\.txt: 3 values a frame, expected 140"),
+        ("x.txt", SHREC17Data, b"1 2 3\n", r"x\.txt: 3 values a frame, expected 66"),
+        ("x.txt", SBUKinectData, b"1,2,3\n", r"x\.txt: 3 values a frame, expected 91"),
     ],
 )
 def test_a_bad_file_of_an_official_set_is_named(tmp_path, name, data_class, content, message):
     (tmp_path / name).write_bytes(content)
     data = data_class(name=data_class.model_fields["name"].annotation.__args__[0], root=tmp_path)
     with pytest.raises(Gesture3dError, match=message):
-        load_skeleton(tmp_path / name, data)
+        data.load(tmp_path / name)
     with pytest.raises(Gesture3dError, match=r"data\.root|no sequences|no files|neither"):
         build_datasets(data.model_copy(update={"root": tmp_path / "none"}), seed=0)

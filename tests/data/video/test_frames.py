@@ -119,7 +119,7 @@ def test_gaps_are_taken_where_the_setting_says_so(tmp_path) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_cache_follows_the_setting(tmp_path, workers) -> None:
-    from gesture3d.data.index import Clip
+    from gesture3d.data.index import Item
     from gesture3d.data.video.prepared.cache import open_cache
     from gesture3d.errors import Gesture3dError
 
@@ -127,7 +127,7 @@ def test_a_cache_follows_the_setting(tmp_path, workers) -> None:
     for clip in range(16):  # enough for two processes
         for name in ("1.png", "2.png", "4.png"):
             png(tmp_path / "clips" / str(clip) / name, np.full((16, 16), 7, np.uint8))
-        clips.append(Clip(str(clip), tmp_path / "clips" / str(clip), 0))
+        clips.append(Item(str(clip), 0, tmp_path / "clips" / str(clip)))
     with pytest.raises(Gesture3dError, match="frame 3 is missing"):
         open_cache(clips, tmp_path, 16, workers, progress=False)
     cache = open_cache(clips, tmp_path, 16, workers, progress=False, rules=("rgb", "allow"))

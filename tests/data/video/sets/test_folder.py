@@ -151,7 +151,7 @@ def test_what_is_left_out_is_counted(tmp_path, capsys):
     touch(tmp_path, *(f"{c}/{i}.mp4" for c in "ab" for i in range(2)), "README.md")
     touch(tmp_path, "a/notes.txt", "a/cover.jpg", "b/more.TXT", "b/._0.mp4", "b/Thumbs.db")
     (tmp_path / "a" / "IMG_1.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
-    read_folder(FolderData(name="folder", root=tmp_path), progress=True)
+    FolderData(name="folder", root=tmp_path).read()
     expected = "left out: 2 .txt, 1 .jpg, 1 .md, 1 .heic (cannot be decoded)\n"
     assert capsys.readouterr().out == expected
     read(tmp_path)
@@ -163,7 +163,7 @@ def test_a_class_that_cannot_be_read(tmp_path, monkeypatch, capsys):
     close(monkeypatch, tmp_path / "b")
     refused(lambda: read(tmp_path), f"{tmp_path / 'b'}: cannot be read: Permission denied")
     config = FolderData(name="folder", root=tmp_path, on_bad_clip="exclude")
-    assert read_folder(config, progress=True).class_names == ("a", "c")
+    assert config.read().class_names == ("a", "c")
     assert f"{tmp_path / 'b'}: cannot be read" in capsys.readouterr().out
 
 
@@ -215,7 +215,7 @@ def test_links_keep_their_names(tmp_path):
 def test_a_class_whose_only_clips_to_train_on_are_excluded(tmp_path, monkeypatch):
     touch(tmp_path, *(f"train/{c}/1.mp4" for c in "ab"), *(f"val/{c}/2.mp4" for c in "ab"))
     settings = {"name": "folder", "root": tmp_path, "exclude": ("train/a/1.mp4",)}
-    refused(lambda: read_index(FolderData(**settings)), "no clip of class 'a' to train on")
+    refused(lambda: read_index(FolderData(**settings)), "no sample of class 'a' to train on")
     assert read_index(FolderData(**settings, classes=("b",))).class_names == ("b",)
     square_folder(tmp_path / "broken" / "train", clips_per_class=1, classes=2)
     square_folder(tmp_path / "broken" / "val", clips_per_class=1, classes=2)
