@@ -126,6 +126,15 @@ def is_count(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 10
 
 
+def is_number(text: str) -> bool:
+    """Whether Python reads it as a number (``nan`` and ``inf``, too)."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def shown(text: str) -> str:
     """A value as a message quotes it: escaped, and cut off where it is long."""
     return repr(text if len(text) <= 40 else f"{text[:40]}…")

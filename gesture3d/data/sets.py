@@ -168,5 +168,6 @@ def _is_set(value: Any, package: str, module: str) -> bool:
     return (
         isinstance(value, type)
         and issubclass(value, DataSet)
+        and "name" in value.model_fields
         and value.__module__ == f"{package}.{module}"
     )

@@ -13,6 +13,7 @@ from gesture3d.data.csv_text import separator_of
 from gesture3d.data.numeric import (
     LARGEST,
     bad_value,
+    is_number,
     numpy_array,
     shown,
     text_lines,
@@ -90,9 +91,9 @@ def _table(
         try:
             numbers.extend([float(cell) for cell in cells])
         except ValueError:
-            if number == 1 and header and not any(map(_is_number, cells)):
+            if number == 1 and header and not any(map(is_number, cells)):
                 continue
-            wrong = next(cell for cell in cells if not _is_number(cell))
+            wrong = next(cell for cell in cells if not is_number(cell))
             raise Gesture3dError(f"{where}: frame {count}: {shown(wrong)} is no number") from None
         columns = columns or len(cells)
         if len(cells) != columns:
@@ -105,14 +106,6 @@ def _table(
     if not count:
         raise Gesture3dError(f"{where}: has no frames")
     return np.array(numbers).reshape(count, columns)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def columns(content: bytes, where: str, separator: str | None, count: int) -> np.ndarray:

@@ -31,49 +31,45 @@ class HAPTData(InertialData):
     postural_transitions: bool = False  # all 12 classes instead of the 6 basic activities
 
     def read(self, progress: bool = True, missing_ok: Container[str] = ()) -> Index:
-        return _read(self)
+        """All windows in the official order, the official training subjects as ``train``.
 
-
-def _read(config: HAPTData) -> Index:
-    """All windows in the official order, the official training subjects as ``train``.
-
-    Raises:
-        Gesture3dError: missing or damaged files, or windows that are not the official ones.
-    """
-    archive = Archive(config.root, "RawData/labels.txt", "HAPT")
-    stretches = archive.whole_numbers("RawData/labels.txt", 5)
-    names = _class_names(archive)
-    test_subjects = set(archive.whole_numbers("Test/subject_id_test.txt", 1)[:, 0].tolist())
-    recordings: dict[tuple[int, int], np.ndarray] = {}
-    parts, keys, labels, subjects = [], [], [], []
-    for line, (experiment, user, activity, first, last) in enumerate(stretches.tolist(), 1):
-        if (experiment, user) not in recordings:
-            recordings[experiment, user] = _recording(archive, experiment, user, config)
-        x = recordings[experiment, user]
-        where = f"{archive.where('RawData/labels.txt')}, line {line}"
-        if not 1 <= first <= last <= len(x) or not 1 <= activity <= len(names):
+        Raises:
+            Gesture3dError: missing or damaged files, or windows that are not the official ones.
+        """
+        archive = Archive(self.root, "RawData/labels.txt", "HAPT")
+        stretches = archive.whole_numbers("RawData/labels.txt", 5)
+        names = _class_names(archive)
+        test_subjects = set(archive.whole_numbers("Test/subject_id_test.txt", 1)[:, 0].tolist())
+        recordings: dict[tuple[int, int], np.ndarray] = {}
+        parts, keys, labels, subjects = [], [], [], []
+        for line, (experiment, user, activity, first, last) in enumerate(stretches.tolist(), 1):
+            if (experiment, user) not in recordings:
+                recordings[experiment, user] = _recording(archive, experiment, user, self)
+            x = recordings[experiment, user]
+            where = f"{archive.where('RawData/labels.txt')}, line {line}"
+            if not 1 <= first <= last <= len(x) or not 1 <= activity <= len(names):
+                raise Gesture3dError(
+                    f"{where}: activity {activity}, samples {first} to {last}; the recording has "
+                    f"{len(x)} samples"
+                )
+            for start in window_starts(first - 1, last, self.window, self.step):
+                parts.append(x[start : start + self.window])
+                keys.append(f"exp{experiment:02d}_user{user:02d}_{start:05d}_{activity}")
+                labels.append(activity - 1)
+                subjects.append(user)
+        if not parts:
             raise Gesture3dError(
-                f"{where}: activity {activity}, samples {first} to {last}; the recording has "
-                f"{len(x)} samples"
+                f"{archive.base}: no labelled stretch holds a window of {self.window} samples; "
+                "choose a smaller data.window"
             )
-        for start in window_starts(first - 1, last, config.window, config.step):
-            parts.append(x[start : start + config.window])
-            keys.append(f"exp{experiment:02d}_user{user:02d}_{start:05d}_{activity}")
-            labels.append(activity - 1)
-            subjects.append(user)
-    if not parts:
-        raise Gesture3dError(
-            f"{archive.base}: no labelled stretch holds a window of {config.window} samples; "
-            "choose a smaller data.window"
-        )
-    splits = ["test" if subject in test_subjects else "train" for subject in subjects]
-    index = windows_index(names, parts, keys, labels, subjects, splits)
-    if (config.window, config.step) == OFFICIAL_WINDOW:
-        _check_official(index, archive)
-    if config.postural_transitions:
-        return index
-    basic = [item for item in index.items if item.label < NUM_BASIC]
-    return replace(index, class_names=names[:NUM_BASIC], items=basic)
+        splits = ["test" if subject in test_subjects else "train" for subject in subjects]
+        index = windows_index(names, parts, keys, labels, subjects, splits)
+        if (self.window, self.step) == OFFICIAL_WINDOW:
+            _check_official(index, archive)
+        if self.postural_transitions:
+            return index
+        basic = [item for item in index.items if item.label < NUM_BASIC]
+        return replace(index, class_names=names[:NUM_BASIC], items=basic)
 
 
 def read_pair(

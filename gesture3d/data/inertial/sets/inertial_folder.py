@@ -30,7 +30,7 @@ class Table:
 
 
 class InertialFolderData(InertialData):
-    """Anyone's recordings or windows as CSV files with a header; see `_read`."""
+    """Anyone's recordings or windows as CSV files with a header; see `read`."""
 
     name: Literal["inertial_folder"]
     root: Place = Path("data/recordings")  # a folder of .csv files, or one
@@ -42,58 +42,56 @@ class InertialFolderData(InertialData):
     ignore_columns: tuple[Name, ...] = ()
 
     def read(self, progress: bool = True, missing_ok: Container[str] = ()) -> Index:
-        return _read(self)
+        """Windows of all ``.csv`` files below ``root`` (or of that one file).
 
+        A file is one recording, a row a sample. Its columns: ``label``; perhaps ``subject``
+        (default: the file's name), ``split`` and ``time`` (seconds, checked against ``rate_hz``);
+        all others are channels. Each stretch of rows with one label, subject and split is cut into
+        windows; rows with an empty label are left out. With a column ``window``, each stretch of
+        rows with the same value in it is a window as it stands, and nothing is filtered.
 
-def _read(config: InertialFolderData) -> Index:
-    """Windows of all ``.csv`` files below ``root`` (or of that one file).
+        Raises:
+            Gesture3dError: anything wrong with a file, with its line; stretches without any window.
+        """
+        from gesture3d.data.walk import Walk
 
-    A file is one recording, a row a sample. Its columns: ``label``; perhaps ``subject`` (default:
-    the file's name), ``split`` and ``time`` (seconds, checked against ``rate_hz``); all others are
-    channels. Each stretch of rows with one label, subject and split is cut into windows; rows
-    with an empty label are left out. With a column ``window``, each stretch of rows with the same
-    value in it is a window as it stands, and nothing is filtered.
-
-    Raises:
-        Gesture3dError: anything wrong with a file, with its line; stretches without any window.
-    """
-    from gesture3d.data.walk import Walk
-
-    root = config.root
-    walk = Walk()
-    paths = [root] if root.is_file() else walk.files_below(root, [".csv"])
-    if root.is_dir():
-        walk.report(progress=False)
-    if not paths:
-        raise Gesture3dError(f"{root}: no .csv files there; point data.root at your recordings")
-    parts, keys, labels, subjects, splits = [], [], [], [], []
-    names: tuple[str, ...] | None = None
-    for path in paths:
-        table = read_table(path, config)
-        names = names or table.names
-        if table.names != names:
+        root = self.root
+        walk = Walk()
+        paths = [root] if root.is_file() else walk.files_below(root, [".csv"])
+        if root.is_dir():
+            walk.report(progress=False)
+        if not paths:
+            raise Gesture3dError(f"{root}: no .csv files there; point data.root at your recordings")
+        parts, keys, labels, subjects, splits = [], [], [], [], []
+        names: tuple[str, ...] | None = None
+        for path in paths:
+            table = read_table(path, self)
+            names = names or table.names
+            if table.names != names:
+                raise Gesture3dError(
+                    f"{path}: channels {listed(table.names)}, but {paths[0]} has {listed(names)}"
+                )
+            if self.label_column not in table.texts:
+                raise Gesture3dError(f"{path}, line 1: no column {self.label_column!r}")
+            for windows, starts, (label, subject, split) in _cut(table, self):
+                key = (
+                    path.stem if path == root else path.relative_to(root).with_suffix("").as_posix()
+                )
+                parts.append(windows)
+                keys += [f"{key}:{start + 2}" for start in starts]  # the line of its first row
+                labels += [label] * len(starts)
+                subjects += [subject] * len(starts)
+                splits += [split] * len(starts)
+        if not parts:
             raise Gesture3dError(
-                f"{path}: channels {listed(table.names)}, but {paths[0]} has {listed(names)}"
+                f"{root}: no stretch of one label holds {self.window} samples; choose a smaller "
+                "data.window, or data.resample=true"
             )
-        if config.label_column not in table.texts:
-            raise Gesture3dError(f"{path}, line 1: no column {config.label_column!r}")
-        for windows, starts, (label, subject, split) in _cut(table, config):
-            key = path.stem if path == root else path.relative_to(root).with_suffix("").as_posix()
-            parts.append(windows)
-            keys += [f"{key}:{start + 2}" for start in starts]  # the line of its first row
-            labels += [label] * len(starts)
-            subjects += [subject] * len(starts)
-            splits += [split] * len(starts)
-    if not parts:
-        raise Gesture3dError(
-            f"{root}: no stretch of one label holds {config.window} samples; choose a smaller "
-            "data.window, or data.resample=true"
-        )
-    class_names = tuple(sorted(set(labels)))
-    number_of = {name: number for number, name in enumerate(class_names)}
-    numbers = [number_of[label] for label in labels]
-    windows = np.concatenate(parts)
-    return windows_index(class_names, windows, keys, numbers, subjects, splits, names)
+        class_names = tuple(sorted(set(labels)))
+        number_of = {name: number for number, name in enumerate(class_names)}
+        numbers = [number_of[label] for label in labels]
+        windows = np.concatenate(parts)
+        return windows_index(class_names, windows, keys, numbers, subjects, splits, names)
 
 
 def read_table(path: Path, config: InertialFolderData) -> Table:

@@ -60,31 +60,27 @@ class OpportunityData(InertialData):
     root: Place = Path("data/opportunity")
 
     def read(self, progress: bool = True, missing_ok: Container[str] = ()) -> Index:
-        return _read(self)
+        """Windows with the label of their last sample.
 
-
-def _read(config: OpportunityData) -> Index:
-    """Windows with the label of their last sample.
-
-    Raises:
-        Gesture3dError: missing or damaged files, or an unknown label, with file and line.
-    """
-    archive = Archive(config.root, "S1-ADL1.dat", "Opportunity")
-    parts, keys, labels, runs, splits = [], [], [], [], []
-    for run in TRAIN + TEST:
-        name = f"{run}.dat"
-        rows = archive.numbers(name, NUM_COLUMNS)
-        gestures = _gestures(rows[:, GESTURE_COLUMN], archive.where(name))
-        recording = prepare(rows[:, CHANNELS], config, archive.where(name))
-        windows, starts = cut_windows(recording, config, archive.where(name))
-        parts.append(windows)
-        keys += [f"{run}_{start:06d}" for start in starts]
-        labels.append(gestures[np.array(starts) + config.window - 1])
-        runs += [run] * len(starts)
-        splits += ["test" if run in TEST else "train"] * len(starts)
-    names = tuple(GESTURES.values())
-    windows = np.concatenate(parts)
-    return windows_index(names, windows, keys, np.concatenate(labels), runs, splits)
+        Raises:
+            Gesture3dError: missing or damaged files, or an unknown label, with file and line.
+        """
+        archive = Archive(self.root, "S1-ADL1.dat", "Opportunity")
+        parts, keys, labels, runs, splits = [], [], [], [], []
+        for run in TRAIN + TEST:
+            name = f"{run}.dat"
+            rows = archive.numbers(name, NUM_COLUMNS)
+            gestures = _gestures(rows[:, GESTURE_COLUMN], archive.where(name))
+            recording = prepare(rows[:, CHANNELS], self, archive.where(name))
+            windows, starts = cut_windows(recording, self, archive.where(name))
+            parts.append(windows)
+            keys += [f"{run}_{start:06d}" for start in starts]
+            labels.append(gestures[np.array(starts) + self.window - 1])
+            runs += [run] * len(starts)
+            splits += ["test" if run in TEST else "train"] * len(starts)
+        names = tuple(GESTURES.values())
+        windows = np.concatenate(parts)
+        return windows_index(names, windows, keys, np.concatenate(labels), runs, splits)
 
 
 def _gestures(codes: np.ndarray, where: str) -> np.ndarray:

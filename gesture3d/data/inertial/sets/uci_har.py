@@ -31,44 +31,41 @@ class UCIHARData(InertialData):
     root: Place = Path("data/uci_har")
 
     def read(self, progress: bool = True, missing_ok: Container[str] = ()) -> Index:
-        return _read(self)
+        """The official windows, training and test split as they are.
 
-
-def _read(config: UCIHARData) -> Index:
-    """The official windows, training and test split as they are.
-
-    Raises:
-        Gesture3dError: missing or damaged files, or channels with different numbers of windows.
-    """
-    archive = Archive(config.root, MARKER, "UCI HAR (version 1)")
-    lines = archive.text("activity_labels.txt").split("\n")
-    names = tuple(line.split()[1] for line in lines if len(line.split()) == 2)
-    parts, keys, labels, subjects, splits = [], [], [], [], []
-    for split in ("train", "test"):
-        y = _column(archive, f"{split}/y_{split}.txt", 1, len(names))
-        people = _column(archive, f"{split}/subject_{split}.txt", 1, 1000)
-        channels = []
-        for channel in CHANNELS:
-            name = f"{split}/Inertial Signals/{channel}_{split}.txt"
-            values = archive.numbers(name, config.window)
-            if (bad := bad_value(values)) is not None:
-                raise Gesture3dError(
-                    f"{archive.where(name)}, line {bad[0] + 1}: the value {values[bad]:g}"
-                )
-            for other, count in ((f"y_{split}.txt", len(y)), (f"subject_{split}.txt", len(people))):
-                if count != len(values):
+        Raises:
+            Gesture3dError: missing or damaged files, or channels with different numbers of windows.
+        """
+        archive = Archive(self.root, MARKER, "UCI HAR (version 1)")
+        lines = archive.text("activity_labels.txt").split("\n")
+        names = tuple(line.split()[1] for line in lines if len(line.split()) == 2)
+        parts, keys, labels, subjects, splits = [], [], [], [], []
+        for split in ("train", "test"):
+            y = _column(archive, f"{split}/y_{split}.txt", 1, len(names))
+            people = _column(archive, f"{split}/subject_{split}.txt", 1, 1000)
+            channels = []
+            for channel in CHANNELS:
+                name = f"{split}/Inertial Signals/{channel}_{split}.txt"
+                values = archive.numbers(name, self.window)
+                if (bad := bad_value(values)) is not None:
                     raise Gesture3dError(
-                        f"{archive.where(name)}: {len(values)} windows, but {other} has {count} "
-                        "lines; the download is not complete"
+                        f"{archive.where(name)}, line {bad[0] + 1}: the value {values[bad]:g}"
                     )
-            channels.append(values.astype(np.float32))
-        parts.append(np.stack(channels, axis=2))
-        keys += [f"{split}_{number:05d}" for number in range(len(y))]
-        labels.append(y - 1)
-        subjects += [str(person) for person in people]
-        splits += [split] * len(y)
-    windows = np.concatenate(parts)
-    return windows_index(names, windows, keys, np.concatenate(labels), subjects, splits)
+                counts = {f"y_{split}.txt": len(y), f"subject_{split}.txt": len(people)}
+                for other, count in counts.items():
+                    if count != len(values):
+                        raise Gesture3dError(
+                            f"{archive.where(name)}: {len(values)} windows, but {other} has "
+                            f"{count} lines; the download is not complete"
+                        )
+                channels.append(values.astype(np.float32))
+            parts.append(np.stack(channels, axis=2))
+            keys += [f"{split}_{number:05d}" for number in range(len(y))]
+            labels.append(y - 1)
+            subjects += [str(person) for person in people]
+            splits += [split] * len(y)
+        windows = np.concatenate(parts)
+        return windows_index(names, windows, keys, np.concatenate(labels), subjects, splits)
 
 
 def _column(archive: Archive, name: str, low: int, high: int) -> np.ndarray:

@@ -30,31 +30,27 @@ class UTDInertialData(InertialData):
     root: Place = Path("data/utd_mhad")
 
     def read(self, progress: bool = True, missing_ok: Container[str] = ()) -> Index:
-        return _read(self)
+        """One window a recording with ``resample``, else as many as fit; official split.
 
-
-def _read(config: UTDInertialData) -> Index:
-    """One window a recording with ``resample``, else as many as fit; official split.
-
-    Raises:
-        Gesture3dError: missing or damaged files.
-    """
-    archive = Archive(config.root, "a1_s1_t1_inertial.mat", "UTD-MHAD's inertial recordings")
-    parts, keys, labels, subjects = [], [], [], []
-    found = sorted((m for m in map(FILE.fullmatch, archive.names) if m), key=_numbers)
-    for match in found:
-        action, subject, _ = _numbers(match)
-        where = archive.where(match.string)
-        if not 1 <= action <= len(ACTIONS):
-            raise Gesture3dError(f"{where}: action {action} of {len(ACTIONS)}")
-        recording = prepare(parse_mat(archive.read(match.string), where), config, where)
-        windows, starts = cut_windows(recording, config, where)
-        parts.append(windows)
-        keys += [match[1] if config.resample else f"{match[1]}_{start:03d}" for start in starts]
-        labels += [action - 1] * len(starts)
-        subjects += [subject] * len(starts)
-    splits = ["train" if subject % 2 else "test" for subject in subjects]
-    return windows_index(ACTIONS, np.concatenate(parts), keys, labels, subjects, splits)
+        Raises:
+            Gesture3dError: missing or damaged files.
+        """
+        archive = Archive(self.root, "a1_s1_t1_inertial.mat", "UTD-MHAD's inertial recordings")
+        parts, keys, labels, subjects = [], [], [], []
+        found = sorted((m for m in map(FILE.fullmatch, archive.names) if m), key=_numbers)
+        for match in found:
+            action, subject, _ = _numbers(match)
+            where = archive.where(match.string)
+            if not 1 <= action <= len(ACTIONS):
+                raise Gesture3dError(f"{where}: action {action} of {len(ACTIONS)}")
+            recording = prepare(parse_mat(archive.read(match.string), where), self, where)
+            windows, starts = cut_windows(recording, self, where)
+            parts.append(windows)
+            keys += [match[1] if self.resample else f"{match[1]}_{start:03d}" for start in starts]
+            labels += [action - 1] * len(starts)
+            subjects += [subject] * len(starts)
+        splits = ["train" if subject % 2 else "test" for subject in subjects]
+        return windows_index(ACTIONS, np.concatenate(parts), keys, labels, subjects, splits)
 
 
 def parse_mat(content: bytes, where: str) -> np.ndarray:

@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from gesture3d.data.csv_text import csv_rows
 from gesture3d.data.index import Index, Item
 from gesture3d.data.listing import ListedSet, read_listing
-from gesture3d.data.numeric import numpy_array, read_named, shown
+from gesture3d.data.numeric import is_number, numpy_array, read_named, shown
 from gesture3d.data.skeleton.stream import SkeletonData
 from gesture3d.errors import Gesture3dError
 from gesture3d.settings import Fraction, Place
@@ -164,7 +164,7 @@ def _table(content: bytes, where: str) -> np.ndarray:
         try:
             rows.append([_number(cell) for cell in cells])
         except ValueError as error:
-            if line == 1 and not any(map(_is_number, cells)):
+            if line == 1 and not any(map(is_number, cells)):
                 continue  # column names
             raise Gesture3dError(
                 f"{where}, line {line}: {shown(str(error))} is no number"
@@ -180,11 +180,3 @@ def _number(cell: str) -> float:
         return float("nan") if cell in ("", "?") else float(cell)
     except ValueError:
         raise ValueError(cell) from None
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

@@ -66,36 +66,34 @@ class UTDMHADDepthData(VideoData):
     validation_trials: tuple[Literal[1, 2, 3, 4], ...] = ()
 
     def read(self, progress: bool = True, missing_ok: Container[str] = ()) -> Index:
-        return _read(self)
+        """The depth clips, split by subjects.
 
-
-def _read(config: UTDMHADDepthData) -> Index:
-    """The depth clips, split by subjects.
-
-    Raises:
-        Gesture3dError: no clips.
-    """
-    items = []
-    for path in _depth_files(config.root):
-        match = _NAME.fullmatch(path.as_posix())
-        if not match:
-            continue
-        key, (action, subject, trial) = match[1], map(int, match.groups()[1:])
-        if not 1 <= action <= len(ACTIONS):
-            raise Gesture3dError(f"{path}: unknown action {action}: they are 1 to {len(ACTIONS)}")
-        if subject not in TRAINING_SUBJECTS:
-            split = "test"
-        elif trial in config.validation_trials:
-            split = "validation"
-        else:
-            split = "train"
-        items.append(Item(key, action - 1, path, str(subject), split, None, str(path)))
-    if not items:
-        raise Gesture3dError(
-            f"{config.root}: no depth clips: expected Depth.zip or the folder Depth with "
-            "a1_s1_t1_depth.mat, ...; see tools/prepare.py fetch utd_mhad"
-        )
-    return Index(ACTIONS, items, shared_groups=bool(config.validation_trials))
+        Raises:
+            Gesture3dError: no clips.
+        """
+        items = []
+        for path in _depth_files(self.root):
+            match = _NAME.fullmatch(path.as_posix())
+            if not match:
+                continue
+            key, (action, subject, trial) = match[1], map(int, match.groups()[1:])
+            if not 1 <= action <= len(ACTIONS):
+                raise Gesture3dError(
+                    f"{path}: unknown action {action}: they are 1 to {len(ACTIONS)}"
+                )
+            if subject not in TRAINING_SUBJECTS:
+                split = "test"
+            elif trial in self.validation_trials:
+                split = "validation"
+            else:
+                split = "train"
+            items.append(Item(key, action - 1, path, str(subject), split, None, str(path)))
+        if not items:
+            raise Gesture3dError(
+                f"{self.root}: no depth clips: expected Depth.zip or the folder Depth with "
+                "a1_s1_t1_depth.mat, ...; see tools/prepare.py fetch utd_mhad"
+            )
+        return Index(ACTIONS, items, shared_groups=bool(self.validation_trials))
 
 
 def _depth_files(root: Path) -> list[Path]:
