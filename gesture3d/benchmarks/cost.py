@@ -40,7 +40,7 @@ def network_cost(
 
         datasets = build_datasets(data, experiment.train.seed)
         num_classes = num_classes or len(datasets.class_names)
-        num_features = num_features or datasets.num_features
+        num_features = num_features or datasets.spec.num_features
         num_frames = num_frames or _median_length(datasets.train)
     model = build_model(experiment.model, num_classes, num_features)
     rows = count_cost_of_one(model, torch.zeros(1, num_frames, num_features))

@@ -54,11 +54,6 @@ class Datasets:
     spec: InputSpec
     left_out: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def num_features(self) -> int | None:
-        """Of a sequence's frame; None for clips."""
-        return self.spec.num_features
-
 
 def build_datasets(data: DataSet, seed: int, progress: bool = True) -> Datasets:
     """The samples that a data set's settings describe, generated and decoded where needed.

@@ -1,6 +1,6 @@
 """What the networks for inertial windows do with their input: extra channels, standardisation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -59,8 +59,9 @@ class InertialInputs(nn.Module):
         return torch.cat(parts, 2)
 
     @torch.no_grad()
-    def fit(self, windows: Float[Tensor, "N T D"]) -> None:
+    def fit(self, windows: Iterable[Float[Tensor, "T D"]]) -> None:
         """Take mean and standard deviation from these; a channel that never changes is centred."""
+        windows = torch.stack(list(windows))
         mean, std = mean_and_std(self.channels(part).flatten(0, 1) for part in windows.split(256))
         self.mean.copy_(mean)
         self.std.copy_(std)

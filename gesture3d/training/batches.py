@@ -23,7 +23,6 @@ def training_loader(split: Any, experiment: Experiment, processes: Processes) ->
             f"train.batch_size {batch_size} is the total over all processes; it must be a "
             f"multiple of their number, {world_size}"
         )
-    bucket = getattr(experiment.data, "bucket_by_length", False)
     sampler = EpochSampler(
         num_samples=len(split),
         batch_size=batch_size // world_size,
@@ -32,7 +31,7 @@ def training_loader(split: Any, experiment: Experiment, processes: Processes) ->
         rank=processes.rank,
         world_size=world_size,
         drop_last=True,
-        lengths=split.lengths if bucket else None,
+        lengths=split.lengths if experiment.data.by_length else None,
         balance=split.labels if experiment.data.balance else None,
     )
     return _loader(split, sampler, experiment, processes)

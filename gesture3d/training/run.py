@@ -48,7 +48,7 @@ def train(
         torch.set_num_threads(config.num_threads or max(1, num_cores() // here.world_size))
         datasets = _datasets(experiment, here, progress)
         torch.manual_seed(config.seed)
-        model = build_model(experiment.model, len(datasets.class_names), datasets.num_features)
+        model = build_model(experiment.model, len(datasets.class_names), datasets.spec.num_features)
         if hasattr(model, "fit_inputs") and getattr(experiment.data, "standardise", True):
             model.fit_inputs(datasets.train.inputs)
         _check_size(model, experiment)

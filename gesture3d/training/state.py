@@ -148,12 +148,13 @@ class RunState:
         return tensors
 
     def _describe(self, **fields: Any) -> checkpoint.Description:
+        spec = self.datasets.spec
         return checkpoint.Description(
             experiment=self.experiment.model_dump(mode="json"),
             class_names=list(self.datasets.class_names),
             data_fingerprint=self.datasets.fingerprint,
-            num_features=self.datasets.num_features,
-            channel_names=self.datasets.channel_names and list(self.datasets.channel_names),
+            num_features=spec.num_features,
+            channel_names=spec.channel_names and list(spec.channel_names),
             **fields,
         )
 

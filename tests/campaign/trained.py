@@ -150,7 +150,7 @@ def _trainer(folder: Path) -> Trainer:
     with processes("cpu") as here:
         datasets = build_datasets(experiment.data, 0, progress=False)
         torch.manual_seed(0)
-        model = build_model(experiment.model, len(datasets.class_names), datasets.num_features)
+        model = build_model(experiment.model, len(datasets.class_names), datasets.spec.num_features)
         log = RunLog(folder / "run", num_epochs=2, progress=False)
         log.folder.mkdir(exist_ok=True)
         return Trainer(experiment, model, datasets, here, log)

@@ -126,7 +126,7 @@ def pin(experiment: Experiment) -> dict[str, Any]:
     found: dict[str, Any] = {
         "classes": digest(datasets.class_names),
         "fingerprint": datasets.fingerprint,
-        "num_features": datasets.num_features,
+        "num_features": datasets.spec.num_features,
         "channel_names": digest(datasets.spec.channel_names or ()),
     }
     if experiment.data.stream == "skeleton":

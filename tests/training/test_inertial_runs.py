@@ -281,7 +281,7 @@ def test_several_processes_save_the_sum_of_their_losses_and_go_on_with_their_own
     datasets = build_datasets(experiment.data, 0)
 
     def trainer(rank: int) -> Trainer:
-        model = build_model(experiment.model, 2, datasets.num_features)
+        model = build_model(experiment.model, 2, datasets.spec.num_features)
         log = RunLog(tmp_path / "run", num_epochs=2, progress=False)
         here = OneOfTwo(0, 1, torch.device("cpu"))
         made = Trainer(experiment, model, datasets, here, log)

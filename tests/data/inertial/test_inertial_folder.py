@@ -9,7 +9,7 @@ def test_recordings_are_cut_inside_their_stretches(tmp_path):
     write_csv(tmp_path / "anna.csv", 60, lambda n: "walk" if n < 33 else "" if n < 40 else "sit")
     write_csv(tmp_path / "ben.csv", 20, lambda n: "sit", extra="split=test")
     found = datasets("inertial_folder", tmp_path, *SMALL)
-    assert found.num_features == 3
+    assert found.spec.num_features == 3
     assert found.class_names == ("sit", "walk")
     assert [found.class_names[n] for n in found.train.labels] == ["walk"] * 5 + ["sit"] * 3
     assert found.train.keys[:2] == ["anna:2", "anna:7"]

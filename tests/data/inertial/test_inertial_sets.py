@@ -30,7 +30,7 @@ def test_hapt_reads_the_zip_and_the_folder_alike(tmp_path):
     assert one.fingerprint == other.fingerprint
     assert (stacked(one.train) == stacked(other.train)).all()
     assert one.validation is None
-    assert one.num_features == 9
+    assert one.spec.num_features == 9
     assert len(one.class_names) == 6
     twelve = datasets("hapt", folder, HELD_OUT, "data.postural_transitions=true")
     assert len(twelve.class_names) == 12
@@ -138,7 +138,7 @@ def test_uci_har_layout(tmp_path):
 def test_opportunity_layout(tmp_path):
     root = write_opportunity(tmp_path / "dataset")
     found = datasets("opportunity", tmp_path)
-    assert found.num_features == len(CHANNELS) == 113
+    assert found.spec.num_features == len(CHANNELS) == 113
     assert len(found.class_names) == 18
     # windows of 24 with step 12 in 60 steps: 4 a file, labelled by their last step
     assert (len(found.train), len(found.validation), len(found.test)) == (12 * 4, 2 * 4, 4 * 4)

@@ -103,7 +103,7 @@ def test_a_folder_of_them_is_trained_on(tmp_path) -> None:
             (tmp_path / label / f"{n}.skeleton").write_text(ntu_text(frames))
     data = SkeletonFolderData(name="skeleton_folder", root=tmp_path, centre="first_frame")
     found = build_datasets(data, 0, progress=False)
-    assert found.num_features == 75
+    assert found.spec.num_features == 75
     assert len(found.train) + len(found.test) == 8
     key = found.test.keys[0]
     assert (data.load(tmp_path / key) == found.test[0].inputs).all()

@@ -89,7 +89,7 @@ def test_shrec17_lists_labels_and_sizes(tmp_path) -> None:
         assert (len(datasets.train), len(datasets.test)) == (28, 28)
         at = datasets.test.keys.index("gesture_3/finger_2/subject_2/essai_1")
         assert datasets.test.labels[at] == (2 if count == 14 else 5)
-        assert datasets.num_features == 66
+        assert datasets.spec.num_features == 66
     text = (tmp_path / "test_gestures.txt").read_text()
     (tmp_path / "test_gestures.txt").write_text(text.replace("1 1 4\n", "1 1 5\n", 1))
     with pytest.raises(Gesture3dError, match=r"4 frames, but .*test_gestures\.txt:1 says 5"):
@@ -146,7 +146,7 @@ def test_joints_of_the_generated_set_keep_its_splits(tmp_path) -> None:
     assert [len(d) for d in (datasets.train, datasets.validation, datasets.test)] == [27] * 3
     assert (datasets.validation.keys[0], datasets.test.keys[0]) == ("28", "55")
     assert datasets.class_names == tuple(LABELS)
-    assert datasets.num_features == 63
+    assert datasets.spec.num_features == 63
 
 
 @pytest.mark.parametrize(
