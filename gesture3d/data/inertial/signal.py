@@ -1,11 +1,17 @@
 """Recordings as arrays (T, D): gaps, filters, windows. Pure functions, used wherever a recording
 becomes the network's input: in training, evaluation and classification."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from gesture3d.data.inertial.stream import InertialData
 from gesture3d.data.numeric import LARGEST
 from gesture3d.errors import Gesture3dError
+
+if TYPE_CHECKING:
+    from gesture3d.data.inertial.stream import InertialData
 
 FILTER_ORDER = 3  # of every Butterworth filter (Anguita et al., ESANN 2013)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -135,14 +135,14 @@ def windows_index(
     windows: np.ndarray | list[np.ndarray],
     keys: list[str],
     labels: np.ndarray | list[int],
-    groups: list[str],
+    groups: list[Any],
     splits: list[str],
     channel_names: tuple[str, ...] | None = None,
 ) -> Index:
     """An index of windows (N, T, D), float32, from a value each."""
     rows = zip(keys, labels, windows, groups, splits, strict=True)
     items = [
-        Item(key, int(label), window, str(group), split)
+        Item(key, int(label), window, group and str(group), split)
         for key, label, window, group, split in rows
     ]
     return Index(class_names, items, channel_names=channel_names)

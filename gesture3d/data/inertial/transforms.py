@@ -1,9 +1,15 @@
 """Random changes of training windows (T, D) in physical units."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from gesture3d.data.inertial.signal import sample_at
-from gesture3d.data.inertial.stream import InertialAugmentation
+
+if TYPE_CHECKING:
+    from gesture3d.data.inertial.stream import InertialAugmentation
 
 
 def augment(

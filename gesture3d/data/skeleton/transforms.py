@@ -5,13 +5,18 @@ units, or in lengths of the reference chain behind `scale_to_length`. No functio
 The random ones draw from the NumPy generator that they are given.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gesture3d.data.numeric import LARGEST
-from gesture3d.data.skeleton.stream import SkeletonAugmentation, SkeletonData
 from gesture3d.errors import Gesture3dError
+
+if TYPE_CHECKING:
+    from gesture3d.data.skeleton.stream import SkeletonAugmentation, SkeletonData
 
 # --- preprocessing -------------------------------------------------------------------------------
 

@@ -1,7 +1,10 @@
 """The one way from a clip to the network's input, in training and in evaluation."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,8 +16,10 @@ from gesture3d.data.video.crops import Crop, evaluation_crops, random_crop
 from gesture3d.data.video.pixels import mirror_flow, prepare_frame, reverse_flow
 from gesture3d.data.video.reading import VideoError, VideoReader, open_video, read_opened
 from gesture3d.data.video.sampling import evaluation_indices, random_dense_indices, uniform_indices
-from gesture3d.data.video.stream import VideoData
 from gesture3d.errors import Gesture3dError
+
+if TYPE_CHECKING:
+    from gesture3d.data.video.stream import VideoData
 
 ChooseCrops = Callable[[int, int], list[Crop]]  # of a frame's height and width
 

@@ -1,11 +1,15 @@
 """Spatial and colour changes of whole clips: one draw, the same for every frame."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from gesture3d.data.video.stream import Augmentation
+if TYPE_CHECKING:
+    from gesture3d.data.video.stream import Augmentation
 
 
 @dataclass(frozen=True)

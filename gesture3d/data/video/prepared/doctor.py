@@ -5,11 +5,13 @@ number of decoded frames is compared with what the container promises (in `data.
 and with what the data set's list promises.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -35,10 +37,12 @@ from gesture3d.data.video.reading import (
     read_opened,
     require_backend,
 )
-from gesture3d.data.video.stream import VideoData
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import write_text
 from gesture3d.helpers import Helper, HelperDied, answer_questions, in_helpers, num_helpers
+
+if TYPE_CHECKING:
+    from gesture3d.data.video.stream import VideoData
 
 _SHORT_SIDE = 16  # decoded frames are looked at in this size, so that long clips fit in memory
 

@@ -7,12 +7,14 @@ number of frames), the horizontal component above the vertical one. What the lev
 al., "Fast optical flow using dense inverse search", ECCV 2016), preset medium.
 """
 
+from __future__ import annotations
+
 import json
 import os
 from collections.abc import Callable, Container, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -24,10 +26,12 @@ from gesture3d.data.video.frames import ANY_FRAMES, FrameRules
 from gesture3d.data.video.pixels import flow_to_frame
 from gesture3d.data.video.prepared.places import flow_folder
 from gesture3d.data.video.reading import VideoError, open_video, read_frames, read_opened
-from gesture3d.data.video.stream import VideoData
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import atomic_path, write_text
 from gesture3d.helpers import Helper, HelperDied, answer_questions, in_helpers, num_helpers
+
+if TYPE_CHECKING:
+    from gesture3d.data.video.stream import VideoData
 
 FORMAT = 1
 SHORT_SIDE = 120  # larger frames are scaled down to it before their flow is computed

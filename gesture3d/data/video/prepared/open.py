@@ -1,14 +1,19 @@
 """What is done once before clips are read: known bad ones refused or left out, frames decoded."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from gesture3d.data.index import Index
 from gesture3d.data.subset import without
 from gesture3d.data.video.prepared.cache import FrameCache, open_cache
 from gesture3d.data.video.prepared.manifest import bad_clips, explain_bad_clips
 from gesture3d.data.video.prepared.places import manifest_path, prepared_folder
-from gesture3d.data.video.stream import VideoData
 from gesture3d.errors import Gesture3dError
+
+if TYPE_CHECKING:
+    from gesture3d.data.video.stream import VideoData
 
 
 def open_clips(

@@ -1,11 +1,16 @@
 """Where what is prepared from a data set is kept: caches, manifests, optical flow."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gesture3d.data.index import fingerprint
 from gesture3d.data.listing import ListedSet
-from gesture3d.data.video.stream import VideoData
+
+if TYPE_CHECKING:
+    from gesture3d.data.video.stream import VideoData
 
 
 def prepared_folder(config: VideoData) -> Path:
