@@ -47,7 +47,7 @@ def loop_overhead(num_steps: int, seconds: float) -> Row:
     experiment = load_experiment("variant_a", "synthetic", ["train.epochs=1", "train.keep=last"])
     samples = StoredClips(experiment, num_steps * experiment.train.batch_size)
     names = tuple(str(n) for n in range(NUM_CLASSES))
-    datasets = Datasets(samples, None, None, names, {"train": ""})
+    datasets = Datasets(samples, None, None, names, {"train": ""}, experiment.data.input_spec())
     alone = Processes(0, 1, torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
 

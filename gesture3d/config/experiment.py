@@ -140,7 +140,7 @@ class Experiment(Section):
             return tree
         name, data_name = model.get("name", "gesture_net"), data.get("name")
         models = [kind_name(kind) for kind in union_members(ModelConfig)]
-        if name not in models or data_name not in find_sets():
+        if name not in models or data_name not in list(find_sets()):
             return tree  # the field itself says so
         is_clips = find_sets()[data_name].kind == "clips"
         if is_clips == (name in SEQUENCE_MODELS):

@@ -1,6 +1,6 @@
 """A small 1-D convolutional network: what the residual LSTM has to be compared with."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -50,7 +50,7 @@ class Cnn1d(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(2 * channels, num_classes)
 
-    def fit_inputs(self, windows: Float[Tensor, "N T D"]) -> None:
+    def fit_inputs(self, windows: Iterable[Float[Tensor, "T D"]]) -> None:
         """Standardise with the statistics of these, the training windows."""
         self.inputs.fit(windows)
 

@@ -13,7 +13,7 @@ Where ours departs from theirs, each with a switch for the original:
 Their best epoch is the one that is best on the test set; ours is chosen on validation subjects.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -172,7 +172,7 @@ class ResidualLSTM(nn.Module):
         self.readout, self.relu_scores = readout, relu_scores
         self.classifier = nn.Linear(hidden, num_classes)
 
-    def fit_inputs(self, windows: Float[Tensor, "N T D"]) -> None:
+    def fit_inputs(self, windows: Iterable[Float[Tensor, "T D"]]) -> None:
         """Standardise with the statistics of these, the training windows."""
         self.inputs.fit(windows)
 

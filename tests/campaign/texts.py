@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gesture3d.config import load_data, load_experiment
+from gesture3d.data import read_index
 from gesture3d.data.subset import excluded_keys
 from gesture3d.data.video.prepared.manifest import read_manifest, to_line
 from gesture3d.data.video.sets.isogd import read_isogd

@@ -96,7 +96,7 @@ def test_a_run_describes_itself_and_is_evaluated_as_it_was_trained(network, reco
     assert description.num_features == 9  # body acceleration, angular velocity, total acceleration
     assert description.class_names == ["fast", "slow"]
     experiment = description.validated_experiment(trained)
-    inputs = build_datasets(experiment.data, 0).train.inputs
+    inputs = torch.stack(list(build_datasets(experiment.data, 0).train.inputs))
     torch.testing.assert_close(
         model.inputs(inputs).mean((0, 1)), torch.zeros(21), atol=1e-3, rtol=0
     )

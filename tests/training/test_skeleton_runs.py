@@ -25,6 +25,7 @@ from gesture3d.models.sequence import mean_and_std
 from gesture3d.rng import generator
 from gesture3d.studies.folds import plan_folds, summary
 from gesture3d.training.run import train
+from tests.clips import square_folder
 
 DIRECTIONS = {"left": (-1, 0, 0), "right": (1, 0, 0), "up": (0, 1, 0), "down": (0, -1, 0)}
 
@@ -176,9 +177,10 @@ def test_cross_validation_tests_every_fold_once_and_continues(
         cross_validate()
 
 
-def test_a_set_of_clips_has_no_folds() -> None:
-    with pytest.raises(Gesture3dError, match=r"^--folds: synthetic has a fixed"):
-        plan_folds("variant_a", "synthetic", "official", [0], [])
+def test_a_set_without_groups_has_no_folds(tmp_path) -> None:
+    root = square_folder(tmp_path, clips_per_class=2, classes=2)
+    with pytest.raises(Gesture3dError, match=r"^data\.folds=k_fold: .* belongs to no group"):
+        plan_folds("variant_a", "folder", "2", [0], [f"data.root={root}"])
 
 
 def test_the_summary_has_the_spreads_of_seeds_and_folds() -> None:
