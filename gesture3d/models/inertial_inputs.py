@@ -60,8 +60,14 @@ class InertialInputs(nn.Module):
 
     @torch.no_grad()
     def fit(self, windows: Iterable[Float[Tensor, "T D"]]) -> None:
-        """Take mean and standard deviation from these; a channel that never changes is centred."""
-        windows = torch.stack(list(windows))
+        """Take mean and standard deviation from these; a channel that never changes is centred.
+
+        Raises:
+            Gesture3dError: windows of different lengths.
+        """
+        windows = list(windows)
+        _check_one_length([len(window) for window in windows], "")
+        windows = torch.stack(windows)
         mean, std = mean_and_std(self.channels(part).flatten(0, 1) for part in windows.split(256))
         self.mean.copy_(mean)
         self.std.copy_(std)
@@ -76,9 +82,15 @@ class InertialInputs(nn.Module):
                 f"windows of shape {tuple(x.shape)}; the network was made for (batch, steps, "
                 f"{self.num_features} channels)"
             )
-        if lengths is not None and int(lengths.min()) != x.shape[1]:
-            raise Gesture3dError(
-                f"windows of {int(lengths.min())} to {x.shape[1]} steps in one batch; this network "
-                "takes windows of one length"
-            )
+        if lengths is not None:
+            _check_one_length([int(lengths.min()), x.shape[1]], " in one batch")
         return (self.channels(x) - self.mean) * (self.target_std / self.std)
+
+
+def _check_one_length(lengths: Sequence[int], where: str) -> None:
+    low, high = min(lengths), max(lengths)
+    if low != high:
+        raise Gesture3dError(
+            f"windows of {low} to {high} steps{where}; this network takes windows of one length: "
+            "set data.num_frames, or take deepgru or gru"
+        )

@@ -282,8 +282,10 @@ def test_wrong_input_is_refused_in_one_line(model):
     net = model(num_features=6, num_classes=3)
     with pytest.raises(Gesture3dError, match=r"made for .* 6 channels"):
         net(torch.zeros(2, 8, 5))
-    with pytest.raises(Gesture3dError, match="7 to 8 steps"):
+    with pytest.raises(Gesture3dError, match="7 to 8 steps in one batch"):
         net(torch.zeros(2, 8, 6), torch.tensor([8, 7]))
+    with pytest.raises(Gesture3dError, match=r"7 to 9 steps; .* set data\.num_frames"):
+        net.fit_inputs([torch.zeros(9, 6), torch.zeros(7, 6)])
     with pytest.raises(Gesture3dError, match="vectors of three"):
         model(num_features=5, num_classes=3, magnitudes=True)
     with pytest.raises(Gesture3dError, match="log_scales has 4 values"):
