@@ -174,6 +174,31 @@ def skeleton_folder(root: Path) -> None:
             np.save(place / f"{number}.npy", walk((8 + number, 5, 3), "own", label, number))
 
 
+def sequence_folder(root: Path) -> None:
+    """In two formats, of unequal lengths, some values missing."""
+    for label in range(3):
+        for number in range(6):
+            place = root / f"class{label}"
+            place.mkdir(exist_ok=True)
+            values = walk((8 + number, 4), "values", label, number)
+            values[3 : 3 + number % 3, 1] = np.nan
+            if number % 2:
+                np.savetxt(place / f"{number}.csv", values, "%.6f", ",")
+            else:
+                np.save(place / f"{number}.npy", values)
+
+
+def sequence_archive(root: Path) -> None:
+    for end, each in (("TRAIN", 4), ("TEST", 2)):
+        lines = ["@problemName Net", "@timeStamps false", "@classLabel true 1 2 10", "@data"]
+        for number in range(3 * each):
+            values = walk((7 + number, 2), "archive", end, number)
+            channels = [",".join(f"{v:.6f}" for v in channel) for channel in values.T]
+            channels[1] = ",".join(["?", *channels[1].split(",")[1:]])
+            lines.append(":".join([*channels, ("1", "2", "10")[number % 3]]))
+        (root / f"Net_{end}.ts").write_text("\n".join(lines) + "\n")
+
+
 def inertial_folder(root: Path) -> None:
     for number, subject in enumerate(("anna", "ben", "carl", "dora")):
         rows, extra = 300 + 20 * number, f"subject={subject}"

@@ -82,6 +82,13 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         for name in ("synthetic", "synthetic_depth", "synthetic_flow")
     },
     "skeleton_folder": (SKELETON, "skeleton_folder", "skeleton_folder", ["data.test_share=0.34"]),
+    "sequence_folder": (SKELETON, "sequence_folder", "sequence_folder", ["data.test_share=0.34"]),
+    "sequence_folder archive": (
+        "cnn1d",
+        "sequence_folder",
+        "sequence_archive",
+        ["data.num_frames=12", "data.validation_share=0.25"],
+    ),
     "hapt": (INERTIAL, "hapt", "hapt", ["data.validation_subjects=[]"]),
     "hapt_original": (INERTIAL, "hapt_original", "hapt", ["data.validation_subjects=[]"]),
     "uci_har": (INERTIAL, "uci_har", "uci_har", ["data.validation_subjects=[]"]),
