@@ -78,6 +78,57 @@ def _csv_frames(path: Path) -> int | None:
     return count - header
 
 
+def _make_flat_npy(folder: Path) -> list[Path]:
+    np.save(folder / "one.npy", _walk(30).astype(np.float32))
+    np.save(folder / "several.npy", _walk(12, 6))
+    return sorted(folder.glob("*.npy"))
+
+
+def _read_values(folder: Path, path: Path) -> Outcome:
+    return _sequence(load_data("sequence_folder", [f"data.root={folder}"]).joints_of(path))
+
+
+def _make_ts(folder: Path) -> list[Path]:
+    return _make_archive(folder, ".ts", ["@timeStamps false", "@classLabel true a b c"], ":", ":")
+
+
+def _make_arff(folder: Path) -> list[Path]:
+    steps = [f"@attribute t{number} numeric" for number in range(9)]
+    head = ["@attribute all relational", *steps, "@end all", "@attribute class {a,b,c}"]
+    return _make_archive(folder, ".arff", head, "\\n", "',")
+
+
+def _make_archive(
+    folder: Path, suffix: str, head: list[str], between: str, behind: str
+) -> list[Path]:
+    for number, end in enumerate(("TRAIN", "TEST")):
+        lines = ["@relation x" if suffix == ".arff" else "@problemName x", *head, "@data"]
+        for case in range(12):
+            table = _walk(9, 2, seed=100 * number + case)
+            channels = between.join(",".join(f"{v:.4f}" for v in row) for row in table.T)
+            lines.append(f"{chr(39) * (behind[0] == chr(39))}{channels}{behind}{'abc'[case % 3]}")
+        (folder / f"x_{end}{suffix}").write_text("\n".join(lines) + "\n")
+    return sorted(folder.iterdir())
+
+
+def _read_archive(folder: Path, path: Path) -> Outcome:
+    """How many cases the file gives, and all of both."""
+    index = load_data("sequence_folder", [f"data.root={folder}"]).read(progress=False)
+    contents = [(item.key, item.label, item.split) for item in index.items]
+    arrays = [item.content for item in index.items]
+    count = sum(key.startswith(f"{path.stem}:") for key, *_ in contents)
+    return outcome((count,), index.class_names, contents, *arrays)
+
+
+def _archive_cases(path: Path) -> int | None:
+    """Lines behind @data that are neither empty nor comments, as the formats have it."""
+    lines = path.read_text("utf-8", "replace").splitlines()
+    lines = [line.strip() for line in lines if line.strip()]
+    starts = [n for n, line in enumerate(lines) if line.lower().split()[0] == "@data"]
+    comments = "%" if path.suffix == ".arff" else "#%"
+    return sum(line[0] not in comments for line in lines[starts[0] + 1 :]) if starts else None
+
+
 def _make_utd_mat(folder: Path) -> list[Path]:
     for name, options in (("plain", {}), ("compressed", {"do_compression": True})):
         savemat(folder / f"{name}.mat", {"d_skel": _walk(12, 20, 3).transpose(1, 2, 0)}, **options)
@@ -295,6 +346,10 @@ def kinds() -> list[Kind]:
         Kind("skeleton .npy", _make_npy, _read_plain, _npy_frames),
         Kind("skeleton .npz", _make_npz, _read_plain),
         table("skeleton .csv", _make_csv, _read_plain, _csv_frames),
+        Kind("sequence .npy", _make_flat_npy, _read_values, _npy_frames),
+        table("sequence .csv", _make_csv, _read_values, _csv_frames),
+        table("archive .ts", _make_ts, _read_archive, _archive_cases),
+        table("archive .arff", _make_arff, _read_archive, _archive_cases),
         Kind("skeleton .mat (UTD-MHAD)", _make_utd_mat, _read_native("utd_mhad_skeleton")),
         table("skeleton .skeleton (NTU)", _make_ntu, _read_plain),
         table("skeleton .txt (SFINGE3D)", _make_sfinge, _read_native("sfinge3d")),
