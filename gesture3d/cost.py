@@ -1,9 +1,6 @@
 """What a network costs: parameters, multiply-adds (the true ones and the paper's), time.
 
-The paper (Zhang et al., "Attention in Convolutional LSTM for Gesture Recognition", NeurIPS 2018)
-states the multiply-adds of a recurrent layer's step as its parameters × 28 × 28, which charges the
-pooled fully-connected gates at every pixel although they run once a map. ``paper_multiply_adds``
-reproduces those numbers, ``count_cost`` counts what a network really computes.
+``count_cost`` counts what a network really computes; how the paper counts is said in `paper`.
 """
 
 import copy
@@ -15,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from gesture3d.config import GestureNetConfig
+from gesture3d import paper
+from gesture3d.config import GestureNetConfig, ModelConfig
 from gesture3d.evaluation.predict import score
+from gesture3d.models.convlstm import ConvLSTM
 from gesture3d.models.res3d import scaled_channels
 
 
@@ -99,37 +98,6 @@ def clips_per_second(
     return batches * len(inputs) / passed
 
 
-def paper_parameters(
-    variant: str, in_channels: int = 256, hidden_channels: int = 256, kernel_size: int = 3
-) -> int:
-    """Parameters of a recurrent layer without its biases: equations (7), (16), (20), (24).
-
-    ``variant`` is one of convlstm, a, b, c, d; another raises KeyError.
-    """
-    k2, c_in, c_out = kernel_size**2, in_channels, hidden_channels
-    variant_a = (k2 + c_out * 4) * (c_in + c_out)  # (16)
-    variant_c = variant_a + k2 * (c_in + c_out * 2) + c_out * c_out  # (24)
-    return {
-        "convlstm": k2 * (c_in + c_out) * c_out * 4,  # (7)
-        "a": variant_a,
-        "b": variant_a + k2 * (c_in + c_out * 2) + (c_in + c_out) * c_out,  # (20)
-        "c": variant_c,
-        "d": variant_c,
-    }[variant]
-
-
-def paper_multiply_adds(
-    variant: str,
-    in_channels: int = 256,
-    hidden_channels: int = 256,
-    kernel_size: int = 3,
-    height: int = 28,
-    width: int = 28,
-) -> int:
-    """The paper's "Mult-Adds" of one step of a recurrent layer: parameters × height × width."""
-    return paper_parameters(variant, in_channels, hidden_channels, kernel_size) * height * width
-
-
 class RecurrentCost(NamedTuple):
     """A ConvLSTM layer: multiply-adds of a step, the true ones and as the paper counts them."""
 
@@ -141,25 +109,33 @@ class RecurrentCost(NamedTuple):
 
 
 def recurrent_costs(
-    config: GestureNetConfig, clip_size: tuple[int, int, int], rows: list[BlockCost]
+    config: ModelConfig, clip_size: tuple[int, int, int], rows: list[BlockCost]
 ) -> list[RecurrentCost]:
-    """The recurrent layers of a video network, a step on maps of one clip.
+    """The ConvLSTM layers of a network, a step on maps of one clip; empty where it has none.
 
     Args:
         clip_size: (T, H, W) of the clip that ``rows`` were counted on.
     """
+    if not isinstance(config, GestureNetConfig):
+        return []
     strides = (2 * stride for stride in config.stem_stride)  # of the front end
     steps, height, width = (-(-n // s) for n, s in zip(clip_size, strides, strict=True))
     channels = scaled_channels(256, config.width)
     shape = (channels, channels, config.kernel_size)
     total = {row.block: row.multiply_adds for row in rows}
-    return [
-        RecurrentCost(
-            block := f"recurrent.{number}",
-            variant,
-            paper_parameters(variant, *shape),
-            total[block] // steps,
-            paper_multiply_adds(variant, *shape, height, width),
-        )
-        for number, variant in enumerate(config.variants)
-    ]
+    found = []
+    for number, variant in enumerate(config.variants):
+        parameters = paper.parameters(variant, *shape) or _layer_parameters(variant, *shape)
+        paper_count = paper.multiply_adds(parameters, height, width)
+        step = total[block := f"recurrent.{number}"] // steps
+        found.append(RecurrentCost(block, variant, parameters, step, paper_count))
+    return found
+
+
+def _layer_parameters(
+    variant: str, in_channels: int, hidden_channels: int, kernel_size: int
+) -> int:
+    """Of a ConvLSTM layer without its biases, counted in the layer itself."""
+    with torch.device("meta"):
+        layer = ConvLSTM(in_channels, hidden_channels, kernel_size, variant)
+    return sum(p.numel() for name, p in layer.named_parameters() if not name.endswith("bias"))

@@ -6,15 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from gesture3d import paper
 from gesture3d.benchmarks.cost import network_cost
 from gesture3d.config import load_experiment
-from gesture3d.cost import (
-    BlockCost,
-    clips_per_second,
-    count_cost,
-    paper_multiply_adds,
-    paper_parameters,
-)
+from gesture3d.cost import BlockCost, clips_per_second, count_cost
 from gesture3d.models import build_model
 from gesture3d.models.convlstm import ConvLSTM
 from gesture3d.models.gesture_net import GestureNet
@@ -31,16 +26,18 @@ from gesture3d.models.gesture_net import GestureNet
     ],
 )
 def test_papers_table_1(variant, parameters, multiply_adds):
-    assert f"{paper_parameters(variant) / 1e6:.3f}M" == parameters
-    assert abs(paper_multiply_adds(variant) / 1e6 - float(multiply_adds[:-1])) < 1
-    assert paper_multiply_adds(variant, height=2, width=3) == 6 * paper_parameters(variant)
+    assert paper.VARIANTS[variant].printed == (parameters, multiply_adds)
+    number = paper.parameters(variant)
+    assert f"{number / 1e6:.3f}M" == parameters
+    assert abs(paper.multiply_adds(number) / 1e6 - float(multiply_adds[:-1])) < 1
+    assert paper.multiply_adds(number, height=2, width=3) == 6 * number
 
 
 @pytest.mark.parametrize("variant", ["convlstm", "a", "b", "c", "d"])
 def test_formulas_are_the_layers_parameters(variant):
     layer = ConvLSTM(24, 40, kernel_size=5, variant=variant)
     weights = [p.numel() for name, p in layer.named_parameters() if not name.endswith("bias")]
-    assert paper_parameters(variant, 24, 40, 5) == sum(weights)
+    assert paper.parameters(variant, 24, 40, 5) == sum(weights)
 
 
 def true_multiply_adds_of_a_step(variant, pixels, c=256, k2=9):

@@ -46,6 +46,7 @@ def test_imports_point_one_way() -> None:
     imports.pop("__init__", None)
     graphlib.TopologicalSorter(imports).prepare()  # raises CycleError
     assert imports["models"] <= {"errors", "machine"}
+    assert "paper" not in imports  # which imports nothing, so that all may lean on it
     assert "models" not in imports["data"]
 
 

@@ -1,8 +1,9 @@
 """Parameters and multiply-adds of every block of any network, by counting its real calls."""
 
-from gesture3d.config import Experiment, GestureNetConfig
+from gesture3d.config import Experiment
 from gesture3d.cost import BlockCost, RecurrentCost, count_cost_of_one, recurrent_costs
 from gesture3d.models import build_model
+from gesture3d.paper import VARIANTS
 
 
 def network_cost(
@@ -31,10 +32,7 @@ def network_cost(
         model = build_model(experiment.model, num_classes or 27)
         rows = count_cost_of_one(model, torch.zeros(1, *shape, dtype=torch.uint8))
         text = f"a clip of {shape[0]} × {shape[2]} × {shape[3]} × {shape[1]}"
-        steps = []
-        if isinstance(experiment.model, GestureNetConfig):
-            steps = recurrent_costs(experiment.model, (shape[0], *shape[2:]), rows)
-        return text, rows, steps
+        return text, rows, recurrent_costs(experiment.model, (shape[0], *shape[2:]), rows)
     if None in (num_classes, num_frames, num_features):
         from gesture3d.data import build_datasets
 
@@ -66,6 +64,8 @@ def print_cost(text: str, rows: list[BlockCost], steps: list[RecurrentCost]) -> 
     for step in steps:
         true, paper = _short(step.multiply_adds), _short(step.paper_multiply_adds)
         print(f"{step.block:<14}{step.variant:<10}{step.parameters:>12,}{true:>12}{paper:>18}")
+    for name in dict.fromkeys(step.variant for step in steps):
+        print(f"{name}: {VARIANTS[name].title}")
 
 
 def _short(count: int) -> str:

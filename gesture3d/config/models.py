@@ -2,11 +2,22 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticKnownError
 
+from gesture3d import paper
 from gesture3d.settings import LayerSize, NumLayers, Section
 
-Variant = Literal["convlstm", "a", "b", "c", "d"]
+
+def _known_variant(name: str) -> str:
+    if name not in paper.VARIANTS:
+        *others, last = map(repr, paper.VARIANTS)
+        expected = f"{', '.join(others)} or {last}"
+        raise PydanticKnownError("literal_error", {"expected": expected})
+    return name
+
+
+Variant = Annotated[str, AfterValidator(_known_variant)]
 Stride = Annotated[int, Field(ge=1, le=16)]
 Scale = Annotated[float, Field(ge=1e-9, le=1e9)]
 Bias = Annotated[float, Field(ge=-1e3, le=1e3)]

@@ -183,7 +183,9 @@ class Gates(NamedTuple):
     forget: Tensor  # f
     output: Tensor  # o
     candidate: Tensor  # G, (B, C, H, W)
-    attention: Tensor | None = None  # A of (18), (B, 1, H, W), variant (b) only
+    # Where a variant has an attention map: A of (18), (B, 1, H, W), in (b); (23), which is i in (c)
+    # and o in (d).
+    attention: Tensor | None = None
 
 
 class ConvLSTMCell(nn.Module):
@@ -281,7 +283,7 @@ class CellC(nn.Module):
         x_gates, x_candidate, x_attention = input_terms
         f, o = self.pooled_gates(x_gates, h)
         i = self.attention(x_attention, h)
-        return Gates(i, f, o, _tanh(self.candidate(x_candidate, h)))
+        return Gates(i, f, o, _tanh(self.candidate(x_candidate, h)), attention=i)
 
 
 class CellD(CellC):
@@ -294,9 +296,10 @@ class CellD(CellC):
         x_gates, x_candidate, x_attention = input_terms
         i, f = self.pooled_gates(x_gates, h)
         o = self.attention(x_attention, h)
-        return Gates(i, f, o, _tanh(self.candidate(x_candidate, h)))
+        return Gates(i, f, o, _tanh(self.candidate(x_candidate, h)), attention=o)
 
 
+# By the variants' names, which are listed in `gesture3d.paper`.
 CELLS = {"convlstm": ConvLSTMCell, "a": CellA, "b": CellB, "c": CellC, "d": CellD}
 
 

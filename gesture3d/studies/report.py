@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gesture3d import paper
 from gesture3d.evaluation.report import markdown_table
 from gesture3d.files import write_text
 from gesture3d.studies.runs import Outcome, Section, group_by_network, make_sections
@@ -140,9 +141,9 @@ def _order_and_speed_facts(section: Section) -> list[str]:
 
 def _layer_facts(section: Section) -> list[str]:
     layers = {layer.variant: layer for layer in map(first_layer, section.groups) if layer}
-    if "convlstm" not in layers or len(layers) == 1:
+    if paper.ORIGINAL not in layers or len(layers) == 1:
         return []
-    original = layers.pop("convlstm")
+    original = layers.pop(paper.ORIGINAL)
     parts = [
         f"{original.parameters / layer.parameters:.1f} times the parameters and "
         f"{original.multiply_adds / layer.multiply_adds:.1f} times the multiply-adds of ({variant})"

@@ -5,27 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gesture3d.config import GestureNetConfig
+from gesture3d import paper
 from gesture3d.cost import BlockCost, RecurrentCost, recurrent_costs
 from gesture3d.studies.runs import Group, Outcome, Section, not_below_best
-
-# Top-1 (%) that Zhang et al. print, by the variants of the two recurrent layers: table 1 (Jester,
-# IsoGD's RGB) and table 2 (IsoGD's depth and flow), all on validation splits.
-PAPER_TOP1 = {
-    ("convlstm", "convlstm"): {"jester": 95.11, "rgb": 52.01, "depth": 51.30, "flow": 45.59},
-    ("a", "a"): {"jester": 95.12, "rgb": 55.98, "depth": 53.28, "flow": 46.51},
-    ("b", "a"): {"jester": 94.18, "rgb": 43.93},
-    ("c", "a"): {"jester": 95.13, "rgb": 53.27},
-    ("d", "a"): {"jester": 95.10, "rgb": 54.11},
-}
-# Its "Parameter Size" and "Mult-Adds" of a layer of 256 channels on 28×28 maps.
-PAPER_COST = {
-    "convlstm": ("4.719M", "3700M"),
-    "a": ("0.529M", "415M"),
-    "b": ("0.667M", "522M"),
-    "c": ("0.601M", "472M"),
-    "d": ("0.601M", "472M"),
-}
 
 
 @dataclass(frozen=True)
@@ -50,14 +32,14 @@ def accuracy_table(section: Section) -> Table:
     for group in section.groups:
         low, high = group.interval(section.split)[1:3]
         mark = " †" if len(section.groups) > 1 and group in tied else ""
-        paper = _paper_top1(group)
+        printed = _paper_top1(group)
         rows.append(
             [
                 group.network + mark,
                 *(_with_seeds([o.top1(split) for o in group.outcomes]) for split in splits),
                 f"{100 * low:.1f} to {100 * high:.1f}",
                 _shuffled(group),
-                *(f"{paper[key]:.2f}" if key in paper else "–" for key in columns),
+                *(f"{printed[key]:.2f}" if key in printed else "–" for key in columns),
             ]
         )
     notes = [_how_averaged([section], " (each seed's value)")]
@@ -96,13 +78,15 @@ def cost_table(section: Section) -> Table:
         header += ["layer: parameters", "layer: M multiply-adds a step", "… as the paper counts"]
         header += ["paper's layer: parameters", "paper's layer: Mult-Adds"]
     header += ["training clips/s", "inference clips/s", "peak memory, MB"]
-    rows = []
+    rows, titles = [], {}
     for group in section.groups:
         _, parameters, multiply_adds = total_cost(group.outcomes[0])
         layer, cells = first_layer(group), []
         if layer:
             cells = [f"{layer.parameters:,}", f"{layer.multiply_adds / 1e6:.4g}"]
-            cells += [f"{layer.paper_multiply_adds / 1e6:.4g}", *PAPER_COST[layer.variant]]
+            cells.append(f"{layer.paper_multiply_adds / 1e6:.4g}")
+            cells += paper.VARIANTS[layer.variant].printed or ["–", "–"]
+            titles[layer.variant] = paper.VARIANTS[layer.variant].title
         speeds = (
             _range(group.values(f"{kind}_clips_per_second")) for kind in ("train", "inference")
         )
@@ -122,6 +106,7 @@ def cost_table(section: Section) -> Table:
             "Layer: the first recurrent one, parameters without biases. The paper charges its "
             "pooled gates at every pixel; its own columns are of 256 channels on 28×28 maps."
         )
+        notes.append(f"Layers: {'; '.join(f'{name}: {what}' for name, what in titles.items())}.")
     return Table(f"Cost: {section.data}", header, rows, notes)
 
 
@@ -136,8 +121,8 @@ def modality_table(sections: Sequence[Section]) -> Table:
     for network in networks:
         cells = [groups.get((network, s.data)) for s in sections]
         shown = [mean_top1(c[0], c[1].split) if c else "–" for c in cells]
-        paper = _paper_top1(next(c[0] for c in cells if c))
-        shown += [f"{paper[m]:.2f}" if m in paper else "–" for m in modalities]
+        printed = _paper_top1(next(c[0] for c in cells if c))
+        shown += [f"{printed[m]:.2f}" if m in printed else "–" for m in modalities]
         rows.append([network, *shown])
     header = ["network", *(f"{s.data}, {s.split}" for s in sections)]
     header += [f"paper, IsoGD {modality}" for modality in modalities]
@@ -222,14 +207,14 @@ def _paper_columns(modality: str | None) -> dict[str, str]:
 
 
 def _paper_top1(group: Group) -> dict[str, float]:
-    return PAPER_TOP1.get(getattr(group.experiment.model, "variants", None), {})
+    return paper.top1(getattr(group.experiment.model, "variants", ()))
 
 
 def first_layer(group: Group) -> RecurrentCost | None:
     """The first recurrent layer of the video network."""
-    experiment = group.experiment
-    if not isinstance(experiment.model, GestureNetConfig):
+    model, data = group.experiment.model, group.experiment.data
+    if data.kind != "clips":
         return None
-    data = experiment.data
     rows = [BlockCost(*row) for row in group.outcomes[0].result["cost"]]
-    return recurrent_costs(experiment.model, (data.num_frames, data.size, data.size), rows)[0]
+    layers = recurrent_costs(model, (data.num_frames, data.size, data.size), rows)
+    return layers[0] if layers else None

@@ -21,9 +21,6 @@ from gesture3d.data.video.stream import VideoData
 from gesture3d.models.convlstm import Gates
 from gesture3d.models.gesture_net import GestureNet
 
-ATTENTION = {"b": "attention", "c": "input", "d": "output"}
-"""Where a variant has its attention map: the field of `Gates`, (18) in (b), (23) in (c), (d)."""
-
 FRONT_END = "Res3D"
 
 
@@ -107,7 +104,7 @@ def explain(model: GestureNet, clip: Tensor, label: int | None = None) -> Explan
         for number, layer in enumerate(model.recurrent, start=1):
             x, _, steps = layer(x, return_gates=True)
             sequences[f"ConvLSTM {number}"] = x
-            gates[f"ConvLSTM {number}"] = (layer.variant, steps)
+            gates[f"ConvLSTM {number}"] = steps
         scores = model.top_layers(x)[0]
         label = int(scores.argmax()) if label is None else label
         wanted = [inputs, *sequences.values()]
@@ -120,11 +117,11 @@ def explain(model: GestureNet, clip: Tensor, label: int | None = None) -> Explan
         clip_shape=(clip.shape[0], *clip.shape[2:]),
         maps={name: _array(x[0]) for name, x in sequences.items()},
         gradients={n: _array(g[0]) for n, g in zip(sequences, gradients, strict=True)},
-        gates={name: mean_gates(steps) for name, (_, steps) in gates.items()},
+        gates={name: mean_gates(steps) for name, steps in gates.items()},
         attention={
-            name: _array(torch.cat([getattr(step, ATTENTION[variant]) for step in steps]))
-            for name, (variant, steps) in gates.items()
-            if variant in ATTENTION
+            name: _array(torch.cat([step.attention for step in steps]))
+            for name, steps in gates.items()
+            if steps[0].attention is not None
         },
         saliency=_array(saliency),
     )
