@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from gesture3d.config import SEQUENCE_MODELS, Experiment, validate_experiment
+from gesture3d.config import Experiment, validate_experiment
 from gesture3d.data.sets import DataSet
 from gesture3d.data.spec import InputSpec
 from gesture3d.errors import Gesture3dError
@@ -118,7 +118,7 @@ def load_model(path: Path | str) -> tuple[nn.Module, Description]:
     """The trained network of a checkpoint, in evaluation mode, with its description."""
     tensors, description = load(path)
     weights, config = weights_of(tensors), description.validated_experiment(path).model
-    if (description.num_features is None) == (config.name in SEQUENCE_MODELS):
+    if (description.num_features is None) == (config.reads == "sequences"):
         raise Gesture3dError(
             f"{path}: num_features {description.num_features} does not fit its model {config.name}"
         )

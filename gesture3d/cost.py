@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from gesture3d import paper
-from gesture3d.config import GestureNetConfig, ModelConfig
+from gesture3d.config import ModelConfig
 from gesture3d.evaluation.predict import score
 from gesture3d.models.convlstm import ConvLSTM
 from gesture3d.models.res3d import scaled_channels
@@ -109,23 +109,24 @@ class RecurrentCost(NamedTuple):
 
 
 def recurrent_costs(
-    config: ModelConfig, clip_size: tuple[int, int, int], rows: list[BlockCost]
+    config: ModelConfig, shape: tuple[int, ...], rows: list[BlockCost]
 ) -> list[RecurrentCost]:
     """The ConvLSTM layers of a network, a step on maps of one clip; empty where it has none.
 
     Args:
-        clip_size: (T, H, W) of the clip that ``rows`` were counted on.
+        shape: (T, C, H, W) of the clip that ``rows`` were counted on.
     """
-    if not isinstance(config, GestureNetConfig):
+    if not config.recurrent_layers:
         return []
     strides = (2 * stride for stride in config.stem_stride)  # of the front end
+    clip_size = shape[0], *shape[2:]
     steps, height, width = (-(-n // s) for n, s in zip(clip_size, strides, strict=True))
     channels = scaled_channels(256, config.width)
-    shape = (channels, channels, config.kernel_size)
+    sizes = (channels, channels, config.kernel_size)
     total = {row.block: row.multiply_adds for row in rows}
     found = []
-    for number, variant in enumerate(config.variants):
-        parameters = paper.parameters(variant, *shape) or _layer_parameters(variant, *shape)
+    for number, variant in enumerate(config.recurrent_layers):
+        parameters = paper.parameters(variant, *sizes) or _layer_parameters(variant, *sizes)
         paper_count = paper.multiply_adds(parameters, height, width)
         step = total[block := f"recurrent.{number}"] // steps
         found.append(RecurrentCost(block, variant, parameters, step, paper_count))

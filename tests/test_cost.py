@@ -140,7 +140,7 @@ def test_counting_leaves_the_model_alone():
 def test_steps_of_the_papers_clips(network, true, paper):
     """16 frames of 112×112: 28×28 maps."""
     text, rows, steps = network_cost(load_experiment(network, "jester"))
-    assert text == "a clip of 16 × 112 × 112 × 3"
+    assert text == "clips of 16 × 3 × 112 × 112"
     assert rows[0].multiply_adds == pytest.approx(72.63e9, rel=1e-3)
     assert steps[0].multiply_adds / 1e6 == pytest.approx(true, rel=5e-4)
     assert steps[0].paper_multiply_adds / 1e6 == pytest.approx(paper, rel=5e-4)

@@ -9,7 +9,7 @@ from gesture3d.benchmarks.cost import network_cost, print_cost
 from gesture3d.config import load_experiment
 from gesture3d.errors import Gesture3dError
 from gesture3d.models import convlstm
-from gesture3d.models.convlstm import CellC
+from gesture3d.models.convlstm import CellA, CellC, ConvLSTM
 from gesture3d.studies.report import write_report
 from gesture3d.studies.runs import gather, plan_runs
 from gesture3d.training.run import train
@@ -27,6 +27,14 @@ class Coupled(CellC):
         return gates._replace(forget=1 - gates.input)
 
 
+class Halved(CellA):
+    """Variant (a) with a candidate memory of half the size."""
+
+    def gates(self, input_terms, h):
+        gates = super().gates(input_terms, h)
+        return gates._replace(candidate=gates.candidate / 2)
+
+
 @pytest.fixture
 def coupled(monkeypatch, tmp_path) -> str:
     """Exactly what an addition touches."""
@@ -40,6 +48,13 @@ def coupled(monkeypatch, tmp_path) -> str:
 def test_every_variant_has_its_cell() -> None:
     assert convlstm.CELLS.keys() == paper.VARIANTS.keys()
     assert {name for names in paper.TOP1 for name in names} <= paper.VARIANTS.keys()
+
+
+def test_a_variant_made_of_a_is_computed_by_its_own_steps(monkeypatch) -> None:
+    monkeypatch.setitem(convlstm.CELLS, "halved", Halved)
+    layer = ConvLSTM(3, 4, variant="halved")
+    x = torch.rand(2, 3, 3, 5, 5)
+    torch.testing.assert_close(layer(x)[0], layer(x, return_gates=True)[0])
 
 
 def test_an_unknown_variant_is_refused_before_anything_is_trained() -> None:
@@ -80,10 +95,11 @@ def check_report(text: str) -> None:
     accuracy, cost = text.split("## Accuracy")[1], text.split("## Cost")[1]
     assert cells(accuracy, "mine")[-2:] == ["–", "–"]
     assert cells(accuracy, "convlstm")[-2:] == ["95.11", "52.01"]
-    parameters = 2 * (72 + 64) + 2 * 64 + (72 + 64) * 3 + 2 * 2 * 64  # of 8 channels
+    separable, pooled = 9 * 8 + 8 * 8, 2 * 8 * 8  # 8 channels
+    parameters = 5 * separable + 2 * pooled
     layer = cells(cost, "mine")[3:8]
     assert layer[0] == f"{parameters:,}"
-    assert layer[2:] == [f"{parameters * 36 / 1e6:.4g}", "–", "–"]  # 6×6 maps
+    assert layer[2:] == [f"{parameters * 16 / 1e6:.4g}", "–", "–"]  # 4×4 maps
     assert cells(cost, "convlstm")[6:8] == ["4.719M", "3700M"]
     assert "Layers: coupled: coupled gates; convlstm: the original." in cost
     assert "times the multiply-adds of (coupled)." in text

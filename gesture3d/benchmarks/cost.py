@@ -1,5 +1,7 @@
 """Parameters and multiply-adds of every block of any network, by counting its real calls."""
 
+import numpy as np
+
 from gesture3d.config import Experiment
 from gesture3d.cost import BlockCost, RecurrentCost, count_cost_of_one, recurrent_costs
 from gesture3d.models import build_model
@@ -12,44 +14,36 @@ def network_cost(
     num_frames: int | None = None,
     num_features: int | None = None,
 ) -> tuple[str, list[BlockCost], list[RecurrentCost]]:
-    """The cost of classifying one clip or sequence of the experiment's size.
+    """The cost of classifying one clip or sequence.
 
-    Sequences' features, length (where the recipe leaves their own, the median) and classes are
-    those of the data set, which is read for what is not given. Clips need no data set.
+    The data set is read for what is neither given nor in its settings: a sequence's features, the
+    median length where sequences keep their own, their classes. Clips need no data set.
 
     Args:
         num_classes: None: 27 for clips.
-        num_frames, num_features: of sequences; those of clips are the experiment's.
+        num_frames: None: the recipe's.
+        num_features: of a sequence's frame.
 
     Returns:
         The input in words, the blocks' cost, and that of a recurrent layer's step.
     """
-    import torch
-
     data = experiment.data
-    if data.kind == "clips":
-        shape = (data.num_frames, data.num_channels, data.size, data.size)
-        model = build_model(experiment.model, num_classes or 27)
-        rows = count_cost_of_one(model, torch.zeros(1, *shape, dtype=torch.uint8))
-        text = f"a clip of {shape[0]} × {shape[2]} × {shape[3]} × {shape[1]}"
-        return text, rows, recurrent_costs(experiment.model, (shape[0], *shape[2:]), rows)
-    if None in (num_classes, num_frames, num_features):
+    num_classes = num_classes or (27 if data.kind == "clips" else None)
+    spec = data.input_spec(num_features)
+    num_frames = num_frames or spec.shape[0]
+    if None in (num_classes, num_frames, *spec.shape[1:]):
         from gesture3d.data import build_datasets
 
         datasets = build_datasets(data, experiment.train.seed)
         num_classes = num_classes or len(datasets.class_names)
-        num_features = num_features or datasets.spec.num_features
-        num_frames = num_frames or _median_length(datasets.train)
-    model = build_model(experiment.model, num_classes, num_features)
-    rows = count_cost_of_one(model, torch.zeros(1, num_frames, num_features))
-    return f"a sequence of {num_frames} frames of {num_features} features", rows, []
-
-
-def _median_length(dataset) -> int:
-    lengths = getattr(dataset, "lengths", None)
-    if lengths is None:
-        return len(dataset[0].inputs)
-    return int(sorted(lengths)[len(lengths) // 2])
+        spec = data.input_spec(num_features or datasets.spec.num_features)
+        num_frames = num_frames or int(np.median(datasets.train.lengths))
+    sample = spec.example(num_frames=num_frames)
+    model = build_model(experiment.model, num_classes, spec.num_features)
+    rows = count_cost_of_one(model, sample)
+    shape = tuple(sample.shape[1:])
+    text = f"{spec.kind} of {' × '.join(map(str, shape))}"
+    return text, rows, recurrent_costs(experiment.model, shape, rows)
 
 
 def print_cost(text: str, rows: list[BlockCost], steps: list[RecurrentCost]) -> None:

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from gesture3d import paper
 from gesture3d.command_line import add_settings, run_command_line
 
 NETWORK_PARTS = ["limits", "recurrent", "network", "throughput"]
@@ -16,7 +17,8 @@ NETWORK_SIZES = {
     "map_size": (28, "of recurrent layers"),
 }
 PRECISIONS = ["fp32", "bf16"]
-VARIANTS = ["a", "b", "c", "d", "convlstm"]
+# The paper's own have a naive form to be compared with (`naive_convlstm.STEPS`).
+VARIANTS = [name for name, variant in paper.VARIANTS.items() if variant.printed]
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -178,10 +180,10 @@ def residual_lstm(args: argparse.Namespace) -> int:
 
 def cost(args: argparse.Namespace) -> int:
     from gesture3d.benchmarks.cost import network_cost, print_cost
-    from gesture3d.config import SEQUENCE_MODELS, load_experiment
+    from gesture3d.config import load_experiment
 
     experiment = load_experiment(args.cfg, args.data, args.set)
-    settings = {} if experiment.model.name in SEQUENCE_MODELS else {"num_frames": args.frames}
+    settings = {"num_frames": args.frames} if experiment.model.reads == "clips" else {}
     settings |= {"size": args.size}
     changes = [f"data.{name}={value}" for name, value in settings.items() if value is not None]
     experiment = load_experiment(args.cfg, args.data, [*args.set, *changes])

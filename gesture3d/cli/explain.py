@@ -42,10 +42,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     from gesture3d.inference.classifier import Classifier
-    from gesture3d.models.gesture_net import GestureNet
 
     classifier = Classifier(args.weights, args.device)
-    if not isinstance(classifier.model, GestureNet):
+    if not classifier.model.explainable:
         kind = classifier.experiment.model.name
         raise Gesture3dError(
             f"{classifier.weights}: a {kind} for {classifier.experiment.data.name}; only networks "

@@ -12,7 +12,6 @@ from gesture3d.config.experiment import (
     TrainConfig,
 )
 from gesture3d.config.models import (
-    SEQUENCE_MODELS,
     ClipNetworkConfig,
     Cnn1dConfig,
     DeepGRUConfig,
@@ -36,7 +35,6 @@ from gesture3d.config.reading import (
 )
 
 __all__ = [
-    "SEQUENCE_MODELS",
     "ClipNetworkConfig",
     "Cnn1dConfig",
     "DataConfig",

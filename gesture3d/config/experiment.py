@@ -4,12 +4,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import Field, model_validator
 
-from gesture3d.config.models import (
-    SEQUENCE_MODELS,
-    ClipNetworkConfig,
-    GestureNetConfig,
-    ModelConfig,
-)
+from gesture3d.config.models import GestureNetConfig, ModelConfig
 from gesture3d.data.sets import find_sets
 from gesture3d.settings import (
     BatchSize,
@@ -97,7 +92,7 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _channels_agree(self) -> "Experiment":
-        if not (self.data.kind == "clips" and isinstance(self.model, ClipNetworkConfig)):
+        if not self.data.kind == self.model.reads == "clips":
             return self
         given, taken = self.data.num_channels, self.model.in_channels
         if given != taken:
@@ -117,9 +112,10 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _checkpointed_network(self) -> "Experiment":
-        if self.train.gradient_checkpointing and not isinstance(self.model, GestureNetConfig):
+        if self.train.gradient_checkpointing and not self.model.can_recompute:
+            able = [kind_name(kind) for kind in union_members(ModelConfig) if kind.can_recompute]
             raise ValueError(
-                "train.gradient_checkpointing is there for gesture_net only, not for "
+                f"train.gradient_checkpointing is there for {', '.join(able)} only, not for "
                 f"{self.model.name}: set it to false"
             )
         if self.train.gradient_checkpointing and self.train.compile:
@@ -139,16 +135,15 @@ class Experiment(Section):
         if not (isinstance(model, dict) and isinstance(data, dict)):
             return tree
         name, data_name = model.get("name", "gesture_net"), data.get("name")
-        models = [kind_name(kind) for kind in union_members(ModelConfig)]
-        if name not in models or data_name not in list(find_sets()):
+        models = {kind_name(kind): kind.reads for kind in union_members(ModelConfig)}
+        if name not in list(models) or data_name not in list(find_sets()):  # perhaps no text
             return tree  # the field itself says so
-        is_clips = find_sets()[data_name].kind == "clips"
-        if is_clips == (name in SEQUENCE_MODELS):
-            fitting = [m for m in models if is_clips != (m in SEQUENCE_MODELS)]
-            wants, has = ("sequences", "clips") if is_clips else ("clips", "sequences")
+        has = find_sets()[data_name].kind
+        if models[name] != has:
+            fitting = [m for m, reads in models.items() if reads == has]
             raise ValueError(
-                f"model {name!r} reads {wants}, but data set {data_name!r} has {has}; models for "
-                f"{has}: {', '.join(fitting)}"
+                f"model {name!r} reads {models[name]}, but data set {data_name!r} has {has}; "
+                f"models for {has}: {', '.join(fitting)}"
             )
         return tree
 

@@ -1,6 +1,6 @@
 """Settings of the networks; what they mean is said where the networks are."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticKnownError
@@ -23,8 +23,22 @@ Scale = Annotated[float, Field(ge=1e-9, le=1e9)]
 Bias = Annotated[float, Field(ge=-1e3, le=1e3)]
 
 
-class ClipNetworkConfig(Section):
+class NetworkConfig(Section):
+    """What the settings of every network say of it, besides."""
+
+    reads: ClassVar[Literal["clips", "sequences"]]
+    can_recompute: ClassVar[bool] = False  # for train.gradient_checkpointing
+
+    @property
+    def recurrent_layers(self) -> tuple[str, ...]:
+        """The variants of its ConvLSTM layers."""
+        return ()
+
+
+class ClipNetworkConfig(NetworkConfig):
     """What networks for clips have in common; see `GestureNet` and `gesture_net.Preprocessing`."""
+
+    reads = "clips"
 
     width: Annotated[float, Field(gt=0.0, le=4.0)] = 1.0
     stem_stride: tuple[Stride, Stride, Stride] = (1, 2, 2)
@@ -46,11 +60,17 @@ class ClipNetworkConfig(Section):
 class GestureNetConfig(ClipNetworkConfig):
     """Res3D → two ConvLSTM layers → MobileNet; the arguments of `GestureNet`, documented there."""
 
+    can_recompute = True
+
     name: Literal["gesture_net"] = "gesture_net"
     variants: Annotated[tuple[Variant, ...], Field(min_length=1, max_length=16)] = ("a", "a")
     kernel_size: Literal[1, 3, 5, 7] = 3
     forget_bias: Bias = 0.0
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+
+    @property
+    def recurrent_layers(self) -> tuple[str, ...]:
+        return self.variants
 
 
 class R3D18Config(ClipNetworkConfig):
@@ -68,8 +88,10 @@ class DeepGRUDims(Section):
     fc: LayerSize = 256
 
 
-class DeepGRUConfig(Section):
+class DeepGRUConfig(NetworkConfig):
     """DeepGRU for skeleton sequences; the arguments of `DeepGRU`, documented there."""
+
+    reads = "sequences"
 
     name: Literal["deepgru"]
     dims: DeepGRUDims = DeepGRUDims()
@@ -77,8 +99,10 @@ class DeepGRUConfig(Section):
     mask_padding: bool = True  # False: the authors' attention, which looks at padding
 
 
-class GRUConfig(Section):
+class GRUConfig(NetworkConfig):
     """A plain GRU for sequences; the arguments of `GRUNet`, documented there."""
+
+    reads = "sequences"
 
     name: Literal["gru"]
     hidden_size: LayerSize = 128
@@ -86,8 +110,10 @@ class GRUConfig(Section):
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
 
 
-class InertialInputsConfig(Section):
+class InertialInputsConfig(NetworkConfig):
     """What networks for inertial windows do with their input; see `InertialInputs`."""
+
+    reads = "sequences"
 
     magnitudes: bool = False
     log_scales: tuple[Scale, ...] = ()
@@ -129,5 +155,3 @@ ModelConfig = Annotated[
     GestureNetConfig | R3D18Config | DeepGRUConfig | GRUConfig | ResidualLSTMConfig | Cnn1dConfig,
     Field(discriminator="name"),
 ]
-# These read sequences of features, the others clips.
-SEQUENCE_MODELS = ("deepgru", "gru", "residual_lstm", "cnn1d")

@@ -42,12 +42,14 @@ class DataSet(Section):
         kind: ``clips`` or ``sequences``, which networks tell apart.
         input_settings: how samples are presented to a network: on another set as in training.
         training_settings: those that an evaluation does not use.
+        num_official_folds: test parts that the set's protocol has.
     """
 
     stream: ClassVar[str]
     kind: ClassVar[str] = "sequences"
     input_settings: ClassVar[frozenset[str]] = frozenset()
     training_settings: ClassVar[tuple[str, ...]] = ("augmentation", "balance")
+    num_official_folds: ClassVar[int] = 1
 
     classes: tuple[Name, ...] | None = None  # only these, in this order; None: all
     few_shot: PositiveInt | None = None  # training samples a class, None: all
@@ -122,6 +124,11 @@ class DataSet(Section):
     def title(self) -> str:
         """In reports; of clips with the modality."""
         return self.name
+
+    @property
+    def fits_inputs(self) -> bool:
+        """Whether the network learns the statistics of its inputs from the training samples."""
+        return True
 
     @property
     def by_length(self) -> bool:

@@ -1,16 +1,16 @@
 """A small 1-D convolutional network: what the residual LSTM has to be compared with."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gesture3d.models.inertial_inputs import InertialInputs
+from gesture3d.models.inertial_inputs import InertialInputs, InertialNetwork
 from gesture3d.models.sequence import no_autocast
 
 
-class Cnn1d(nn.Module):
+class Cnn1d(InertialNetwork):
     """``model(windows)``: (B, T, D) in physical units → scores (B, classes), as logits.
 
     For each of ``widths`` a convolution over ``kernel_size`` steps, batch norm and ReLU; the time
@@ -21,7 +21,7 @@ class Cnn1d(nn.Module):
         Gesture3dError: channels that do not fit these arguments.
     """
 
-    head = "classifier"  # the submodule that fine-tuning on other classes replaces
+    head = "classifier"
 
     def __init__(
         self,
@@ -49,10 +49,6 @@ class Cnn1d(nn.Module):
         self.pool = nn.MaxPool1d(2, ceil_mode=True)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(2 * channels, num_classes)
-
-    def fit_inputs(self, windows: Iterable[Float[Tensor, "T D"]]) -> None:
-        """Standardise with the statistics of these, the training windows."""
-        self.inputs.fit(windows)
 
     def forward(
         self, windows: Float[Tensor, "B T D"], lengths: Tensor | None = None

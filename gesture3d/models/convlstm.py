@@ -18,7 +18,7 @@ both convolutions of the candidate memory in (a) are depthwise separable; so are
 is no bias or nonlinearity between depthwise and pointwise, and one bias in each equation.
 """
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -29,6 +29,7 @@ from gesture3d.models.convlstm_sequence import (
     has_plain_autograd,
     pointwise_images,
     run_sequence,
+    tanh,
 )
 from gesture3d.models.res3d import init_he_normal
 
@@ -38,25 +39,6 @@ State = tuple[Float[Tensor, "B C H W"], Float[Tensor, "B C H W"]]
 def _fp32(x: Tensor) -> Tensor:
     """``x`` in at least 32 bits: activations and the cell state stay exact under autocast."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-
-
-class _CpuTanh(torch.autograd.Function):
-    """tanh(x) as 2σ(2x) - 1: 2e-7 away in fp32, several times faster than PyTorch's on a CPU."""
-
-    @staticmethod
-    def forward(ctx, x):
-        y = (2 * x).sigmoid_().mul_(2).sub_(1)
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    def backward(ctx, grad):
-        (y,) = ctx.saved_tensors
-        return torch.ops.aten.tanh_backward(grad, y)
-
-
-def _tanh(x: Tensor) -> Tensor:
-    return _CpuTanh.apply(x) if has_plain_autograd(x) else x.tanh()
 
 
 def _mean_over_map(x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C"]:
@@ -147,7 +129,7 @@ class SpatialAttention(nn.Module):
     def forward(
         self, input_term: Float[Tensor, "B C H W"], h: Float[Tensor, "B C H W"]
     ) -> Float[Tensor, "B 1 H W"]:
-        z = self.score(_tanh(self.transition(input_term, h)).to(self.score.weight.dtype))  # (17)
+        z = self.score(tanh(self.transition(input_term, h)).to(self.score.weight.dtype))  # (17)
         return _fp32(z).flatten(1).softmax(dim=1).view(z.shape)  # (18)
 
 
@@ -168,7 +150,7 @@ class ChannelAttention(nn.Module):
     def forward(
         self, input_term: Float[Tensor, "B C H W"], h: Float[Tensor, "B C H W"]
     ) -> Float[Tensor, "B C H W"]:
-        squashed = _tanh(self.transition(input_term, h)).to(self.score.depthwise.weight.dtype)
+        squashed = tanh(self.transition(input_term, h)).to(self.score.depthwise.weight.dtype)
         z = _fp32(self.score(squashed))  # (21)
         return (z - z.amax((2, 3), keepdim=True)).exp()  # (22)-(23)
 
@@ -188,8 +170,20 @@ class Gates(NamedTuple):
     attention: Tensor | None = None
 
 
-class ConvLSTMCell(nn.Module):
+class Cell(nn.Module):
+    """What makes a cell fast; what it computes is said in the three methods that follow it."""
+
+    cpu_order: ClassVar[torch.memory_format] = torch.channels_last  # of its maps; on a GPU always
+
+    def sequence_weights(self) -> Weights | None:
+        """For ``run_sequence``, where that computes the same as the cell's steps."""
+        return None
+
+
+class ConvLSTMCell(Cell):
     """The original cell, (1)-(4): the gates are convolutions too."""
+
+    cpu_order = torch.contiguous_format  # in which its large convolutions are faster
 
     def __init__(self, in_channels: int, hidden_channels: int, kernel_size: int):
         super().__init__()
@@ -208,10 +202,10 @@ class ConvLSTMCell(nn.Module):
     def gates(self, input_terms: tuple[Tensor, ...], h: Float[Tensor, "B C H W"]) -> Gates:
         z = _fp32(input_terms[0] + self.hidden(h))
         i, f, o, g = z.chunk(4, dim=1)
-        return Gates(i.sigmoid(), f.sigmoid(), o.sigmoid(), _tanh(g))  # (1)-(4)
+        return Gates(i.sigmoid(), f.sigmoid(), o.sigmoid(), tanh(g))  # (1)-(4)
 
 
-class CellA(nn.Module):
+class CellA(Cell):
     """Variant (a), (8)-(13): pooled gates; the convolutions are left to the candidate memory."""
 
     def __init__(self, in_channels: int, hidden_channels: int, kernel_size: int):
@@ -228,10 +222,12 @@ class CellA(nn.Module):
     def gates(self, input_terms: tuple[Tensor, ...], h: Float[Tensor, "B C H W"]) -> Gates:
         x_gates, x_candidate = input_terms
         i, f, o = self.pooled_gates(x_gates, h)
-        return Gates(i, f, o, _tanh(self.candidate(x_candidate, h)))  # (13)
+        return Gates(i, f, o, tanh(self.candidate(x_candidate, h)))  # (13)
 
-    def sequence_weights(self) -> Weights:
-        """For ``run_sequence``: what acts on X beside what acts on H."""
+    def sequence_weights(self) -> Weights | None:
+        """What acts on X beside what acts on H. Not inherited: a subclass has other steps."""
+        if type(self) is not CellA:
+            return None
         gates, x, h = self.pooled_gates, self.candidate.input, self.candidate.hidden
         return Weights(
             gates=torch.cat([gates.input.weight, gates.hidden.weight], dim=1),
@@ -263,7 +259,7 @@ class CellB(CellA):
         return super().gates(super().input_terms(weighted_x), h)._replace(attention=attention)
 
 
-class CellC(nn.Module):
+class CellC(Cell):
     """Variant (c), (21)-(23): variant (a) whose input gate is a channel-wise attention."""
 
     def __init__(self, in_channels: int, hidden_channels: int, kernel_size: int):
@@ -283,7 +279,7 @@ class CellC(nn.Module):
         x_gates, x_candidate, x_attention = input_terms
         f, o = self.pooled_gates(x_gates, h)
         i = self.attention(x_attention, h)
-        return Gates(i, f, o, _tanh(self.candidate(x_candidate, h)), attention=i)
+        return Gates(i, f, o, tanh(self.candidate(x_candidate, h)), attention=i)
 
 
 class CellD(CellC):
@@ -296,7 +292,7 @@ class CellD(CellC):
         x_gates, x_candidate, x_attention = input_terms
         i, f = self.pooled_gates(x_gates, h)
         o = self.attention(x_attention, h)
-        return Gates(i, f, o, _tanh(self.candidate(x_candidate, h)), attention=o)
+        return Gates(i, f, o, tanh(self.candidate(x_candidate, h)), attention=o)
 
 
 # By the variants' names, which are listed in `gesture3d.paper`.
@@ -367,14 +363,13 @@ class ConvLSTM(nn.Module):
     ) -> tuple:
         if x.shape[2] != self.in_channels:
             raise ValueError(f"x has {x.shape[2]} channels, this layer takes {self.in_channels}")
-        if self.variant == "a" and has_plain_autograd(x) and not return_gates:
-            output, c = run_sequence(x, state, self.cell.sequence_weights())
+        stepwise = return_gates or not has_plain_autograd(x)
+        if not stepwise and (weights := self.cell.sequence_weights()):
+            output, c = run_sequence(x, state, weights)
             return output, (output[:, -1], c)
 
         batch, time, _, height, width = x.shape
-        # On a CPU the original cell's large convolutions are faster in PyTorch's default order.
-        plain = self.variant == "convlstm" and x.is_cpu
-        order = torch.contiguous_format if plain else torch.channels_last
+        order = self.cell.cpu_order if x.is_cpu else torch.channels_last
         frames = x.flatten(0, 1).contiguous(memory_format=order)  # (B·T, Cin, H, W)
         terms = self.cell.input_terms(frames)
         steps = zip(*(_steps(term.unflatten(0, (batch, time))) for term in terms), strict=True)
@@ -391,7 +386,7 @@ class ConvLSTM(nn.Module):
         for step_terms in steps:
             gates = self.cell.gates(step_terms, h)
             c = torch.addcmul(gates.forget * c, gates.input, gates.candidate)  # (5), (14)
-            h = (gates.output * _tanh(c)).to(dtype)  # (6), (15)
+            h = (gates.output * tanh(c)).to(dtype)  # (6), (15)
             hidden_sequence.append(h.permute(0, 2, 3, 1))  # (B, H, W, C), the order in memory
             if return_gates:
                 gates_sequence.append(gates)

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from gesture3d.errors import Gesture3dError
+from gesture3d.models.network import Network
 from gesture3d.models.sequence import (
+    Standardised,
     check_lengths,
     last_outputs,
     no_half_precision,
@@ -53,7 +55,7 @@ class Attention(nn.Module):
         return torch.cat([auxiliary[:, 0], context], dim=1)
 
 
-class DeepGRU(nn.Module):
+class DeepGRU(Network):
     """``model(x, x_lengths)`` → log-softmax scores (B, n_classes), for `torch.nn.NLLLoss`.
 
     ``x`` is a padded batch (B, T, n_features) with ``x_lengths`` (B,) in any order – all of length
@@ -76,6 +78,7 @@ class DeepGRU(nn.Module):
             (batch norm needs two).
     """
 
+    reads = "sequences"
     head = "classifier.6"
 
     def __init__(
@@ -106,6 +109,12 @@ class DeepGRU(nn.Module):
             nn.Linear(dims["fc"], n_classes),
         )
         self.to(device)
+
+    @classmethod
+    def build(cls, config, num_classes: int, num_features: int) -> Standardised:
+        """Behind the z-scores of its input."""
+        network = cls(num_features, num_classes, **config.model_dump(exclude={"name"}))
+        return Standardised(network, num_features)
 
     def forward(
         self,

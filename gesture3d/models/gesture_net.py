@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gesture3d.models.convlstm import ConvLSTM
 from gesture3d.models.mobilenet import MobileNetTop
+from gesture3d.models.network import Network
 from gesture3d.models.res3d import Res3D, scaled_channels
 
 Clips = UInt8[Tensor, "B T C H W"] | Float[Tensor, "B T C H W"]
@@ -51,7 +52,21 @@ class Preprocessing(nn.Module):
         return x.permute(0, 4, 1, 2, 3)  # (B, C, T, H, W) in channels_last_3d memory
 
 
-class GestureNet(nn.Module):
+class ClipNetwork(Network):
+    """A network for clips of ``in_channels`` channels."""
+
+    reads = "clips"
+    in_channels: int
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError where clips of this shape, (B, T, C, H, W), do not fit this network."""
+        if shape[2] != self.in_channels:
+            raise ValueError(
+                f"clips have {shape[2]} channels, the network takes {self.in_channels}"
+            )
+
+
+class GestureNet(ClipNetwork):
     """``model(clips)``: (B, T, C, H, W) of pixels 0..255, uint8 or float → scores (B, classes).
 
     One ConvLSTM layer for each of ``variants``, with 256 · ``width`` hidden channels; ``width``
@@ -65,7 +80,8 @@ class GestureNet(nn.Module):
     smaller ones, and a wrong number of channels, raise ValueError.
     """
 
-    head = "classifier"  # the submodule that fine-tuning on other classes replaces
+    head = "classifier"
+    explainable = True
 
     def __init__(
         self,
@@ -98,13 +114,9 @@ class GestureNet(nn.Module):
         self.min_frames = self.res3d.strides[0]
         self.min_size = max(self.res3d.strides[1:])
 
-    def check(self, clips: Clips) -> None:
-        """Raise ValueError where the clips do not fit this network."""
-        _, frames, channels, height, width = clips.shape
-        if channels != self.in_channels:
-            raise ValueError(
-                f"clips have {channels} channels, the network takes {self.in_channels}"
-            )
+    def check(self, shape: tuple[int, ...]) -> None:
+        super().check(shape)
+        _, frames, _, height, width = shape
         if frames < self.min_frames or min(height, width) < self.min_size:
             raise ValueError(
                 f"clips of {frames} frames, {height} × {width} pixels are too small: "
@@ -113,7 +125,7 @@ class GestureNet(nn.Module):
 
     def forward(self, clips: Clips, lengths: Tensor | None = None) -> Float[Tensor, "B classes"]:
         """``lengths`` is ignored: a batch holds clips sampled to the same number of frames."""
-        self.check(clips)
+        self.check(clips.shape)
         x = self.preprocessing(clips, self.classifier.weight.dtype)  # (B, C, T, H, W)
         recompute = self.gradient_checkpointing and torch.is_grad_enabled()
         x = self.res3d(x, recompute).transpose(1, 2)  # (B, T/2, C, H/4, W/4)

@@ -6,10 +6,11 @@ Its cell is Cho et al. 2014 in the form that PyTorch documents under `torch.nn.G
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gesture3d.models.sequence import last_outputs, no_half_precision
+from gesture3d.models.network import Network
+from gesture3d.models.sequence import Standardised, last_outputs, no_half_precision
 
 
-class GRUNet(nn.Module):
+class GRUNet(Network):
     """A stack of GRU layers, and a linear layer on the last hidden state.
 
     ``model(inputs, lengths=None)``: (B, T, input_size) → (B, output_size): class scores before the
@@ -21,6 +22,7 @@ class GRUNet(nn.Module):
         dropout: share of values dropped between layers, and before the linear one, in training.
     """
 
+    reads = "sequences"
     head = "fc"
 
     def __init__(
@@ -36,6 +38,13 @@ class GRUNet(nn.Module):
         self.gru = nn.GRU(input_size, hidden_size, num_layers, batch_first=True, dropout=between)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(hidden_size, output_size)
+
+    @classmethod
+    def build(cls, config, num_classes: int, num_features: int) -> Standardised:
+        """Behind the z-scores of its input."""
+        arguments = config.model_dump(exclude={"name"})
+        network = cls(input_size=num_features, output_size=num_classes, **arguments)
+        return Standardised(network, num_features)
 
     def forward(
         self, inputs: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"] | None = None

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gesture3d.errors import Gesture3dError
+from gesture3d.models.network import Network
 from gesture3d.models.sequence import mean_and_std
 
 
@@ -72,16 +73,20 @@ class InertialInputs(nn.Module):
         self.mean.copy_(mean)
         self.std.copy_(std)
 
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raise Gesture3dError where windows of this shape, (B, T, D), do not fit."""
+        if len(shape) != 3 or shape[2] != self.num_features:
+            raise Gesture3dError(
+                f"windows of shape {tuple(shape)}; the network was made for (batch, steps, "
+                f"{self.num_features} channels)"
+            )
+
     def forward(
         self, x: Float[Tensor, "B T D"], lengths: Tensor | None = None
     ) -> Float[Tensor, "B T C"]:
         """Raises Gesture3dError: other channels than the network was made for, or windows of
         different lengths in one batch."""
-        if x.ndim != 3 or x.shape[2] != self.num_features:
-            raise Gesture3dError(
-                f"windows of shape {tuple(x.shape)}; the network was made for (batch, steps, "
-                f"{self.num_features} channels)"
-            )
+        self.check(x.shape)
         if lengths is not None:
             _check_one_length([int(lengths.min()), x.shape[1]], " in one batch")
         return (self.channels(x) - self.mean) * (self.target_std / self.std)
@@ -94,3 +99,17 @@ def _check_one_length(lengths: Sequence[int], where: str) -> None:
             f"windows of {low} to {high} steps{where}; this network takes windows of one length: "
             "set data.num_frames, or take deepgru or gru"
         )
+
+
+class InertialNetwork(Network):
+    """A network for inertial windows, (B, T, D) in physical units, behind its ``inputs``."""
+
+    reads = "sequences"
+    inputs: InertialInputs
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        self.inputs.check(shape)
+
+    def fit_inputs(self, windows: Iterable[Float[Tensor, "T D"]]) -> None:
+        """Standardise with the statistics of these, the training windows."""
+        self.inputs.fit(windows)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from gesture3d.models.gesture_net import Clips, Preprocessing
+from gesture3d.models.gesture_net import ClipNetwork, Clips, Preprocessing
 
 
-class R3D18(nn.Module):
+class R3D18(ClipNetwork):
     """``model(clips)``: (B, T, C, H, W) of pixels 0..255, uint8 or float → scores (B, classes).
 
     The network, its initial weights and the names of its parameters (behind ``network.``) are those
@@ -43,9 +43,6 @@ class R3D18(nn.Module):
 
     def forward(self, clips: Clips, lengths: Tensor | None = None) -> Float[Tensor, "B classes"]:
         """``lengths`` is ignored: a batch holds clips sampled to the same number of frames."""
-        if clips.shape[2] != self.in_channels:
-            raise ValueError(
-                f"clips have {clips.shape[2]} channels, the network takes {self.in_channels}"
-            )
+        self.check(clips.shape)
         scores = self.network(self.preprocessing(clips, self.network.fc.weight.dtype))
         return scores.to(torch.promote_types(scores.dtype, torch.float32))

@@ -13,13 +13,13 @@ Where ours departs from theirs, each with a switch for the original:
 Their best epoch is the one that is best on the test set; ours is chosen on validation subjects.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gesture3d.models.inertial_inputs import InertialInputs
+from gesture3d.models.inertial_inputs import InertialInputs, InertialNetwork
 from gesture3d.models.parallel_lstm import ParallelLSTM
 from gesture3d.models.sequence import no_autocast
 
@@ -122,7 +122,7 @@ class ResidualBlock(nn.Module):
         return self.norm(x)
 
 
-class ResidualLSTM(nn.Module):
+class ResidualLSTM(InertialNetwork):
     """``model(windows)``: (B, T, D) in physical units → scores (B, classes), as logits.
 
     ``num_stacked`` blocks of ``num_residual`` cells: "3×3" is the authors' best; without
@@ -135,7 +135,7 @@ class ResidualLSTM(nn.Module):
         Gesture3dError: channels that do not fit these arguments.
     """
 
-    head = "classifier"  # the submodule that fine-tuning on other classes replaces
+    head = "classifier"
 
     def __init__(
         self,
@@ -171,10 +171,6 @@ class ResidualLSTM(nn.Module):
             channels = hidden
         self.readout, self.relu_scores = readout, relu_scores
         self.classifier = nn.Linear(hidden, num_classes)
-
-    def fit_inputs(self, windows: Iterable[Float[Tensor, "T D"]]) -> None:
-        """Standardise with the statistics of these, the training windows."""
-        self.inputs.fit(windows)
 
     def forward(
         self, windows: Float[Tensor, "B T D"], lengths: Tensor | None = None

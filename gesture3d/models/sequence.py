@@ -5,9 +5,10 @@ from collections.abc import Iterable
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from gesture3d.errors import Gesture3dError
+from gesture3d.models.network import Network
 
 
 def no_autocast(device: torch.device) -> torch.autocast:
@@ -78,7 +79,7 @@ def mean_and_std(
     return mean, torch.where(std > 1e-6 * mean.abs().clamp(min=1e-6), std, 1.0)
 
 
-class Standardised(nn.Module):
+class Standardised(Network):
     """A sequence network behind the z-scores of its input features.
 
     ``model(inputs, lengths)`` is ``network((inputs - mean) / std, lengths)``. Mean and standard
@@ -86,7 +87,9 @@ class Standardised(nn.Module):
     with the weights. They are 0 and 1 until `fit_inputs`.
     """
 
-    def __init__(self, network: nn.Module, num_features: int) -> None:
+    reads = "sequences"
+
+    def __init__(self, network: Network, num_features: int) -> None:
         super().__init__()
         self.network = network
         self.register_buffer("mean", torch.zeros(num_features))
@@ -94,8 +97,16 @@ class Standardised(nn.Module):
 
     @property
     def head(self) -> str:
-        """Where the layer is whose size is the number of classes."""
+        """That of the network inside."""
         return f"network.{self.network.head}"
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raise Gesture3dError where sequences of this shape, (B, T, D), do not fit."""
+        if shape[2] != len(self.mean):
+            raise Gesture3dError(
+                f"sequences with {shape[2]} features a frame; the network was made for "
+                f"{len(self.mean)}"
+            )
 
     @torch.no_grad()
     def fit_inputs(self, sequences: Iterable[Float[Tensor, "T D"]]) -> None:
@@ -107,9 +118,5 @@ class Standardised(nn.Module):
     def forward(
         self, inputs: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"] | None = None
     ) -> Float[Tensor, "B K"]:
-        if inputs.shape[2] != len(self.mean):
-            raise Gesture3dError(
-                f"sequences with {inputs.shape[2]} features a frame; the network was made for "
-                f"{len(self.mean)}"
-            )
+        self.check(inputs.shape)
         return self.network((inputs - self.mean) / self.std, lengths)

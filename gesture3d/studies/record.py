@@ -226,7 +226,7 @@ def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _named(split: str, experiment: Experiment) -> str:
     """The split and, where the set has several, the fold that was held out."""
     data = experiment.data
-    count = count_folds(data) if hasattr(data, "folds") else 1
+    count = data.num_official_folds if data.folds == "official" else count_folds(data)
     return split if count == 1 else f"{split}, fold {data.fold} of {count}"
 
 

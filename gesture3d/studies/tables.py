@@ -207,14 +207,12 @@ def _paper_columns(modality: str | None) -> dict[str, str]:
 
 
 def _paper_top1(group: Group) -> dict[str, float]:
-    return paper.top1(getattr(group.experiment.model, "variants", ()))
+    return paper.top1(group.experiment.model.recurrent_layers)
 
 
 def first_layer(group: Group) -> RecurrentCost | None:
     """The first recurrent layer of the video network."""
-    model, data = group.experiment.model, group.experiment.data
-    if data.kind != "clips":
-        return None
+    experiment = group.experiment
     rows = [BlockCost(*row) for row in group.outcomes[0].result["cost"]]
-    layers = recurrent_costs(model, (data.num_frames, data.size, data.size), rows)
+    layers = recurrent_costs(experiment.model, experiment.data.input_spec().shape, rows)
     return layers[0] if layers else None

@@ -2,15 +2,13 @@
 
 from typing import Any
 
-import torch
-
 from gesture3d import checkpoint
 from gesture3d.data.batch import Sample
 from gesture3d.evaluation.metrics import compute_metrics
 from gesture3d.evaluation.order import ORDERS, reordered
 from gesture3d.evaluation.predict import Predictions, predict
 from gesture3d.evaluation.predictions import SplitPredictions, write_predictions
-from gesture3d.models.gesture_net import GestureNet
+from gesture3d.models.network import Network
 from gesture3d.text import one_line
 from gesture3d.training.batches import evaluation_loader
 from gesture3d.training.loop import Trainer
@@ -63,10 +61,10 @@ def close(trainer: Trainer, left_out: dict[str, str]) -> None:
     log.say(f"use it: python tools/classify.py CLIP --weights {log.best_path}")
 
 
-def _log_explanations(trainer: Trainer, model: torch.nn.Module, count: int = 3) -> None:
-    """Heat maps of a few validation clips, where the network reads video."""
+def _log_explanations(trainer: Trainer, model: Network, count: int = 3) -> None:
+    """Heat maps of a few validation clips, where the network can be explained."""
     validation = trainer.datasets.validation
-    if not isinstance(model, GestureNet) or validation is None:
+    if not model.explainable or validation is None:
         return
     for index in range(0, len(validation), max(len(validation) // count, 1))[:count]:
         sample = validation[index]

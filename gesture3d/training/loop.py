@@ -141,7 +141,7 @@ class Trainer:
         for number, batch in enumerate(batches):
             batch = batch.to(self.processes.device)
             last = number == len(batches) - 1
-            with contextlib.nullcontext() if last else self._no_sync():
+            with contextlib.nullcontext() if last else self.network.no_sync():
                 with self.autocast, batch_norm_in_words(batch):
                     scores = self.network(batch.inputs, batch.lengths).float()
                 loss = self.loss(scores, batch.labels)
@@ -227,10 +227,6 @@ class Trainer:
         if not self.processes.is_main:  # the sums so far are the main process's
             self.progress.sums = [0.0] * 4
             self.progress.losses = [0.0] * len(self.progress.losses)
-
-    def _no_sync(self) -> contextlib.AbstractContextManager:
-        no_sync = getattr(self.network, "no_sync", None)
-        return no_sync() if no_sync else contextlib.nullcontext()
 
     def _check_finite(self, value: float, what: str = "training loss") -> None:
         if not math.isfinite(value):

@@ -15,7 +15,7 @@ from gesture3d.evaluation.evaluate import check_root
 from gesture3d.files import write_text
 from gesture3d.machine import num_cores
 from gesture3d.models import build_model
-from gesture3d.models.gesture_net import GestureNet
+from gesture3d.models.network import Network
 from gesture3d.training.closing import close
 from gesture3d.training.loop import Trainer
 from gesture3d.training.run_log import RunLog
@@ -49,7 +49,7 @@ def train(
         datasets = _datasets(experiment, here, progress)
         torch.manual_seed(config.seed)
         model = build_model(experiment.model, len(datasets.class_names), datasets.spec.num_features)
-        if hasattr(model, "fit_inputs") and getattr(experiment.data, "standardise", True):
+        if experiment.data.fits_inputs:
             model.fit_inputs(datasets.train.inputs)
         _check_size(model, experiment)
         started = checkpoint.initialise_from(model, experiment, init) if init else "from scratch"
@@ -122,13 +122,12 @@ def _datasets(experiment: Experiment, here: Processes, progress: bool) -> Datase
     return built
 
 
-def _check_size(model: torch.nn.Module, experiment: Experiment) -> None:
+def _check_size(model: Network, experiment: Experiment) -> None:
     """Raise where the clips are too short or too small for the network."""
     data = experiment.data
-    if isinstance(model, GestureNet):
-        shape = (1, data.num_frames, data.num_channels, data.size, data.size)
+    if model.reads == "clips":
         try:
-            model.check(torch.empty(shape, dtype=torch.uint8))
+            model.check((1, data.num_frames, data.num_channels, data.size, data.size))
         except ValueError as error:
             raise Gesture3dError(f"data.num_frames, data.size: {error}") from None
 

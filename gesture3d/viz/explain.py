@@ -96,7 +96,7 @@ def explain(model: GestureNet, clip: Tensor, label: int | None = None) -> Explan
     """
     device = model.classifier.weight.device
     clips = clip[None].to(device)
-    model.check(clips)
+    model.check(clips.shape)
     with torch.enable_grad():
         inputs = model.preprocessing(clips, model.classifier.weight.dtype).requires_grad_()
         x = model.res3d(inputs).transpose(1, 2)

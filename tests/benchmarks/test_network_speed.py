@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from gesture3d.benchmarks.naive_convlstm import NaiveNetwork, naive_sequence
+from gesture3d.benchmarks.naive_convlstm import STEPS, NaiveNetwork, naive_sequence
 from gesture3d.benchmarks.network import Benchmark
 from gesture3d.benchmarks.tables import format_table
 from gesture3d.benchmarks.targets import compare
 from gesture3d.benchmarks.throughput import throughput
 from gesture3d.benchmarks.timing import Clock, OperationTimes, interleave, kept_bytes, ratio
+from gesture3d.cli.benchmark import VARIANTS
 from gesture3d.files import PACKAGE
 from gesture3d.models.convlstm import ConvLSTM
 from gesture3d.models.gesture_net import GestureNet
@@ -33,6 +34,10 @@ def test_naive_loops_compute_what_the_layers_do(variant):
     torch.testing.assert_close(naive_sequence(layer, x), expected)
     if variant == "convlstm":
         torch.testing.assert_close(naive_sequence(layer, x, concatenate=True), expected)
+
+
+def test_what_can_be_compared_is_what_the_paper_has():
+    assert set(VARIANTS) == STEPS.keys()
 
 
 def test_sides_run_in_turn_and_are_compared_round_by_round():

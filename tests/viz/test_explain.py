@@ -155,7 +155,7 @@ class Pixels(nn.Module):
         self.res3d = nn.Identity()
         self.res3d.strides = (1, 1, 1)
 
-    def check(self, clips) -> None: ...
+    def check(self, shape) -> None: ...
 
     def preprocessing(self, clips, dtype):
         return clips.to(dtype).permute(0, 2, 1, 3, 4)

@@ -150,5 +150,9 @@ class SkeletonData(DataSet):
         raise NotImplementedError
 
     @property
+    def fits_inputs(self) -> bool:
+        return self.standardise
+
+    @property
     def by_length(self) -> bool:
         return self.bucket_by_length

@@ -42,6 +42,7 @@ class SBUKinectData(SkeletonData):
     """SBU Kinect Interaction in its official layout. Groups: pairs of people, s01s02 ..."""
 
     own_suffix: ClassVar[str] = ".txt"
+    num_official_folds: ClassVar[int] = len(FOLDS)
 
     name: Literal["sbu_kinect"]
     root: Place = Path("data/sbu_kinect")

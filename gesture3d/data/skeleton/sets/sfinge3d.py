@@ -23,6 +23,7 @@ class SFINGE3DData(SkeletonData):
     """SFINGE3D: ``Dictionary.zip``, or its folder. Groups: blocks of six instances."""
 
     own_suffix: ClassVar[str] = ".txt"
+    num_official_folds: ClassVar[int] = 6
 
     name: Literal["sfinge3d"]
     root: Place = Path("data/sfinge3d")
