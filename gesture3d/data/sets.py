@@ -112,13 +112,31 @@ class DataSet(Section):
     def suffixes(self) -> frozenset[str]:
         """Of the files that `load` reads, with their dot."""
 
-    @abstractmethod
+    def is_input(self, path: Path) -> bool:
+        """Whether a file of these suffixes that is found in a folder is an input by its name."""
+        return True
+
     def load(self, path: Path) -> Tensor:
-        """A file's sample as evaluation sees it.
+        """The one sample of a file, as evaluation sees it; a stream of longer files has its own
+        `cut` instead.
 
         Raises:
             Gesture3dError: the file is no usable sample.
         """
+        raise NotImplementedError
+
+    def cut(self, path: Path, spec: InputSpec) -> Cut:
+        """A file as the network takes it: one sample, or as many as cover it.
+
+        Args:
+            spec: what the network was trained on.
+
+        Raises:
+            Gesture3dError: the file cannot be read, or does not fit the network.
+        """
+        inputs = self.load(path)
+        spec.check(inputs, path)
+        return Cut([inputs])
 
     @property
     def title(self) -> str:
@@ -151,6 +169,24 @@ class Opened:
     read: ReadItem
     length: Callable[[Item], int] | None = None
     left_out: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A file as a network takes it.
+
+    Attributes:
+        inputs: one or more, each as `InputSpec` describes it.
+        spans: where the file may be longer than a sample: from when to when each input lasts
+            (seconds), in order of time.
+        signal: then, what the inputs were cut from, (T, D).
+        rate_hz: of the signal.
+    """
+
+    inputs: list[Tensor]
+    spans: list[tuple[float, float]] | None = None
+    signal: np.ndarray | None = None
+    rate_hz: float | None = None
 
 
 @functools.cache

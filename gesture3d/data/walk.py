@@ -170,3 +170,41 @@ def _head(path: Path) -> bytes:
             return file.read(400)
     except OSError:
         return b""
+
+
+def find_files(
+    path: Path | str,
+    suffixes: Collection[str] = VIDEO_SUFFIXES,
+    walk: Walk | None = None,
+    is_input: Callable[[Path], bool] = lambda path: True,
+) -> list[Path]:
+    """The files at a path: one, a folder of frames, or those in a directory and below.
+
+    A file that is named itself is always taken; inside a directory, the suffix decides, and for
+    videos of other suffixes the content. Folders of frames (and of no videos) are taken where
+    ``suffixes`` are those of videos.
+
+    Args:
+        walk: collects what is left out and what cannot be read, over several calls; directories
+            that it has been in are not entered again.
+        is_input: whether a file of these suffixes is wanted.
+
+    Raises:
+        Gesture3dError: the path does not exist, or has no such files in it.
+    """
+    path, walk = Path(path), walk or Walk()
+    if os.path.isfile(path):  # noqa: PTH113 (False, not an error, where a folder is closed)
+        return [path]
+    if not os.path.isdir(path):  # noqa: PTH112
+        raise Gesture3dError(f"{path}: no such file or directory")
+    if walk.has_entered(path):
+        return []
+    found = [file for file in walk.clips_below(path, suffixes) if is_input(file)]
+    if not found:
+        frames = "folders of frames" if set(suffixes) >= VIDEO_SUFFIXES else "folders of them"
+        left_out = walk.left_out()
+        raise Gesture3dError(
+            f"{path}: nothing to read: neither files ({', '.join(sorted(suffixes))}) nor {frames}"
+            f"{f'; {left_out}' if left_out else ''}"
+        )
+    return found

@@ -1,57 +1,60 @@
-"""Offline classification: paths of clips in, ranked classes out."""
+"""Offline classification: files of any stream in, ranked classes out."""
 
 import itertools
-import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gesture3d import checkpoint
 from gesture3d.data.batch import Sample, collate
-from gesture3d.data.video.reading import VIDEO_SUFFIXES
-from gesture3d.data.walk import Walk
+from gesture3d.data.sets import Cut
+from gesture3d.data.walk import Walk, find_files
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.predict import score
 from gesture3d.files import resource
+from gesture3d.inference.segments import RankedClass, Segment, cover, merge, rank
 from gesture3d.machine import choose_device
 
 NOT_FINITE = "the network's scores are not finite; its weights or the values are out of range"
 DEFAULT_WEIGHTS = "variant_a-synthetic.safetensors"
-
-
-@dataclass(frozen=True)
-class RankedClass:
-    """A class and its probability (0..1)."""
-
-    name: str
-    probability: float
+MOST_WINDOWS = 500  # in a batch of recordings
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one clip: classes from most to least probable, or an error.
+    """What became of one file: segments, or an error.
 
-    ``seconds`` is the time to decode it and its share of its batch's time in the network.
+    Attributes:
+        segments: one without times where the file is one sample; of a recording, from its first
+            to its last second; none where there is an error.
+        seconds: the time to read the file and its share of the network's time.
+        signal: (T, D), what a recording's windows were cut from.
+        rate_hz: of the signal.
     """
 
     path: Path
-    classes: list[RankedClass]
+    segments: list[Segment]
     seconds: float
     error: str | None = None
+    signal: np.ndarray | None = None
+    rate_hz: float | None = None
 
 
 class Classifier:
-    """A trained network, ready for clips.
+    """A trained network, ready for files of its stream.
 
     ``Classifier()("clip.mp4")`` returns all classes, most probable first. A path is a video file
     or a folder of frames, of which flow is computed first where the network reads flow; for a
-    network that reads skeletons, a file of joints. Decoding, sampling
-    and preprocessing are those the network was evaluated with, read from its checkpoint.
+    network that reads skeletons, a file of joints; for one that reads windows, a recording.
+    Decoding, sampling, filters and windows are those that the network was evaluated with, read
+    from its checkpoint.
 
     Args:
         weights: a checkpoint; by default the one that comes with gesture3d: variant (a) for the 27
@@ -61,7 +64,7 @@ class Classifier:
             half a minute: worth it for many clips on a GPU, or for clips that come one by one.
 
     Raises:
-        Gesture3dError: the checkpoint cannot be used; calling: the clip cannot be read.
+        Gesture3dError: the checkpoint cannot be used; calling: the file cannot be read.
     """
 
     def __init__(
@@ -79,19 +82,30 @@ class Classifier:
         self.class_names = self.description.class_names
 
     def __call__(self, path: Path | str) -> list[RankedClass]:
-        """All classes for one clip, most probable first."""
-        return self._rank(self.scores([self.load(path)])[0], path)
+        """All classes for the one sample of a file, most probable first."""
+        return rank(self._probabilities(path, self.scores([self.load(path)]))[0], self.class_names)
 
     @property
     def suffixes(self) -> frozenset[str]:
         """Of the files that the network can read."""
         return self.experiment.data.suffixes
 
+    def find(self, path: Path | str, walk: Walk | None = None) -> list[Path]:
+        """The files at a path that the network can read, see `find_files`."""
+        return find_files(path, self.suffixes, walk, self.experiment.data.is_input)
+
     def load(self, path: Path | str) -> Tensor:
-        """The clip as the network gets it: uint8 ``(T, C, H, W)``; a skeleton's ``(T, D)``."""
-        inputs = self.experiment.data.load(Path(path))
-        self.spec.check(inputs, path)
-        return inputs
+        """A file's one sample as the network gets it: uint8 ``(T, C, H, W)``, float32 ``(T, D)``.
+
+        Raises:
+            Gesture3dError: the file cannot be read; it is a recording of several windows.
+        """
+        inputs = self._cut(path).inputs
+        if len(inputs) > 1:
+            raise Gesture3dError(
+                f"{path}: a recording of {len(inputs)} windows, not one sample; use `classify`"
+            )
+        return inputs[0]
 
     @torch.inference_mode()
     def scores(self, clips: Sequence[Tensor] | Tensor) -> Tensor:
@@ -106,82 +120,66 @@ class Classifier:
     def classify(
         self, paths: Iterable[Path], *, batch_size: int = 16, num_threads: int = 2
     ) -> Iterator[Result]:
-        """Results in the order of ``paths``; a clip that cannot be read becomes a named error.
+        """Results in the order of ``paths``; a file that cannot be read becomes a named error.
+
+        Where the windows of a recording overlap, their probabilities are averaged; neighbours with
+        the same most probable class become one segment.
 
         Args:
-            num_threads: threads that decode.
+            batch_size: files that are read, and go through the network, together.
+            num_threads: threads that read.
         """
         with ThreadPoolExecutor(num_threads) as pool:
             for batch in _batched(paths, batch_size):
-                loaded = list(pool.map(self._try_load, batch))
-                good = [clip for clip, _, _ in loaded if clip is not None]
+                read = list(pool.map(self._try_cut, batch))
+                inputs = [sample for cut, *_ in read if cut for sample in cut.inputs]
                 started = time.perf_counter()
-                scores = iter(self.scores(good) if good else ())
-                share = (time.perf_counter() - started) / max(len(good), 1)
-                for path, (clip, seconds, error) in zip(batch, loaded, strict=True):
-                    classes = []
-                    if clip is not None:
-                        seconds += share
-                        try:
-                            classes = self._rank(next(scores), path)
-                        except Gesture3dError as problem:
-                            error = str(problem)
-                    yield Result(path, classes, seconds, error)
+                parts = _batched(inputs, max(batch_size, MOST_WINDOWS))
+                scores = torch.cat([self.scores(part) for part in parts]) if inputs else None
+                share = (time.perf_counter() - started) / max(len(inputs), 1)
+                first = 0
+                for path, (cut, seconds, error) in zip(batch, read, strict=True):
+                    if cut is None:
+                        yield Result(path, [], seconds, error)
+                        continue
+                    last = first + len(cut.inputs)
+                    seconds += (last - first) * share
+                    yield self._result(path, cut, scores[first:last], seconds)
+                    first = last
 
-    def _try_load(self, path: Path) -> tuple[Tensor | None, float, str | None]:
+    def _cut(self, path: Path | str) -> Cut:
+        return self.experiment.data.cut(Path(path), self.spec)
+
+    def _try_cut(self, path: Path) -> tuple[Cut | None, float, str | None]:
         started = time.perf_counter()
         try:
-            clip, error = self.load(path), None
+            cut, error = self._cut(path), None
         except Gesture3dError as problem:
-            clip, error = None, str(problem)
-        return clip, time.perf_counter() - started, error
+            cut, error = None, str(problem)
+        return cut, time.perf_counter() - started, error
 
-    def _rank(self, scores: Tensor, path: Path | str) -> list[RankedClass]:
+    def _result(self, path: Path, cut: Cut, scores: Tensor, seconds: float) -> Result:
+        try:
+            probabilities = self._probabilities(path, scores)
+        except Gesture3dError as problem:
+            return Result(path, [], seconds, str(problem))
+        if cut.spans is None:
+            spans = [(None, None)]
+        else:
+            spans, probabilities = merge(*cover(cut.spans, probabilities))
+        segments = [
+            Segment(start, stop, rank(row, self.class_names))
+            for (start, stop), row in zip(spans, probabilities, strict=True)
+        ]
+        return Result(path, segments, seconds, None, cut.signal, cut.rate_hz)
+
+    def _probabilities(self, path: Path | str, scores: Tensor) -> np.ndarray:
         if not scores.isfinite().all():
             raise Gesture3dError(f"{path}: {NOT_FINITE}")
-        probabilities, order = scores.softmax(dim=0).sort(descending=True)
-        return [
-            RankedClass(self.class_names[index], probability)
-            for index, probability in zip(order.tolist(), probabilities.tolist(), strict=True)
-        ]
+        return scores.softmax(dim=1).numpy()
 
 
-def find_clips(
-    path: Path | str, suffixes: Collection[str] = VIDEO_SUFFIXES, walk: Walk | None = None
-) -> list[Path]:
-    """The clips at a path: a video file, a folder of frames, or a directory with such in it.
-
-    A file that is named itself is always taken; inside a directory, the suffix decides, and for
-    videos of other suffixes the content. Folders of frames (and of no videos) are clips where
-    ``suffixes`` are those of videos.
-
-    Args:
-        walk: collects what is left out and what cannot be read, over several calls; directories
-            that it has been in are not entered again.
-
-    Raises:
-        Gesture3dError: the path does not exist, or has no clips in it.
-    """
-    path, walk = Path(path), walk or Walk()
-    if os.path.isfile(path):  # noqa: PTH113 (False, not an error, where a folder is closed)
-        return [path]
-    if not os.path.isdir(path):  # noqa: PTH112
-        raise Gesture3dError(f"{path}: no such file or directory")
-    if walk.has_entered(path):
-        return []
-    clips = walk.clips_below(path, suffixes)
-    if not clips:
-        videos = set(suffixes) >= VIDEO_SUFFIXES
-        left_out = walk.left_out()
-        raise Gesture3dError(
-            f"{path}: no clips: neither files ({', '.join(sorted(suffixes))}) "
-            f"{'nor folders of frames' if videos else 'nor folders of them'}"
-            f"{f'; {left_out}' if left_out else ''}"
-        )
-    return clips
-
-
-def _batched(paths: Iterable[Path], size: int) -> Iterator[list[Path]]:
-    remaining = iter(paths)
+def _batched(values: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    remaining = iter(values)
     while batch := list(itertools.islice(remaining, size)):
         yield batch

@@ -11,8 +11,8 @@ import numpy as np
 from scipy.io import savemat
 
 from gesture3d.config import load_data
+from gesture3d.data.inertial.recording import read_recording
 from gesture3d.data.inertial.signal import prepare
-from gesture3d.inference.timeline import read_recording
 
 from .judge import Kind, Outcome, outcome
 from .texts import count_lines, odd_table

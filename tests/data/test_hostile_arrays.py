@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from gesture3d.data import build_datasets
-from gesture3d.data.inertial.sets.inertial_folder import InertialFolderData, read_table
-from gesture3d.data.inertial.sets.utd_mhad_inertial import parse_mat
+from gesture3d.data.inertial.recording import parse_mat, read_table
+from gesture3d.data.inertial.sets.inertial_folder import InertialFolderData
 from gesture3d.data.inertial.signal import prepare
 from gesture3d.data.inertial.stream import InertialAugmentation
 from gesture3d.data.numeric import parse_numbers

@@ -6,11 +6,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from gesture3d.data.inertial.recording import read_table
 from gesture3d.data.inertial.sets.hapt import HAPTData
-from gesture3d.data.inertial.sets.inertial_folder import (
-    InertialFolderData,
-    read_table,
-)
+from gesture3d.data.inertial.sets.inertial_folder import InertialFolderData
 from gesture3d.data.inertial.signal import prepare
 from gesture3d.data.numeric import parse_numbers
 from gesture3d.data.skeleton.files import plain_joints

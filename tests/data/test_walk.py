@@ -14,10 +14,8 @@ from gesture3d.data.inertial.sets.inertial_folder import InertialFolderData
 from gesture3d.data.skeleton.sets.skeleton_folder import SkeletonFolderData
 from gesture3d.data.video.reading import frame_count
 from gesture3d.data.video.sets.folder import FolderData
-from gesture3d.data.walk import Walk
+from gesture3d.data.walk import Walk, find_files
 from gesture3d.errors import Gesture3dError
-from gesture3d.inference.classifier import find_clips
-from gesture3d.inference.timeline import find_recordings
 from tests.clips import square_clip, write_clip
 
 
@@ -40,7 +38,7 @@ def test_videos_are_known_by_their_content(tmp_path) -> None:
     (tmp_path / "table").write_bytes(b"\0" * 500)
     os.mkfifo(tmp_path / "pipe")
     walk = Walk()
-    found = [clip.name for clip in find_clips(tmp_path, walk=walk)]
+    found = [clip.name for clip in find_files(tmp_path, walk=walk)]
     assert found == ["a.divx", "b", "c.MP4", "d.mp4.bak", "e.yuv", "x.mp4"]
     left_out = walk.left_out()
     assert left_out.startswith("left out: 2 without a suffix, ")
@@ -76,7 +74,7 @@ def test_every_kind_that_decodes_is_a_clip_of_its_class(tmp_path) -> None:
     index = read_index(FolderData(name="folder", root=tmp_path))
     assert sorted(clip.key for clip in index.items) == sorted(made)
     assert {clip.path.suffix for clip in index.items if frame_count(clip.path) < 4} == set()
-    assert len(find_clips(tmp_path)) == len(made)
+    assert len(find_files(tmp_path)) == len(made)
 
 
 def test_folders_that_link_to_one_another_are_entered_once(tmp_path, monkeypatch) -> None:
@@ -90,7 +88,7 @@ def test_folders_that_link_to_one_another_are_entered_once(tmp_path, monkeypatch
     entered = []
     enter = Walk.enter
     monkeypatch.setattr(Walk, "enter", lambda w, f: (entered.append(f), enter(w, f))[1])
-    clips = find_clips(tmp_path)
+    clips = find_files(tmp_path)
     assert len(clips) == len({os.path.realpath(clip) for clip in clips}) == 9
     assert len(entered) < 200
 
@@ -107,7 +105,7 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_rest_found(tmp_path, monk
 
     monkeypatch.setattr(os, "scandir", closed)
     walk = Walk()
-    assert [clip.parent.name for clip in find_clips(tmp_path, walk=walk)] == ["a", "c"]
+    assert [clip.parent.name for clip in find_files(tmp_path, walk=walk)] == ["a", "c"]
     assert walk.problems == [f"{tmp_path / 'b'}: cannot be read: Permission denied"]
 
 
@@ -117,16 +115,16 @@ def test_what_macos_leaves_behind_is_no_clip(tmp_path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"\0\5\x16\7" + bytes(100))
     walk = Walk()
-    assert find_clips(tmp_path, walk=walk) == [tmp_path / "clip.y4m"]
+    assert find_files(tmp_path, walk=walk) == [tmp_path / "clip.y4m"]
     assert walk.left_out() == ""
 
 
 def test_folders_named_twice_are_walked_once(tmp_path) -> None:
     y4m(tmp_path / "a" / "clip.y4m")
     walk = Walk()
-    assert len(find_clips(tmp_path, walk=walk)) == 1
-    assert find_clips(tmp_path / "a", walk=walk) == []
-    assert find_clips(tmp_path / "a" / "clip.y4m", walk=walk) == [tmp_path / "a" / "clip.y4m"]
+    assert len(find_files(tmp_path, walk=walk)) == 1
+    assert find_files(tmp_path / "a", walk=walk) == []
+    assert find_files(tmp_path / "a" / "clip.y4m", walk=walk) == [tmp_path / "a" / "clip.y4m"]
 
 
 def test_a_deep_tree(tmp_path) -> None:
@@ -140,7 +138,7 @@ def test_a_deep_tree(tmp_path) -> None:
     os.close(here)
     y4m(tmp_path / "clip.y4m")
     walk = Walk()
-    assert find_clips(tmp_path, walk=walk) == [tmp_path / "clip.y4m"]
+    assert find_files(tmp_path, walk=walk) == [tmp_path / "clip.y4m"]
     assert "File name too long" in walk.problems[0]
 
 
@@ -150,7 +148,7 @@ def test_names_of_bytes_that_are_no_text(tmp_path) -> None:
         (tmp_path / name).write_bytes(y4m(tmp_path / "x.y4m").read_bytes())
     except OSError:
         pytest.skip("this file system has only names of text")
-    assert [clip.name for clip in find_clips(tmp_path)] == [name, "x.y4m"]
+    assert [clip.name for clip in find_files(tmp_path)] == [name, "x.y4m"]
 
 
 def test_recordings_and_sequences_are_found_by_the_same_walk(tmp_path, monkeypatch) -> None:
@@ -160,7 +158,7 @@ def test_recordings_and_sequences_are_found_by_the_same_walk(tmp_path, monkeypat
         path.write_text("label,x\n" + "walk,1\n" * 4)
     (tmp_path / "recordings" / "b" / "up").symlink_to(tmp_path / "recordings")
     expected = [tmp_path / "recordings" / name for name in ("a.csv", "b/1.csv")]
-    assert find_recordings(tmp_path / "recordings") == expected
+    assert find_files(tmp_path / "recordings", [".csv"]) == expected
     data = InertialFolderData(
         name="inertial_folder", root=tmp_path / "recordings", window=2, rate_hz=10
     )
@@ -169,7 +167,7 @@ def test_recordings_and_sequences_are_found_by_the_same_walk(tmp_path, monkeypat
         "b/1",
     }
     (tmp_path / "recordings" / "b" / "1.CSV").write_text("label,x\nwalk,1\nwalk,2\n")
-    if len(find_recordings(tmp_path / "recordings")) == 3:  # not where 1.CSV is the same file
+    if len(find_files(tmp_path / "recordings", [".csv"])) == 3:  # not where 1.CSV is the same file
         with pytest.raises(Gesture3dError, match=r"two samples with the key 'b/1:\d+'"):
             read_index(data)
     for name in ("train/a/1.npy", "val/a/2.npy", "train/a/._1.npy", "__MACOSX/a/1.npy"):
@@ -193,5 +191,5 @@ def test_recordings_and_sequences_are_found_by_the_same_walk(tmp_path, monkeypat
         with pytest.raises(Gesture3dError, match="cannot be read: Permission denied"):
             read()
     walk = Walk()
-    assert find_recordings(tmp_path / "recordings", walk) == [tmp_path / "recordings" / "a.csv"]
+    assert find_files(tmp_path / "recordings", [".csv"], walk) == expected[:1]
     assert len(walk.problems) == 1

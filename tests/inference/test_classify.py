@@ -18,10 +18,11 @@ from gesture3d.data import build_datasets, make_loader
 from gesture3d.data.batch import EpochSampler
 from gesture3d.data.video.clips import load_clip
 from gesture3d.data.video.prepared.flow import write_flow
+from gesture3d.data.walk import find_files
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.predict import predict
 from gesture3d.files import PACKAGE
-from gesture3d.inference.classifier import Classifier, find_clips
+from gesture3d.inference.classifier import Classifier
 from gesture3d.models import build_model
 from tests.clips import square_clip, square_folder, tiny_settings, write_clip
 
@@ -84,7 +85,7 @@ def test_a_compiled_network_sees_one_batch_size(folder, weights, monkeypatch) ->
     assert options == {"options": {"freezing": True}}
     assert sizes == [3, 3]
     plain = list(Classifier(weights).classify(clips, batch_size=3))
-    assert [r.classes[0] for r in results] == [r.classes[0] for r in plain]
+    assert [r.segments for r in results] == [r.segments for r in plain]
     assert len(results) == 5
 
 
@@ -131,7 +132,8 @@ def test_unusual_clips_are_classified(odd_clips, weights) -> None:
     classifier = Classifier(weights)
     for result in classifier.classify(odd_clips.values(), batch_size=2):
         assert result.error is None, result.path
-        assert len(result.classes) == 4
+        (segment,) = result.segments
+        assert (segment.start, segment.stop, len(segment.classes)) == (None, None, 4)
 
 
 def test_a_broken_clip_raises_one_line_with_its_path(broken_clips, weights) -> None:
@@ -183,7 +185,7 @@ def test_folders_hold_clips_or_frames_and_links_lead_nowhere(folder, odd_clips, 
     (tmp_path / "cover.jpg").write_bytes(b"x")
     (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "frames").symlink_to(odd_clips["frame folder"], target_is_directory=True)
-    assert find_clips(tmp_path) == [tmp_path / "a.mp4", tmp_path / "frames"]
+    assert find_files(tmp_path) == [tmp_path / "a.mp4", tmp_path / "frames"]
 
 
 def test_a_network_that_reads_flow_computes_it(folder, tmp_path) -> None:
@@ -228,10 +230,10 @@ def test_json_output_and_success(folder, weights, tmp_path) -> None:
     assert sum(c["probability"] for c in rows[0]["classes"]) == pytest.approx(1, abs=1e-5)
 
 
-def test_find_clips(folder, odd_clips, tmp_path) -> None:
-    assert len(find_clips(folder)) == 12
-    assert find_clips(odd_clips["frame folder"]) == [odd_clips["frame folder"]]
+def test_find_files(folder, odd_clips, tmp_path) -> None:
+    assert len(find_files(folder)) == 12
+    assert find_files(odd_clips["frame folder"]) == [odd_clips["frame folder"]]
     with pytest.raises(Gesture3dError, match="no such file"):
-        find_clips(tmp_path / "nowhere")
-    with pytest.raises(Gesture3dError, match="no clips"):
-        find_clips(tmp_path)
+        find_files(tmp_path / "nowhere")
+    with pytest.raises(Gesture3dError, match="nothing to read"):
+        find_files(tmp_path)

@@ -1,32 +1,19 @@
 """Classification of joints and recordings: what cannot be read is named, and the others go on."""
 
 import os
+import re
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from gesture3d import checkpoint
-from gesture3d.config import load_experiment
+from gesture3d.data.walk import find_files
 from gesture3d.errors import Gesture3dError
-from gesture3d.inference.classifier import Classifier, find_clips
-from gesture3d.inference.timeline import classify_recording, merge
-from gesture3d.models import build_model
+from gesture3d.inference.classifier import Classifier
 from tests.data.skeleton.test_ntu import body, ntu_text
-
-
-def untrained(folder: Path, model: str, data: str, features: int, *settings: str) -> Classifier:
-    experiment = load_experiment(model, data, [f"data.root={folder}", *settings])
-    torch.manual_seed(0)
-    network = build_model(experiment.model, 2, features)
-    description = checkpoint.Description(
-        experiment.model_dump(mode="json"), ["drink", "wave"], {}, num_features=features
-    )
-    checkpoint.save(folder / "w.safetensors", network.state_dict(), description)
-    return Classifier(folder / "w.safetensors", device="cpu")
+from tests.inference.networks import untrained
 
 
 @pytest.fixture(scope="module")
@@ -59,21 +46,22 @@ def write_joints(folder: Path) -> dict[str, str]:
 
 def test_joints_that_cannot_be_classified_are_named_with_their_file(tmp_path, joints_classifier):
     wanted = write_joints(tmp_path)
-    paths = find_clips(tmp_path, joints_classifier.suffixes)
+    paths = joints_classifier.find(tmp_path)
     assert [path.name for path in paths] == list(wanted)
     for result in joints_classifier.classify(paths, batch_size=3):
         if wanted[result.path.name]:
             assert result.error.startswith(f"{result.path}: {wanted[result.path.name]}")
         else:
             assert result.error is None
-            assert sum(c.probability for c in result.classes) == pytest.approx(1)
+            (segment,) = result.segments
+            assert sum(c.probability for c in segment.classes) == pytest.approx(1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are UTF-8 there")
 def test_a_name_that_is_not_utf_8_stops_no_batch(tmp_path, joints_classifier) -> None:
     for name in (b"\xff1.npy", b"\xff2.npy"):
         np.save(os.fsdecode(os.fsencode(tmp_path) + b"/" + name), np.ones((5, 25, 3)))
-    results = list(joints_classifier.classify(find_clips(tmp_path, {".npy"})))
+    results = list(joints_classifier.classify(find_files(tmp_path, {".npy"})))
     assert [result.error for result in results] == [None, None]
 
 
@@ -114,31 +102,29 @@ def test_a_recording_that_cannot_be_read_is_named(
 ) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(Gesture3dError, match=message) as caught:
-        classify_recording(recordings_classifier, path)
-    assert str(tmp_path) in str(caught.value)
-    assert "\n" not in str(caught.value)
+    (result,) = recordings_classifier.classify([path])
+    assert re.search(message, result.error)
+    assert str(tmp_path) in result.error
+    assert "\n" not in result.error
+    assert (result.segments, result.signal) == ([], None)
 
 
 def test_files_of_any_name_are_a_recording(tmp_path, recordings_classifier) -> None:
     """Also where the name looks like a pattern; other files in the folder are left alone."""
     for sensor in ("acc", "gyro"):
         np.savetxt(tmp_path / f"{sensor}_[1]*.txt", np.ones((40, 3)))
-    found = classify_recording(recordings_classifier, tmp_path / "acc_[1]*.txt")
-    assert found.channels.shape == (40, 6)
+    (found,) = recordings_classifier.classify(recordings_classifier.find(tmp_path))
+    assert found.path == tmp_path / "acc_[1]*.txt"
+    assert found.signal.shape == (40, 6)
 
 
-def test_windows_of_a_week_are_merged_in_no_time() -> None:
-    """The same stretches as by looking at every window for every edge."""
-    rng = np.random.default_rng(0)
-    few = rng.dirichlet(np.ones(3), 60)
-    starts = sorted(rng.choice(400, 60, replace=False).tolist())
-    found = merge(few, starts, 16, 10.0, ["a", "b", "c"])
-    for stretch in found:
-        middle = round(stretch.start * 10)
-        covering = [n for n, s in enumerate(starts) if s <= middle < s + 16]
-        assert stretch.name == "abc"[few[covering].mean(axis=0).argmax()]
-    many = rng.dirichlet(np.ones(3), 30_000)
-    started = time.process_time()
-    merge(many, list(range(0, 30_000 * 8, 8)), 16, 10.0, ["a", "b", "c"])
-    assert time.process_time() - started < 10  # by looking at all: minutes
+def test_a_recording_is_one_sample_only_where_it_is_one_window(
+    tmp_path, recordings_classifier
+) -> None:
+    rows = ["a,b,c,d,e,f", *["1,2,3,4,5,6"] * 17]
+    (tmp_path / "one.csv").write_text("\n".join(rows[:17]))
+    (tmp_path / "two.csv").write_text("\n".join(rows))
+    assert recordings_classifier.load(tmp_path / "one.csv").shape == (16, 6)
+    assert len(recordings_classifier(tmp_path / "one.csv")) == 2
+    with pytest.raises(Gesture3dError, match=r"two\.csv: a recording of 2 windows, not one sample"):
+        recordings_classifier(tmp_path / "two.csv")

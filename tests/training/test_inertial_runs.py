@@ -1,6 +1,7 @@
 """Inertial runs through the one loop: what they leave behind, and classification of recordings."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +18,6 @@ from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.evaluate import evaluate_checkpoint
 from gesture3d.files import PACKAGE
 from gesture3d.inference.classifier import Classifier
-from gesture3d.inference.timeline import classify_recording, merge
 from gesture3d.models import build_model
 from gesture3d.training.loop import Interrupted, Trainer
 from gesture3d.training.run import train
@@ -110,9 +110,9 @@ def test_a_recording_becomes_a_timeline(trained, tmp_path):
     rng = np.random.default_rng(7)
     parts = [("", motion(CLASSES[name], 6, rng)) for name in ("fast", "slow", "fast")]
     write_recording(tmp_path / "new.csv", parts)
-    timeline = classify_recording(Classifier(trained, "cpu"), tmp_path / "new.csv")
-    assert [s.name for s in timeline.stretches] == ["fast", "slow", "fast"]
-    edges = [s.start for s in timeline.stretches] + [timeline.stretches[-1].stop]
+    (found,) = Classifier(trained, "cpu").classify([tmp_path / "new.csv"])
+    assert [s.classes[0].name for s in found.segments] == ["fast", "slow", "fast"]
+    edges = [s.start for s in found.segments] + [found.segments[-1].stop]
     assert edges == pytest.approx([0, 6, 12, 18], abs=0.5)
     assert edges[-1] == 18
 
@@ -121,8 +121,8 @@ def test_classification_gives_the_scores_of_evaluation(trained, recordings, tmp_
     """A test recording's first stretch: the very numbers that evaluation has for its windows."""
     predictions, _ = evaluate_checkpoint(trained, "test")
     classifier = Classifier(trained, "cpu")
-    timeline = classify_recording(classifier, recordings / "dora.csv")
-    window = torch.from_numpy(timeline.channels[None, 16:48])
+    (found,) = classifier.classify([recordings / "dora.csv"])
+    window = torch.from_numpy(found.signal[None, 16:48])
     row = predictions.keys.index("dora:18")  # the line of the window's first row
     np.testing.assert_allclose(classifier.scores(window)[0], predictions.scores[row], atol=1e-5)
 
@@ -135,12 +135,12 @@ def test_channels_are_found_by_their_names(trained, recordings, tmp_path):
     text = "\n".join(",".join([*(cells[n] for n in order), "0"]) for cells in lines)
     (tmp_path / "dora.csv").write_text(text.replace(",0", ",extra", 1))
     classifier = Classifier(trained, "cpu")
-    expected = classify_recording(classifier, recordings / "dora.csv")
-    found = classify_recording(classifier, tmp_path / "dora.csv")
-    assert found.stretches == expected.stretches
+    paths = [recordings / "dora.csv", tmp_path / "dora.csv"]
+    expected, found = classifier.classify(paths, batch_size=1)
+    assert found.segments == expected.segments
     (tmp_path / "dora.csv").write_text(text.replace(header.split(",")[1], "other", 1))
-    with pytest.raises(Gesture3dError, match=r"line 1: no column .*the network was trained on"):
-        classify_recording(classifier, tmp_path / "dora.csv")
+    (refused,) = classifier.classify(paths[1:])
+    assert re.search(r"line 1: no column .*the network was trained on", refused.error)
 
 
 def test_the_command_line_prints_writes_and_draws(trained, recordings, tmp_path):
@@ -156,7 +156,7 @@ def test_the_command_line_prints_writes_and_draws(trained, recordings, tmp_path)
     assert done.stderr.splitlines()[-1] == "2 failed, 1 classified"
     assert "Traceback" not in done.stderr
     rows = json.loads((tmp_path / "out.json").read_text())
-    assert {"path", "start", "stop", "class", "probability"} == rows[0].keys()
+    assert {"path", "start", "stop", "classes", "seconds", "error"} == rows[0].keys()
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -166,9 +166,8 @@ def test_recordings_that_do_not_fit_are_refused(trained, tmp_path):
 
     def message(text: str) -> str:
         path.write_text(text)
-        with pytest.raises(Gesture3dError) as caught:
-            classify_recording(classifier, path)
-        return str(caught.value)
+        (result,) = classifier.classify([path])
+        return result.error
 
     def rows(count: int, columns: int = 6, rate: float = RATE) -> str:
         header = ",".join(["time", *("ax", "ay", "az", "gx", "gy", "gz")[:columns]])
@@ -178,24 +177,11 @@ def test_recordings_that_do_not_fit_are_refused(trained, tmp_path):
     assert "no column gx, gy, gz; the network was trained on ax, ay," in message(
         rows(50, columns=3)
     )
-    named, classifier.description = (
-        classifier.description,
-        replace(classifier.description, channel_names=None),
-    )
+    named, classifier.spec = classifier.spec, replace(classifier.spec, channel_names=None)
     assert "3 channels; the network was trained on 6" in message(rows(50, columns=3))
-    classifier.description = named
+    classifier.spec = named
     assert "20 samples, but a window takes 32" in message(rows(20))
     assert "sampled at 100.0 Hz, but data.rate_hz is 50" in message(rows(50, rate=100))
-
-
-def test_overlapping_windows_are_averaged_and_equal_neighbours_merged():
-    probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.1, 0.9]])
-    found = merge(probabilities, [0, 2, 4], 4, 2.0, ["a", "b"])
-    # 0–2 a 0.9, 2–4 a 0.75, 4–6 b (0.4 + 0.9) / 2, 6–8 b 0.9; two samples are one second
-    expected = [(0.0, 2.0, "a", 0.825), (2.0, 4.0, "b", 0.775)]
-    for stretch, (start, stop, name, probability) in zip(found, expected, strict=True):
-        assert (stretch.start, stretch.stop, stretch.name) == (start, stop, name)
-        assert stretch.probability == pytest.approx(probability)
 
 
 def test_without_validation_groups_the_last_epoch_must_be_asked_for(recordings, tmp_path):

@@ -16,11 +16,12 @@ from gesture3d import checkpoint
 from gesture3d.config import load_experiment, with_overrides
 from gesture3d.data import build_datasets
 from gesture3d.data.batch import collate
+from gesture3d.data.walk import find_files
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.evaluate import evaluate_checkpoint
 from gesture3d.evaluation.predictions import read_predictions
 from gesture3d.files import PACKAGE
-from gesture3d.inference.classifier import Classifier, find_clips
+from gesture3d.inference.classifier import Classifier
 from gesture3d.models.sequence import mean_and_std
 from gesture3d.rng import generator
 from gesture3d.studies.folds import plan_folds, summary
@@ -126,8 +127,8 @@ def test_the_command_line_classifies_files_of_joints(folder, weights, tmp_path) 
     good = [row for row in rows if not row["error"]]
     assert (len(rows), len(good)) == (6, 4)  # notes.txt is none of ours
     assert all(row["class_1"] in DIRECTIONS for row in good)
-    with pytest.raises(Gesture3dError, match=r"no clips: neither files \(\.npy"):
-        find_clips(tmp_path / "in" / "left", (".npy",))
+    with pytest.raises(Gesture3dError, match=r"nothing to read: neither files \(\.npy"):
+        find_files(tmp_path / "in" / "left", (".npy",))
 
 
 def test_cross_validation_tests_every_fold_once_and_continues(

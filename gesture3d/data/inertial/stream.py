@@ -9,17 +9,14 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from gesture3d.data.index import Index, Item
-from gesture3d.data.sets import DataSet, Opened
+from gesture3d.data.inertial.recording import RECORDING_SUFFIXES, Columns, cut_recording
+from gesture3d.data.sets import Cut, DataSet, Opened
 from gesture3d.errors import Gesture3dError
 from gesture3d.settings import Factor, Fraction, NonNegative, PositiveInt, Rate, Section
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from gesture3d.data.batch import Sample
     from gesture3d.data.spec import InputSpec
-
-RECORDING_SUFFIXES = frozenset((".csv", ".mat", ".txt"))
 
 
 class InertialAugmentation(Section):
@@ -79,6 +76,11 @@ class InertialData(DataSet):
                 raise ValueError(f"{name} {value} must be below rate_hz / 2 = {self.rate_hz / 2}")
         return self
 
+    @property
+    def columns(self) -> Columns:
+        """How files of recordings name what is no channel."""
+        return Columns()
+
     def open(self, index: Index, progress: bool) -> Opened:
         """Raises Gesture3dError: rotations of channels that are no vectors of three."""
         windows = [item.content for item in index.of("train")]
@@ -101,8 +103,13 @@ class InertialData(DataSet):
     def suffixes(self) -> frozenset[str]:
         return RECORDING_SUFFIXES
 
-    def load(self, path: Path) -> Tensor:
-        raise Gesture3dError(f"{path}: a recording is many samples: cut it into windows")
+    def is_input(self, path: Path) -> bool:
+        """Of text files only HAPT's acc_….txt, beside which is its gyro_….txt."""
+        return path.suffix.lower() != ".txt" or path.name.startswith("acc_")
+
+    def cut(self, path: Path, spec: InputSpec) -> Cut:
+        """Windows that cover the recording; with ``resample`` one of all of it."""
+        return cut_recording(path, self, spec)
 
 
 class _ReadWindow:

@@ -5,7 +5,7 @@ of 30 people, 50 Hz. Windows are cut from the raw recordings inside each labelle
 number, order, labels and subjects are checked against the official ones.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,7 @@ import numpy as np
 
 from gesture3d.data.archive import Archive
 from gesture3d.data.index import Index
+from gesture3d.data.inertial.recording import read_pair
 from gesture3d.data.inertial.signal import prepare, window_starts
 from gesture3d.data.inertial.stream import InertialData, windows_index
 from gesture3d.errors import Gesture3dError
@@ -70,29 +71,6 @@ class HAPTData(InertialData):
             return index
         basic = [item for item in index.items if item.label < NUM_BASIC]
         return replace(index, class_names=names[:NUM_BASIC], items=basic)
-
-
-def read_pair(
-    numbers: Callable[[str, int], np.ndarray], acceleration: str, where: str
-) -> np.ndarray:
-    """A raw recording (T, 6): acceleration in g, angular velocity in rad/s.
-
-    Args:
-        numbers: (name, columns) → the numbers of that file.
-        acceleration: the name of the acc_…txt file; its gyro_…txt is beside it.
-
-    Raises:
-        Gesture3dError: a file is missing or damaged, or the two differ in length.
-    """
-    folder, _, name = acceleration.rpartition("acc_")
-    gyroscope = f"{folder}gyro_{name}"
-    acc, gyro = numbers(acceleration, 3), numbers(gyroscope, 3)
-    if len(acc) != len(gyro):
-        raise Gesture3dError(
-            f"{where}: {len(acc)} samples, but {gyroscope} has {len(gyro)}; the channels of a "
-            "recording must be of one length"
-        )
-    return np.concatenate([acc, gyro], axis=1)
 
 
 def _recording(archive: Archive, experiment: int, user: int, config: HAPTData) -> np.ndarray:

@@ -1,32 +1,19 @@
 """Anyone's inertial recordings or windows as CSV files with a header."""
 
-import array
 import itertools
-import sys
 from collections.abc import Container
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from gesture3d.data.csv_text import column_places, csv_rows
 from gesture3d.data.index import Index
-from gesture3d.data.inertial.signal import check_rate, cut_windows, prepare
+from gesture3d.data.inertial.recording import Columns, Table, read_table
+from gesture3d.data.inertial.signal import cut_windows, prepare
 from gesture3d.data.inertial.stream import InertialData, windows_index
-from gesture3d.data.numeric import bad_value, listed, read_named, shown
+from gesture3d.data.numeric import bad_value, listed, shown
 from gesture3d.errors import Gesture3dError
 from gesture3d.settings import Name, Place
-
-
-@dataclass(frozen=True)
-class Table:
-    """One CSV file: ``channels`` (T, D) by ``names``, and the text of the other columns."""
-
-    path: Path
-    names: tuple[str, ...]
-    channels: np.ndarray
-    texts: dict[str, list[str]]
 
 
 class InertialFolderData(InertialData):
@@ -40,6 +27,17 @@ class InertialFolderData(InertialData):
     time_column: str = "time"  # seconds
     window_column: str = "window"  # rows of one number are a window that was cut already
     ignore_columns: tuple[Name, ...] = ()
+
+    @property
+    def columns(self) -> Columns:
+        return Columns(
+            self.label_column,
+            self.subject_column,
+            self.split_column,
+            self.time_column,
+            self.window_column,
+            self.ignore_columns,
+        )
 
     def read(self, progress: bool = True, missing_ok: Container[str] = ()) -> Index:
         """Windows of all ``.csv`` files below ``root`` (or of that one file).
@@ -92,44 +90,6 @@ class InertialFolderData(InertialData):
         numbers = [number_of[label] for label in labels]
         windows = np.concatenate(parts)
         return windows_index(class_names, windows, keys, numbers, subjects, splits, names)
-
-
-def read_table(path: Path, config: InertialFolderData) -> Table:
-    """A file's channels, not yet filtered; empty cells are NaN.
-
-    Raises:
-        Gesture3dError: no header, a row of another length, something that is no number, no
-            channels, or times that are not those of ``rate_hz``.
-    """
-    rows = csv_rows(read_named(path), str(path))
-    places = column_places(next(rows, (1, []))[1], str(path))
-    roles = ("label", "subject", "split", "time", "window")
-    special = {getattr(config, f"{role}_column") for role in roles} & set(places)
-    ignored = special | set(config.ignore_columns)
-    names = tuple(name for name in places if name not in ignored)
-    if places and not names:
-        raise Gesture3dError(f"{path}, line 1: no columns with channels")
-    with_times = config.time_column in special and config.window_column not in special
-    texts: dict[str, list[str]] = {name: [] for name in special}
-    channels, times = array.array("d"), []
-    for line, row in rows:
-        channels.extend([_number(row[places[n]], path, line, n) for n in names])
-        for name, values in texts.items():
-            values.append(sys.intern(row[places[name]].strip()))
-        if with_times:
-            times.append(_number(texts[config.time_column][-1], path, line, config.time_column))
-    if not channels:
-        raise Gesture3dError(f"{path}: a line with column names and at least one row are needed")
-    if with_times:
-        check_rate(np.array(times), config.rate_hz, str(path), first_line=2)
-    return Table(path, names, np.array(channels).reshape(-1, len(names)), texts)
-
-
-def _number(text: str, path: Path, line: int, column: str) -> float:
-    try:
-        return float(text) if text.strip() else float("nan")
-    except ValueError:
-        raise Gesture3dError(f"{path}, line {line}: {column} {shown(text)} is no number") from None
 
 
 def _cut(table: Table, config: InertialFolderData):

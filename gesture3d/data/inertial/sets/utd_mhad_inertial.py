@@ -13,11 +13,11 @@ import numpy as np
 
 from gesture3d.data.archive import Archive
 from gesture3d.data.index import Index
+from gesture3d.data.inertial.recording import parse_mat
 from gesture3d.data.inertial.signal import cut_windows, prepare
 from gesture3d.data.inertial.stream import InertialData, windows_index
-from gesture3d.data.matlab import read_array
 from gesture3d.data.video.sets.utd_mhad_depth import ACTIONS
-from gesture3d.errors import Gesture3dError, naming
+from gesture3d.errors import Gesture3dError
 from gesture3d.settings import Place
 
 FILE = re.compile(r"(?:.*/)?(a([0-9]{1,9})_s([0-9]{1,9})_t([0-9]{1,9}))_inertial\.mat")
@@ -51,22 +51,6 @@ class UTDInertialData(InertialData):
             subjects += [subject] * len(starts)
         splits = ["train" if subject % 2 else "test" for subject in subjects]
         return windows_index(ACTIONS, np.concatenate(parts), keys, labels, subjects, splits)
-
-
-def parse_mat(content: bytes, where: str) -> np.ndarray:
-    """``d_iner`` of a .mat file (T, 6): acceleration in g; angular velocity, deg/s made rad/s.
-
-    Raises:
-        Gesture3dError: not such a file.
-    """
-    with naming(where):
-        recording = read_array(content, "d_iner")
-    if recording.ndim != 2 or recording.shape[1] != 6:
-        raise Gesture3dError(f"{where}: 'd_iner' has shape {recording.shape}, expected (T, 6)")
-    recording = recording.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # a NaN is a gap, of whatever bits
-        recording[:, 3:] = np.deg2rad(recording[:, 3:])
-    return recording
 
 
 def _numbers(match: re.Match) -> tuple[int, int, int]:
