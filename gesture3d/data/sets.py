@@ -149,6 +149,11 @@ class DataSet(Section):
         return True
 
     @property
+    def may_lack_samples(self) -> bool:
+        """Whether samples that cannot be read are left out."""
+        return False
+
+    @property
     def by_length(self) -> bool:
         """Whether training batches are of samples of similar lengths."""
         return False

@@ -160,7 +160,7 @@ def method(sections: Sequence[Section], outcomes: Sequence[Outcome]) -> list[str
         "without one of them (such as width) goes without.",
     ]
     keeps = {o.run.experiment.train.keep for o in finished}
-    on_test = any(getattr(o.run.experiment.data, "validate_on_test", False) for o in finished)
+    on_test = any(o.run.experiment.data.validate_on_test for o in finished)
     if "best" in keeps:
         flattered = (
             "and validation was the test split (data.validate_on_test), so both flatter."

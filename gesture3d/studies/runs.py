@@ -196,7 +196,7 @@ def _read_predictions(
     path = folder / f"evaluation-{split}" / "predictions.csv"
     found = read_predictions(path)
     count, expected = len(found.keys), result["num_samples"][split]
-    may_lack = getattr(run.experiment.data, "on_bad_clip", "fail") == "exclude"
+    may_lack = run.experiment.data.may_lack_samples
     if count > expected or (count < expected and not may_lack):
         raise Gesture3dError(f"{path}: {count} samples, and the run has {expected}")
     said = result["order_top1"].get(ORDERS[0]) if split == "validation" else None

@@ -179,6 +179,10 @@ class VideoData(DataSet):
             return load_clip(flow, self)
 
     @property
+    def may_lack_samples(self) -> bool:
+        return self.on_bad_clip == "exclude"
+
+    @property
     def title(self) -> str:
         """``synthetic_rgb``, ``utd_mhad_depth``."""
         if self.name.endswith(self.modality):
