@@ -185,6 +185,9 @@ class Trainer:
         if due and self.validation_loader:
             metrics = self._evaluate()
             row |= {f"validation_{name}": value for name, value in metrics.scalars().items()}
+        for name, value in row.items():  # finite scores may have an infinite loss
+            if isinstance(value, float):
+                self._check_finite(value, name.replace("_", " "))
         progress.history.append(row)
         keep = final if config.keep == "last" else metrics and progress.is_best(row)
         if keep:
