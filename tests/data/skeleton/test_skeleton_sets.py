@@ -43,7 +43,7 @@ def test_sfinge3d_has_six_folds_of_blocks(shared_data) -> None:
     index = read_index(data)
     assert len(index.items) == 13 * 36
     found = folds(index, data)
-    assert [len(fold) for fold in found] == [78] * 6
+    assert [len(fold) for fold in found] == [78] * data.num_official_folds
     assert {key.split("/")[1] for key in found[1]} == {str(n) for n in range(7, 13)}
     lengths = [len(s.content) for s in index.items]
     assert (min(lengths), max(lengths)) == (24, 96)
@@ -108,7 +108,7 @@ def test_sbu_kinect_is_denormalised_sorted_by_motion_and_folded(tmp_path) -> Non
             np.savetxt(folder / "skeleton_pos.txt", rows, delimiter=",")
     data = SBUKinectData(name="sbu_kinect", root=tmp_path)
     index = read_index(data)
-    assert count_folds(data) == 5
+    assert count_folds(data) == data.num_official_folds == 5
     assert [len(fold) for fold in folds(index, data)] == [32, 32, 32, 32, 40]
     joints = next(i for i in index.items if i.key == "s01s02/01/001").content
     assert joints.shape == (5, 30, 3)
