@@ -33,7 +33,7 @@ def prepare_frame(
         middle = len(frame) // 2
         frame = np.dstack([frame[:middle, :, -1], frame[middle : 2 * middle, :, -1]])
         frame = resize_short_side(frame, short_side)
-        return frame if pixels == "flow" else np.dstack([frame, _magnitude(frame)])
+        return frame if pixels == "flow" else with_magnitude(frame)
     frame = resize_short_side(frame, short_side)
     if frame.shape[2] == 1:
         return np.repeat(frame, 3, axis=2) if pixels == "rgb" else frame
@@ -87,11 +87,12 @@ def reverse_flow(clip: np.ndarray) -> np.ndarray:
     return clip
 
 
+def with_magnitude(levels: np.ndarray) -> np.ndarray:
+    """Flow levels (..., 2) → (..., 3): the same, and those of their length."""
+    length = np.sqrt(((levels.astype(np.float32) - FLOW_ZERO) ** 2).sum(axis=-1, keepdims=True))
+    length = np.minimum(np.rint(length + FLOW_ZERO), 255).astype(np.uint8)
+    return np.concatenate([levels, length], axis=-1)
+
+
 def _opposite(levels: np.ndarray) -> np.ndarray:
     return (2 * FLOW_ZERO - np.maximum(levels, 1).astype(np.int16)).astype(np.uint8)
-
-
-def _magnitude(frame: np.ndarray) -> np.ndarray:
-    components = frame.astype(np.float32) - FLOW_ZERO
-    length = np.sqrt((components**2).sum(axis=2))
-    return np.minimum(np.rint(length + FLOW_ZERO), 255).astype(np.uint8)
