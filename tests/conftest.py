@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,16 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder} (set GESTURE3D_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_measurements():
+    """What a run does when it ends: one batch tells its network's speed, not those of a second."""
+    from gesture3d.training import result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(result, "clips_per_second", partial(result.clips_per_second, seconds=0))
+        yield
 
 
 # Runs as forks of the test's own process, see there.

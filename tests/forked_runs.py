@@ -1,42 +1,62 @@
-"""Runs that `Runner` starts, as forks of the test's own process."""
+"""Programs as forks of the test's own process: what they do, without the imports that they begin
+with, which take far longer than work of this size. `Forked` is Popen's face on one."""
 
+import functools
 import importlib
 import os
 import runpy
 import signal
+import subprocess
 import sys
+import tempfile
+import time
 import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
+from typing import NoReturn, TextIO
 
+import cv2
 import pytest
+
+IMPORTED = ("gesture3d.training.run", "gesture3d.evaluation.evaluate", "gesture3d.viz.plots")
+IMPORTED += ("gesture3d.inference.classifier", "torch.utils.tensorboard", "torch._dynamo")
+IMPORTED += ("torchmetrics.functional.classification",)
 
 
 class Forked:
-    """Popen's face on a fork of this process, which spares the imports: they take far longer than
-    trainings of this size."""
+    """A Python program that has been started: ``[python, FILE, …]`` or ``[python, -m, MODULE, …]``.
 
-    def __init__(self, command, stdout, env, **_) -> None:
+    Its output goes to ``stdout`` where that is given, else to `communicate`.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        stdout: TextIO | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        start_new_session: bool = False,
+        **_,
+    ) -> None:
+        _import()
+        cv2.setNumThreads(1)  # a fork would wait for ever for the threads that are there before it
         self.returncode = None
+        self.outputs = (stdout, stdout) if stdout else (_unnamed(), _unnamed())
         sys.stdout.flush()
         self.pid = os.fork()
         if self.pid:
             return
-        code = 1
-        try:
-            sys.stdout = sys.stderr = stdout
-            sys.argv = command[1:]
-            os.environ.update(env)
-            runpy.run_path(command[1], run_name="__main__")
-        except SystemExit as end:
-            code = end.code or 0
-        except BaseException:
-            traceback.print_exc(file=stdout)
-        finally:
-            stdout.flush()
-            os._exit(code)
+        if start_new_session:
+            os.setsid()
+        _become([str(word) for word in command], self.outputs, env or {}, cwd)
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
 
     def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
 
     def poll(self) -> int | None:
         if self.returncode is None:
@@ -44,12 +64,78 @@ class Forked:
             self.returncode = os.waitstatus_to_exitcode(status) if pid else None
         return self.returncode
 
+    def wait(self, timeout: float = 120) -> int:
+        deadline = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                self.kill()
+                raise TimeoutError(f"process {self.pid}: more than {timeout} s")
+            time.sleep(0.005)
+        return self.returncode
+
+    def communicate(self, timeout: float = 120) -> tuple[str, str]:
+        """What it wrote to stdout and stderr, when it has ended."""
+        self.wait(timeout)
+        texts = []
+        for file in self.outputs:
+            file.seek(0)
+            texts.append(file.read())
+            file.close()
+        return texts[0], texts[1]
+
+
+def run_forked(command: Sequence[str | Path], **options) -> subprocess.CompletedProcess:
+    """`subprocess.run` of a Python program, its output as text."""
+    process = Forked(command, **options)
+    out, err = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+@functools.cache
+def _import() -> None:
+    for module in IMPORTED:  # else every forked process would
+        importlib.import_module(module)
+
+
+def _unnamed() -> TextIO:
+    return tempfile.TemporaryFile("w+", encoding="utf-8")
+
+
+def _become(
+    command: list[str], outputs: tuple[TextIO, TextIO], env: Mapping[str, str], cwd: Path | None
+) -> NoReturn:
+    """In the new process: run the program as if it had been started, and end."""
+    code = 1
+    try:
+        for number, file in enumerate(outputs, start=1):
+            os.dup2(file.fileno(), number)
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.environ.update(env)
+        os.chdir(cwd or ".")
+        sys.orig_argv = command
+        if command[1] == "-m":
+            sys.argv = command[2:]
+            runpy.run_module(command[2], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = command[1:]
+            runpy.run_path(command[1], run_name="__main__")
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
 
 @pytest.fixture
 def forked_runs(monkeypatch) -> None:
-    for module in ("training.run", "evaluation.evaluate", "viz.plots"):
-        importlib.import_module(f"gesture3d.{module}")
-    for module in ("torch.utils.tensorboard", "torchmetrics.functional.classification"):
-        importlib.import_module(module)  # else every forked process would
+    """Runs that `Runner` starts are forks, too."""
     forking = SimpleNamespace(Popen=Forked, STDOUT=None)
     monkeypatch.setattr("gesture3d.studies.runner.subprocess", forking)

@@ -1,7 +1,6 @@
 """The benchmark's sides do the same work, and its tables hold what they promise."""
 
 import json
-import subprocess
 import sys
 
 import pytest
@@ -18,6 +17,7 @@ from gesture3d.cli.benchmark import VARIANTS
 from gesture3d.files import PACKAGE
 from gesture3d.models.convlstm import ConvLSTM
 from gesture3d.models.gesture_net import GestureNet
+from tests.forked_runs import run_forked
 
 TOOL = PACKAGE / "cli" / "benchmark.py"
 
@@ -134,7 +134,8 @@ def test_the_command_prints_and_writes(tmp_path):
     command = [sys.executable, TOOL, "network", "--part", "recurrent", "--precision", "fp32"]
     command += ["--variants", "a", "convlstm", "--seconds", "0", "--out", out]
     command += ["--batch", "1", "--channels", "8", "--steps", "2", "--map-size", "4"]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    result = run_forked(command)
+    assert result.returncode == 0, result.stderr
     found = json.loads(out.read_text())
     titles = [title for title in found if title.startswith("fp32")]
     assert [title.rpartition(": ")[2] for title in titles] == ["speed", "whole", "memory"] * 2

@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from gesture3d.inference.classifier import Classifier
 from gesture3d.models import build_model
 from gesture3d.training.run import resumable
 from tests.clips import square_folder, tiny_settings
+from tests.forked_runs import run_forked
 
 TOOL = PACKAGE / "cli" / "evaluate.py"
 
@@ -112,7 +112,7 @@ def test_two_processes_give_the_predictions_of_one(weights, evaluated, tmp_path)
     """12 samples in batches of 5: shares of 5, 5, 1 and 1."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command = [*torchrun, "--nproc-per-node=2", TOOL, "--weights", weights]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path)
+    done = run_forked(command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("top-1") == 1  # one process speaks
     found = read_predictions(weights.parent / "evaluation-test" / "predictions.csv")

@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from gesture3d.files import PACKAGE
 from gesture3d.inference.classifier import Classifier
 from gesture3d.models import build_model
 from tests.clips import square_clip, square_folder, tiny_settings, write_clip
+from tests.forked_runs import run_forked
 
 CLASSIFY = PACKAGE / "cli" / "classify.py"
 
@@ -155,12 +155,7 @@ def test_tool_goes_on_past_broken_clips(folder, odd_clips, broken_clips, weights
     out = tmp_path / "predictions.csv"
     paths = [good[0], *broken_clips.values(), *good[1:]]
     command = [sys.executable, str(CLASSIFY), *map(str, paths)]
-    done = subprocess.run(
-        [*command, "--weights", str(weights), "--top", "2", "--out", str(out)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_forked([*command, "--weights", str(weights), "--top", "2", "--out", str(out)])
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "left out: 1 .txt" in done.stderr.splitlines()
@@ -215,14 +210,11 @@ def test_a_device_that_is_not_there_is_one_line(weights) -> None:
 
 def test_json_output_and_success(folder, weights, tmp_path) -> None:
     out = tmp_path / "predictions.json"
-    done = subprocess.run(
+    done = run_forked(
         [
             *(sys.executable, str(CLASSIFY), str(folder)),
             *("--weights", str(weights), "--out", str(out)),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
+        ]
     )
     assert done.returncode == 0, done.stderr
     rows = json.loads(out.read_text())

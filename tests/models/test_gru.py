@@ -1,6 +1,5 @@
 """The baseline GRU: its equations, its read-out, and the sine-wave exercise."""
 
-import subprocess
 import sys
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from gesture3d.files import PACKAGE
 from gesture3d.models import build_model
 from gesture3d.models.gru import GRUNet
+from tests.forked_runs import run_forked
 from tests.models.test_deepgru import gru_layer
 
 
@@ -47,12 +47,7 @@ def test_the_sine_wave_exercise(tmp_path) -> None:
     """Predicts the next value of a sine wave, after the training part, to an MSE below 1e-3."""
     script = PACKAGE.parent / "tools" / "sine_wave.py"
     picture = tmp_path / "sine.png"
-    done = subprocess.run(
-        [sys.executable, str(script), "--picture", str(picture)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_forked([sys.executable, script, "--picture", picture])
     assert done.returncode == 0, done.stderr
     errors = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines() if "MSE" in line)
     assert float(errors["test MSE"]) < 1e-3

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -22,6 +21,7 @@ from gesture3d.models import build_model
 from gesture3d.training.loop import Interrupted, Trainer
 from gesture3d.training.run import train
 from gesture3d.training.run_log import RunLog
+from tests.forked_runs import run_forked
 
 RATE = 50.0
 CLASSES = {"slow": 1.0, "fast": 4.0}
@@ -148,7 +148,7 @@ def test_the_command_line_prints_writes_and_draws(trained, recordings, tmp_path)
     command = [sys.executable, str(PACKAGE / "cli" / "classify.py"), "--weights", trained]
     command += [recordings / "dora.csv", tmp_path / "short.csv", tmp_path / "none.csv"]
     command += ["--out", tmp_path / "out.json", "--picture", tmp_path / "out.png"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = run_forked(command)
     assert done.returncode == 1
     assert "00:00.0 – 00:0" in done.stdout
     assert "short.csv" in done.stderr

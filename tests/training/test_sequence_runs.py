@@ -1,7 +1,6 @@
 """Whole runs on sequences of any values: every network trains, evaluates and classifies files."""
 
 import csv
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from gesture3d.files import PACKAGE
 from gesture3d.inference.classifier import Classifier
 from gesture3d.training.run import train
 from tests.data.test_series import ts_text
+from tests.forked_runs import run_forked
 
 NAMES = ["rises", "falls"]
 
@@ -83,12 +83,7 @@ def test_the_command_line_classifies_npy_and_csv(weights, tmp_path) -> None:
     out = tmp_path / "out" / "found.csv"
     out.parent.mkdir()
     tool = PACKAGE / "cli" / "classify.py"
-    done = subprocess.run(
-        [sys.executable, tool, tmp_path, "--weights", weights, "--out", out],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_forked([sys.executable, tool, tmp_path, "--weights", weights, "--out", out])
     assert done.returncode == 1
     assert "three.npy: 3 features a frame" in done.stderr
     assert "hole.csv, step 2: channel 1 has no values for 11 samples" in done.stderr

@@ -4,7 +4,6 @@ import csv
 import json
 import runpy
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from gesture3d.rng import generator
 from gesture3d.studies.folds import plan_folds, summary
 from gesture3d.training.run import train
 from tests.clips import square_folder
+from tests.forked_runs import run_forked
 
 DIRECTIONS = {"left": (-1, 0, 0), "right": (1, 0, 0), "up": (0, 1, 0), "down": (0, -1, 0)}
 
@@ -113,12 +113,7 @@ def test_the_command_line_classifies_files_of_joints(folder, weights, tmp_path) 
     np.save(tmp_path / "in" / "two_joints.npy", np.zeros((4, 2, 3)))
     out = tmp_path / "out.csv"
     tool = PACKAGE / "cli" / "classify.py"
-    done = subprocess.run(
-        [sys.executable, tool, tmp_path / "in", "--weights", weights, "--out", out],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_forked([sys.executable, tool, tmp_path / "in", "--weights", weights, "--out", out])
     assert done.returncode == 1
     assert "broken.csv: frame 1: joint 0 has the coordinate nan" in done.stderr
     assert "two_joints.npy: 12 features a frame" in done.stderr

@@ -21,6 +21,7 @@ from gesture3d.evaluation.predictions import read_predictions
 from gesture3d.files import PACKAGE
 from gesture3d.training.run import train
 from tests.clips import square_folder, tiny_settings
+from tests.forked_runs import Forked, run_forked
 
 REPOSITORY = PACKAGE.parent
 TRAIN = PACKAGE / "cli" / "train.py"
@@ -37,10 +38,6 @@ def command(folder: Path, runs: Path, *overrides: str, data: str = "folder") -> 
     return [*start, "--runs", str(runs), "--name", "run", "--set", *settings]
 
 
-def run(arguments: list[str], **kwargs) -> subprocess.CompletedProcess:
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=120, **kwargs)
-
-
 def tensors_of(path: Path) -> dict[str, torch.Tensor]:
     return checkpoint.load(path)[0]
 
@@ -54,9 +51,9 @@ def assert_same_tensors(one: Path, other: Path) -> None:
 
 @pytest.fixture(scope="module")
 def whole(folder, tmp_path_factory) -> Path:
-    """An uninterrupted run of 3 epochs of 4 steps."""
+    """An uninterrupted run of 3 epochs of 4 steps, by the program as it is started."""
     runs = tmp_path_factory.mktemp("runs")
-    done = run(command(folder, runs))
+    done = subprocess.run(command(folder, runs), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return runs / "run"
 
@@ -123,14 +120,14 @@ def test_killed_and_resumed_is_bit_identical(folder, whole, tmp_path) -> None:
     arguments = command(folder, tmp_path, saves_each_step)
     last = tmp_path / "run" / "last.ckpt"
     for target in (2, 7, 10):
-        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = Forked(arguments)
         while process.poll() is None and _steps_done(last) < target:
             time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert process.returncode == -signal.SIGKILL, process.stderr.read().decode()
+        process.kill()
+        _, err = process.communicate()
+        assert process.returncode == -signal.SIGKILL, err
         arguments = [sys.executable, str(TRAIN), "--resume", str(tmp_path / "run")]
-    done = run(arguments)
+    done = run_forked(arguments)
     assert done.returncode == 0, done.stderr
     assert "resumed at epoch" in done.stdout
     assert_same_tensors(tmp_path / "run" / "last.ckpt", whole / "last.ckpt")
@@ -156,8 +153,7 @@ def _without_times(path: Path) -> list[dict]:
 )
 def test_a_signal_saves_and_says_how_to_resume(folder, tmp_path, number, processes) -> None:
     arguments = command(folder, tmp_path, "train.epochs=2000", f"train.processes={processes}")
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(arguments, start_new_session=True, **pipes)
+    process = Forked(arguments, start_new_session=True)
     last = tmp_path / "run" / "last.ckpt"
     while process.poll() is None and not last.exists():
         time.sleep(0.05)
@@ -174,11 +170,11 @@ def test_a_signal_saves_and_says_how_to_resume(folder, tmp_path, number, process
 
 def test_no_process_outlives_a_killed_run(folder, tmp_path) -> None:
     arguments = command(folder, tmp_path, "train.epochs=2000", "train.processes=2")
-    process = subprocess.Popen(arguments, start_new_session=True, stdout=subprocess.DEVNULL)
+    process = Forked(arguments, start_new_session=True)
     while process.poll() is None and not (tmp_path / "run" / "last.ckpt").exists():
         time.sleep(0.05)
     process.kill()
-    process.wait()
+    process.communicate()
     deadline = time.monotonic() + 20
     while _session_lives(process.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -198,7 +194,7 @@ def in_two_processes(folder, tmp_path_factory) -> Path:
     """One epoch in two processes, which the tool starts itself."""
     runs = tmp_path_factory.mktemp("two")
     settings = ["train.epochs=1", "train.eval_batch_size=3", "train.processes=2"]
-    done = run(command(folder, runs, *settings))
+    done = run_forked(command(folder, runs, *settings))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("epoch   1/1") == 1  # the main process alone speaks
     return runs / "run"
@@ -208,7 +204,7 @@ def test_torchrun_gives_the_same_weights(folder, in_two_processes, tmp_path) -> 
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     settings = ["train.epochs=1", "train.eval_batch_size=3"]
     arguments = command(folder, tmp_path, *settings)[1:]
-    done = run([*torchrun, "--nproc-per-node=2", *arguments])
+    done = run_forked([*torchrun, "--nproc-per-node=2", *arguments])
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("epoch   1/1") == 1
     assert_same_tensors(tmp_path / "run" / "last.ckpt", in_two_processes / "last.ckpt")
@@ -272,7 +268,7 @@ def test_bad_input_ends_in_one_line_and_writes_nothing(folder, tmp_path) -> None
         ],
     }
     for expected, arguments in cases.items():
-        done = run([sys.executable, str(TRAIN), *arguments], cwd=tmp_path)
+        done = run_forked([sys.executable, TRAIN, *arguments], cwd=tmp_path)
         assert done.returncode not in (0, 1), expected
         assert "Traceback" not in done.stderr
         assert expected in done.stderr.splitlines()[-1]
@@ -349,7 +345,7 @@ def test_a_broken_clip_that_another_process_meets_is_named(folder, tmp_path) -> 
     second = EpochSampler(len(samples), 2, experiment.train.seed, True, 1, 2, drop_last=True)
     path = samples.items[next(iter(second))[0][1]].path
     path.write_bytes(b"no video")
-    done = run(command(clips, tmp_path, *settings))
+    done = run_forked(command(clips, tmp_path, *settings))
     assert done.returncode == 2
     assert done.stderr.count("error: ") == 1
     assert done.stderr.splitlines()[-1].startswith(f"error: {path}: ")
