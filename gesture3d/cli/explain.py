@@ -81,10 +81,9 @@ def draw(args: argparse.Namespace, classifier) -> None:
         f"network sees; gradients of {names[label]!r}"
     )
     title, clip = f"{args.clip.name}: {names[label]}", clip.numpy()
-    figures = {
-        "strip.png": plot_strip(explanation, clip, title),
-        "gates.png": plot_gates(explanation, title),
-    }
+    figures = {"strip.png": plot_strip(explanation, clip, title)}
+    if explanation.gates:  # there are recurrent layers
+        figures["gates.png"] = plot_gates(explanation, title)
     for name, figure in figures.items():
         with atomic_path(folder / name) as temporary:
             figure.savefig(temporary, dpi=85)

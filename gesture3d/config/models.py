@@ -46,6 +46,7 @@ class ClipNetworkConfig(NetworkConfig):
     preprocessing: Literal["channel_mean", "clip_mean"] = "channel_mean"
     channel_means: tuple[Annotated[float, Field(ge=-1e6, le=1e6)], ...] = (114.0, 109.0, 104.0)
     pixel_scale: Scale = 1.0
+    normalize_frames: bool = False
 
     @model_validator(mode="after")
     def _one_mean_per_channel(self) -> "ClipNetworkConfig":
@@ -58,12 +59,13 @@ class ClipNetworkConfig(NetworkConfig):
 
 
 class GestureNetConfig(ClipNetworkConfig):
-    """Res3D → two ConvLSTM layers → MobileNet; the arguments of `GestureNet`, documented there."""
+    """Res3D → ConvLSTM layers → MobileNet; the arguments of `GestureNet`, documented there."""
 
     can_recompute = True
 
     name: Literal["gesture_net"] = "gesture_net"
-    variants: Annotated[tuple[Variant, ...], Field(min_length=1, max_length=16)] = ("a", "a")
+    variants: Annotated[tuple[Variant, ...], Field(max_length=16)] = ("a", "a")
+    recurrent_skip: bool = False
     kernel_size: Literal[1, 3, 5, 7] = 3
     forget_bias: Bias = 0.0
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0

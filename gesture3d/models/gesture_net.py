@@ -27,9 +27,23 @@ class Preprocessing(nn.Module):
 
     ``pixel_scale=1`` is the authors' input. The stem's batch norm cancels a constant factor, so the
     scale hardly matters there; 64 gives values of about unit variance.
+
+    ``normalize_frames``: before that, each channel of each frame is brought to mean 128 and
+    standard deviation 64, so that exposure, contrast and white balance may drift within the clip.
+    Flat channels are stretched by no more than 64 / ``MIN_STD``. Not for optical flow, whose zero
+    it would move.
     """
 
-    def __init__(self, mode: str, in_channels: int, channel_means: Sequence[float], scale: float):
+    MIN_STD = 4.0
+
+    def __init__(
+        self,
+        mode: str,
+        in_channels: int,
+        channel_means: Sequence[float],
+        scale: float,
+        normalize_frames: bool = False,
+    ):
         super().__init__()
         if mode not in ("channel_mean", "clip_mean"):
             raise ValueError(f"preprocessing must be channel_mean or clip_mean, not {mode!r}")
@@ -40,12 +54,16 @@ class Preprocessing(nn.Module):
             )
         self.mode = mode
         self.scale = scale
+        self.normalize_frames = normalize_frames
         means = torch.tensor(channel_means, dtype=torch.float32)
         self.register_buffer("channel_means", means, persistent=False)
 
     def forward(self, clips: Clips, dtype: torch.dtype) -> Float[Tensor, "B C T H W"]:
         x = clips.permute(0, 1, 3, 4, 2).contiguous()  # (B, T, H, W, C), still one byte a value
         x = x.to(dtype)
+        if self.normalize_frames:
+            variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
+            x = (x - mean).mul_(64 / variance.sqrt().clamp(min=self.MIN_STD)).add_(128)
         clip_mean = self.mode == "clip_mean"
         means = x.mean(1, keepdim=True) if clip_mean else self.channel_means.to(dtype)
         x = (x - means).div_(self.scale)
@@ -71,8 +89,12 @@ class GestureNet(ClipNetwork):
 
     One ConvLSTM layer for each of ``variants``, with 256 · ``width`` hidden channels; ``width``
     scales every layer's channels. Preprocessing happens inside, on the clips' device (see
-    ``Preprocessing``, which also explains ``channel_means`` and ``pixel_scale``), so uint8 clips
-    are all that a caller provides. Scores are logits, float32 also under autocast.
+    ``Preprocessing``, which also explains its settings), so uint8 clips are all that a caller
+    provides. Scores are logits, float32 also under autocast.
+
+    The paper's layers stand in the way of whatever is to be learnt. With ``recurrent_skip`` each
+    adds its hidden sequence to its input instead, as residual networks do (He et al., 2016), which
+    small data sets need; without ``variants`` there is no recurrent layer at all, the yardstick.
 
     ``gradient_checkpointing`` (False) saves memory in training: see `res3d.recomputed`.
 
@@ -94,12 +116,17 @@ class GestureNet(ClipNetwork):
         preprocessing: str = "channel_mean",
         channel_means: Sequence[float] = (114.0, 109.0, 104.0),
         pixel_scale: float = 1.0,
+        normalize_frames: bool = False,
+        recurrent_skip: bool = False,
         forget_bias: float = 0.0,
         dropout: float = 0.0,
     ):
         super().__init__()
         self.in_channels = in_channels
-        self.preprocessing = Preprocessing(preprocessing, in_channels, channel_means, pixel_scale)
+        self.preprocessing = Preprocessing(
+            preprocessing, in_channels, channel_means, pixel_scale, normalize_frames
+        )
+        self.recurrent_skip = recurrent_skip
         self.res3d = Res3D(in_channels, width, tuple(stem_stride))
         channels = self.res3d.out_channels
         hidden = scaled_channels(256, width)
@@ -130,13 +157,20 @@ class GestureNet(ClipNetwork):
         recompute = self.gradient_checkpointing and torch.is_grad_enabled()
         x = self.res3d(x, recompute).transpose(1, 2)  # (B, T/2, C, H/4, W/4)
         for layer in self.recurrent:
-            x, _ = layer(x)
+            hidden, _ = layer(x)
+            x = self.behind_layer(x, hidden)
         return self.top_layers(x, recompute)
+
+    def behind_layer(
+        self, x: Float[Tensor, "B T2 C H2 W2"], hidden: Float[Tensor, "B T2 C H2 W2"]
+    ) -> Float[Tensor, "B T2 C H2 W2"]:
+        """What follows a recurrent layer, of its input and its hidden sequence."""
+        return x + hidden if self.recurrent_skip else hidden
 
     def top_layers(
         self, x: Float[Tensor, "B T2 C H2 W2"], recompute: bool = False
     ) -> Float[Tensor, "B classes"]:
-        """From the last hidden sequence to scores: MobileNet, the mean over space and time."""
+        """From what the recurrent layers leave to scores: MobileNet, the mean over space and time."""
         batch = len(x)
         x = self.mobilenet(x.flatten(0, 1), recompute)  # (B·T/2, C, H/32, W/32)
         x = x.mean((2, 3)).unflatten(0, (batch, -1)).mean(1)  # (B, C)

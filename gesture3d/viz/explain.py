@@ -102,8 +102,9 @@ def explain(model: GestureNet, clip: Tensor, label: int | None = None) -> Explan
         x = model.res3d(inputs).transpose(1, 2)
         sequences, gates = {FRONT_END: x}, {}
         for number, layer in enumerate(model.recurrent, start=1):
-            x, _, steps = layer(x, return_gates=True)
-            sequences[f"ConvLSTM {number}"] = x
+            hidden, _, steps = layer(x, return_gates=True)
+            x = model.behind_layer(x, hidden)
+            sequences[f"ConvLSTM {number}"] = hidden
             gates[f"ConvLSTM {number}"] = steps
         scores = model.top_layers(x)[0]
         label = int(scores.argmax()) if label is None else label

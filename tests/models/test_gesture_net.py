@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -153,7 +154,62 @@ def test_only_clip_mean_ignores_a_static_background():
         assert same == ignores
 
 
+def normalized_by_numpy(clips):
+    """(B, T, C, H, W) by frame and channel, in float64."""
+    x = clips.numpy().astype(np.float64)
+    x = x - x.mean((3, 4), keepdims=True)
+    return x * 64 / np.maximum(x.std((3, 4), keepdims=True), 4) + 128
+
+
+def test_frames_are_brought_to_one_mean_and_contrast():
+    clips = make_clips()
+    clips[0, 3] = 77  # flat
+    clips[1, 2, 0, ::2] = 100
+    clips[1, 2, 0, 1::2] = 102  # nearly flat: a deviation of 1, stretched to 16
+    for mode, axis in [("channel_mean", None), ("clip_mean", 1)]:
+        net = make_net(preprocessing=mode, normalize_frames=True, channel_means=(0.0,))
+        x = net.preprocessing(clips, torch.float64).transpose(1, 2).numpy()
+        expected = normalized_by_numpy(clips)
+        if axis:
+            expected = expected - expected.mean(axis, keepdims=True)
+        np.testing.assert_allclose(x, expected, atol=1e-9)
+    assert normalized_by_numpy(clips)[1, 2, 0].std() == pytest.approx(16)
+
+
+def test_only_normalized_frames_ignore_exposure_that_drifts():
+    clips = make_clips().float()
+    gain = torch.linspace(0.3, 3, 8)[:, None, None, None]
+    offset = torch.linspace(40, -5, 8)[:, None, None, None]
+    for normalized in (True, False):
+        net = make_net(preprocessing="clip_mean", normalize_frames=normalized)
+        same = torch.allclose(scores_of(net, clips), scores_of(net, clips * gain + offset), 1e-3)
+        assert same == normalized
+
+
 # ---------------------------------------------------------------------------------- behaviour
+
+
+@pytest.mark.parametrize("variants", [("a", "a"), ("c", "convlstm")])
+def test_the_way_around_a_recurrent_layer_is_a_sum(variants):
+    net, clips = make_net(variants=variants, recurrent_skip=True).eval().double(), make_clips()
+    x = net.res3d(net.preprocessing(clips, torch.float64)).transpose(1, 2)
+    for layer in net.recurrent:
+        x = x + layer(x)[0]
+    torch.testing.assert_close(net(clips), net.top_layers(x))
+    plain = make_net(variants=variants).eval().double()  # the same weights: there are no others
+    assert net.state_dict().keys() == plain.state_dict().keys()
+    assert not torch.allclose(plain(clips), net(clips))
+
+
+def test_without_recurrent_layers_features_go_to_the_top():
+    net, clips = make_net(variants=()), make_clips()
+    net.train()
+    assert not list(net.recurrent.parameters())
+    net(clips).sum().backward()
+    assert all(parameter.grad is not None for parameter in net.parameters())
+    net.eval()
+    x = net.res3d(net.preprocessing(clips, torch.float32)).transpose(1, 2)
+    torch.testing.assert_close(net(clips), net.top_layers(x))
 
 
 @pytest.mark.parametrize("preprocessing", ["channel_mean", "clip_mean"])

@@ -24,8 +24,12 @@ from tests.clips import square_clip, tiny_settings, write_clip
 
 
 def make_net(*variants: str, **options) -> GestureNet:
+    return make_net_of(variants or ("a", "a"), **options)
+
+
+def make_net_of(variants: tuple[str, ...], **options) -> GestureNet:
     torch.manual_seed(0)
-    net = GestureNet(4, variants or ("a", "a"), width=1 / 16, pixel_scale=64.0, **options).eval()
+    net = GestureNet(4, variants, width=1 / 16, pixel_scale=64.0, **options).eval()
     for layer in net.recurrent:  # pooled gates start equal in all channels: make them differ
         for module in layer.modules():
             if isinstance(module, nn.Linear):
@@ -100,6 +104,19 @@ def test_every_variant_is_explained_and_drawn(variant) -> None:
     assert len(strip.axes) == (1 + len(heats)) * 2
     assert [axis.get_title() for axis in strip.axes[:2]] == ["step 1: frame 1", "step 2: frame 5"]
     assert len(plot_gates(explanation, "left").axes) == 2
+
+
+@pytest.mark.parametrize("variants", [("a", "c"), ()])
+def test_ways_around_recurrent_layers_are_explained(variants) -> None:
+    net, clip = make_net_of(variants, recurrent_skip=True), make_clip()
+    explanation = explain(net, clip, label=2)
+    with torch.no_grad():
+        np.testing.assert_allclose(explanation.scores, net(clip[None])[0], atol=1e-5)
+    assert list(explanation.gates) == [f"ConvLSTM {n + 1}" for n in range(len(variants))]
+    for layer, maps in explanation.maps.items():
+        assert layer == FRONT_END or np.abs(maps).max() <= 1  # hidden states, not the sums
+        assert np.abs(explanation.gradients[layer]).max() > 0
+    plot_strip(explanation, clip.numpy(), "left")
 
 
 # ------------------------------------------------------------------------ where heat is placed
