@@ -92,9 +92,11 @@ class GestureNet(ClipNetwork):
     ``Preprocessing``, which also explains its settings), so uint8 clips are all that a caller
     provides. Scores are logits, float32 also under autocast.
 
-    The paper's layers stand in the way of whatever is to be learnt. With ``recurrent_skip`` each
-    adds its hidden sequence to its input instead, as residual networks do (He et al., 2016), which
-    small data sets need; without ``variants`` there is no recurrent layer at all, the yardstick.
+    The paper's layers stand in the way of whatever is to be learnt. ``recurrent_skip`` gives each a
+    way around it, which small data sets need: x + gain · H(norm(x)), as residual networks have (He
+    et al., 2016), with a batch norm before the layer and a gain for each channel that starts at
+    ``FIRST_GAIN``, small, so that training begins as without the layer (as in SkipInit, De and
+    Smith, 2020). Without ``variants`` there is no recurrent layer at all, the yardstick.
 
     ``gradient_checkpointing`` (False) saves memory in training: see `res3d.recomputed`.
 
@@ -104,6 +106,7 @@ class GestureNet(ClipNetwork):
 
     head = "classifier"
     explainable = True
+    FIRST_GAIN = 0.2
 
     def __init__(
         self,
@@ -126,7 +129,6 @@ class GestureNet(ClipNetwork):
         self.preprocessing = Preprocessing(
             preprocessing, in_channels, channel_means, pixel_scale, normalize_frames
         )
-        self.recurrent_skip = recurrent_skip
         self.res3d = Res3D(in_channels, width, tuple(stem_stride))
         channels = self.res3d.out_channels
         hidden = scaled_channels(256, width)
@@ -134,6 +136,10 @@ class GestureNet(ClipNetwork):
         for variant in variants:
             self.recurrent.append(ConvLSTM(channels, hidden, kernel_size, variant, forget_bias))
             channels = hidden
+        self.recurrent_norms, self.recurrent_gains = nn.ModuleList(), nn.ParameterList()
+        for _ in self.recurrent if recurrent_skip else ():
+            self.recurrent_norms.append(nn.BatchNorm3d(hidden))
+            self.recurrent_gains.append(torch.full((hidden, 1, 1), self.FIRST_GAIN))
         self.mobilenet = MobileNetTop(channels, width)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(self.mobilenet.out_channels, num_classes)
@@ -156,21 +162,25 @@ class GestureNet(ClipNetwork):
         x = self.preprocessing(clips, self.classifier.weight.dtype)  # (B, C, T, H, W)
         recompute = self.gradient_checkpointing and torch.is_grad_enabled()
         x = self.res3d(x, recompute).transpose(1, 2)  # (B, T/2, C, H/4, W/4)
-        for layer in self.recurrent:
-            hidden, _ = layer(x)
-            x = self.behind_layer(x, hidden)
+        for number in range(len(self.recurrent)):
+            x, _ = self.recurrent_layer(number, x)
         return self.top_layers(x, recompute)
 
-    def behind_layer(
-        self, x: Float[Tensor, "B T2 C H2 W2"], hidden: Float[Tensor, "B T2 C H2 W2"]
-    ) -> Float[Tensor, "B T2 C H2 W2"]:
-        """What follows a recurrent layer, of its input and its hidden sequence."""
-        return x + hidden if self.recurrent_skip else hidden
+    def recurrent_layer(
+        self, number: int, x: Float[Tensor, "B T2 C H2 W2"], **options
+    ) -> tuple[Float[Tensor, "B T2 C H2 W2"], tuple]:
+        """What follows a recurrent layer, and what the layer itself (see `ConvLSTM`) returns."""
+        layer = self.recurrent[number]
+        if not self.recurrent_norms:
+            found = layer(x, **options)
+            return found[0], found
+        found = layer(self.recurrent_norms[number](x.transpose(1, 2)).transpose(1, 2), **options)
+        return x + self.recurrent_gains[number] * found[0], found
 
     def top_layers(
         self, x: Float[Tensor, "B T2 C H2 W2"], recompute: bool = False
     ) -> Float[Tensor, "B classes"]:
-        """From what the recurrent layers leave to scores: MobileNet, the mean over space and time."""
+        """From what the recurrent layers leave to scores: MobileNet, then the mean."""
         batch = len(x)
         x = self.mobilenet(x.flatten(0, 1), recompute)  # (B·T/2, C, H/32, W/32)
         x = x.mean((2, 3)).unflatten(0, (batch, -1)).mean(1)  # (B, C)

@@ -101,11 +101,10 @@ def explain(model: GestureNet, clip: Tensor, label: int | None = None) -> Explan
         inputs = model.preprocessing(clips, model.classifier.weight.dtype).requires_grad_()
         x = model.res3d(inputs).transpose(1, 2)
         sequences, gates = {FRONT_END: x}, {}
-        for number, layer in enumerate(model.recurrent, start=1):
-            hidden, _, steps = layer(x, return_gates=True)
-            x = model.behind_layer(x, hidden)
-            sequences[f"ConvLSTM {number}"] = hidden
-            gates[f"ConvLSTM {number}"] = steps
+        for number in range(len(model.recurrent)):
+            x, (hidden, _, steps) = model.recurrent_layer(number, x, return_gates=True)
+            sequences[f"ConvLSTM {number + 1}"] = hidden
+            gates[f"ConvLSTM {number + 1}"] = steps
         scores = model.top_layers(x)[0]
         label = int(scores.argmax()) if label is None else label
         wanted = [inputs, *sequences.values()]

@@ -170,9 +170,13 @@ class ReadClip:
             frames = self.cache[clip.key]
             frames = frames[_training_indices(len(frames), data, rng)]
             crop = random_crop(*frames.shape[1:3], data.augmentation, rng)
-            return crop, crop.apply(frames, data.size)
+            return crop, crop.apply(_corrupted(frames, data, rng), data.size)
         reader = _open(clip, data)
         indices = _training_indices(reader.num_frames, data, rng)
+        if data.augmentation.corruption:  # of whole frames, before the crop
+            frames = read_opened(clip.path, reader, indices, data.cache_size, data.pixels)
+            crop = random_crop(*frames.shape[1:3], data.augmentation, rng)
+            return crop, crop.apply(_corrupted(frames, data, rng), data.size)
         crops, clips = _read_crops(
             clip.path,
             reader,
@@ -188,6 +192,23 @@ def _training_indices(length: int, data: VideoData, rng: np.random.Generator) ->
         return random_dense_indices(length, data.num_frames, data.frame_stride, rng)
     span = data.augmentation.time_span
     return uniform_indices(length, data.num_frames, rng, span, data.temporal_jitter)
+
+
+def _corrupted(frames: np.ndarray, data: VideoData, rng: np.random.Generator) -> np.ndarray:
+    """Frames (T, H, W, C) to which with ``augmentation.corruption`` one or two things happen."""
+    share = data.augmentation.corruption
+    if not share or rng.random() >= share:
+        return frames
+    from gesture3d.data.video.corruptions import CORRUPTIONS
+
+    fitting = [
+        corruption
+        for corruption in CORRUPTIONS.values()
+        if data.modality in corruption.modalities and not corruption.temporal
+    ]
+    for choice in rng.choice(len(fitting), rng.integers(1, 3), replace=False):
+        frames = fitting[choice](frames, rng.random(), rng, data.modality)
+    return frames
 
 
 def _open(clip: Item, data: VideoData) -> VideoReader:

@@ -36,6 +36,9 @@ class Augmentation(Section):
     channel_gain: tuple[Factor, Factor] = (1.0, 1.0)
     # Rotation of the crop by a uniform angle within ±rotation_degrees.
     rotation_degrees: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
+    # Share of the clips to which one or two of `gesture3d.data.video.corruptions` happen, any that
+    # leave the number of frames, of any strength.
+    corruption: Fraction = 0.0
     # Mirroring and playing backwards swap labels; refused for data sets that do not declare which.
     horizontal_flip: bool = False
     time_reversal: bool = False

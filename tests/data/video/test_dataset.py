@@ -80,6 +80,36 @@ def test_training_is_the_same_from_the_cache(root, tmp_path, monkeypatch):
     assert not list(root.glob("cache"))  # a folder of your clips is left as it is
 
 
+def test_a_share_of_the_training_clips_is_corrupted(root, tmp_path, monkeypatch):
+    """Before the crop, so that it is the same from the cache; evaluation sees clean clips."""
+    monkeypatch.chdir(tmp_path)
+
+    def samples(share: float, cache_size: int | None = 20) -> Datasets:
+        augmentation = AUGMENTATION.model_copy(update={"corruption": share})
+        return build(root, cache_size=cache_size, augmentation=augmentation)
+
+    clean, half, whole = (samples(share) for share in (0, 0.5, 1))
+    data = config(
+        root, cache_size=20, augmentation=AUGMENTATION.model_copy(update={"corruption": 1})
+    )
+    decoded = clip_samples(clean.train.items, clean.class_names, data, True)
+    changed = {0.5: 0, 1: 0}
+    for epoch in range(4):
+        for i in range(len(clean.train)):
+            before = clean.train[epoch, i].inputs
+            for share, datasets in ((0.5, half), (1, whole)):
+                after = datasets.train[epoch, i].inputs
+                assert after.shape == before.shape
+                assert torch.equal(after, datasets.train[epoch, i].inputs)
+                changed[share] += not torch.equal(after, before)
+    assert changed[1] > 70
+    assert 20 < changed[0.5] < 60
+    for i in range(len(decoded)):
+        assert torch.equal(whole.train[1, i].inputs, decoded[1, i].inputs)
+    for i in range(len(clean.validation)):
+        assert torch.equal(whole.validation[1, i].inputs, clean.validation[1, i].inputs)
+
+
 def test_the_number_of_workers_changes_nothing(root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train = build(root, cache_size=20).train
