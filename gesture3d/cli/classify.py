@@ -25,6 +25,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--picture", type=Path, help="also draw videos or recordings with their classes (.png)"
     )
+    parser.add_argument(
+        "--mirror",
+        action=argparse.BooleanOptionalAction,
+        help="the camera mirrors: turn videos back (default: as the training clips were)",
+    )
     parser.add_argument("--batch-size", type=whole(100_000), default=16)
     parser.add_argument(
         "--compile",
@@ -49,7 +54,7 @@ def main() -> int:
     from gesture3d.inference.classifier import Classifier
     from gesture3d.inference.output import check_drawable, draw, lines, write
 
-    classifier = Classifier(args.weights, args.device, compile=args.compile)
+    classifier = Classifier(args.weights, args.device, compile=args.compile, mirror=args.mirror)
     if args.picture:
         check_drawable(classifier)
     paths, problems, walk = [], [], Walk()

@@ -62,13 +62,20 @@ class Classifier:
         device: ``auto``, ``cpu`` or ``cuda``.
         compile: compile the network with its weights frozen at the first clip, which takes about
             half a minute: worth it for many clips on a GPU, or for clips that come one by one.
+        mirror: whether the camera mirrors, so that videos are turned back; None: as the clips of
+            the training were.
 
     Raises:
         Gesture3dError: the checkpoint cannot be used; calling: the file cannot be read.
     """
 
     def __init__(
-        self, weights: Path | str | None = None, device: str = "auto", *, compile: bool = False
+        self,
+        weights: Path | str | None = None,
+        device: str = "auto",
+        *,
+        compile: bool = False,
+        mirror: bool | None = None,
     ) -> None:
         self.weights = Path(weights) if weights else resource("weights") / DEFAULT_WEIGHTS
         model, self.description = checkpoint.load_model(self.weights)
@@ -77,8 +84,14 @@ class Classifier:
         if compile:
             self.model = torch.compile(self.model, options={"freezing": True})
         self._smallest_batch = 0 if compile else None  # once compiled, for all batches
-        self.experiment = self.description.validated_experiment(self.weights)
-        self.spec = self.description.input_spec(self.experiment.data)
+        experiment = self.description.validated_experiment(self.weights)
+        if mirror is not None:
+            if "mirrored_camera" not in type(experiment.data).model_fields:
+                raise Gesture3dError(f"--mirror turns videos; {self.weights} reads none")
+            data = experiment.data.model_copy(update={"mirrored_camera": mirror})
+            experiment = experiment.model_copy(update={"data": data})
+        self.experiment = experiment
+        self.spec = self.description.input_spec(experiment.data)
         self.class_names = self.description.class_names
 
     def __call__(self, path: Path | str) -> list[RankedClass]:

@@ -16,13 +16,16 @@ Joints are in metres in the camera's axes: x to the right of the image, y down, 
 camera; wrist, then four joints each for thumb, index, middle, ring and little finger. A joint is
 at pixel (88, 50) + 132 · (x, y) / z of its frame, except where the camera shakes.
 
-Depth is grey: g = 255 · (1.25 − z) for z in metres, clipped to 1 … 255, so near is bright; 0 is
-background. Only the performing hand and arm have depth, good to about two centimetres.
+Depth is grey: g = 127.5 · (2.25 − z) for z in metres, clipped to 1 … 255, so near is bright; 0 is
+background. Only the performing hand and arm have depth, good to about five centimetres.
 
-Directions (left, right, clockwise) are those seen in the video frame, for both hands.
+Directions (left, right, clockwise) are the performer's, as in Jester: "Swiping Left" goes to the
+right edge of the frame, for either hand.
 
-The performers of training, validation and test are different people. A folder without
-``dataset.json`` is an unfinished set: generating again completes it.
+The performers of training, validation and test are different people; those of training are 40, or
+more where there are many clips. The clips of a split depend on the seed and on their own number
+alone, not on the other splits. A folder without ``dataset.json`` is an unfinished set: generating
+again completes it.
 """
 
 import contextlib
@@ -40,6 +43,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -49,7 +53,8 @@ from gesture3d.errors import Gesture3dError, did_you_mean
 from gesture3d.files import atomic_path, locked, write_text
 from gesture3d.machine import num_cores
 from gesture3d.rng import generator
-from gesture3d.synthetic.gestures import GESTURES, perform
+from gesture3d.synthetic.gestures import GESTURES
+from gesture3d.synthetic.motion import perform
 from gesture3d.synthetic.performer import draw_performer
 from gesture3d.synthetic.render import render
 from gesture3d.synthetic.scene import (
@@ -59,13 +64,15 @@ from gesture3d.synthetic.scene import (
     SUPERSAMPLING,
     WIDTH,
     draw_scene,
+    few_frames,
 )
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Raised whenever the same settings begin to give other clips."""
 
 LABELS = tuple(GESTURES)
 NUM_PERFORMERS = MappingProxyType({"train": 40, "validation": 12, "test": 12})
+"""At the least, see `num_performers`."""
 CLIPS_PER_CLASS = MappingProxyType({"train": 60, "validation": 8, "test": 8})
 FPS = 12.0
 
@@ -83,7 +90,7 @@ class _Clip:
     index: int
     """Counts the clips of this label and split."""
     performer: int
-    """Counts all performers of all splits."""
+    """Counts the performers of this split."""
     seed: int
     hard: bool
 
@@ -92,7 +99,7 @@ def generate(
     root: Path,
     *,
     clips_per_class: Mapping[str, int] = CLIPS_PER_CLASS,
-    hard: bool = False,
+    hard: bool | Literal["mixed"] = False,
     seed: int = 0,
     num_workers: int | None = None,
     progress: bool = True,
@@ -100,7 +107,8 @@ def generate(
     """Make the data set in ``root``, unless it is already there with the same settings.
 
     ``clips_per_class`` gives the clips per class of train, validation and test; ``hard`` puts
-    cluttered, moving backgrounds, unsteady light and a shaking camera behind the same gestures.
+    cluttered, moving backgrounds, unsteady light and a moving, poor camera around the same
+    gestures, "mixed" does so in every second clip of a class.
     The same settings give the same files, whatever ``num_workers`` (processes; default: one a
     core). An unfinished set is completed.
 
@@ -127,6 +135,13 @@ def generate(
             _remove_half_written(root)
         _write_lists(root, clips, seed)
         _write_index(root, clips, settings)
+
+
+def num_performers(split: str, count: int) -> int:
+    """How many people perform ``count`` clips of each class of a split; in training at least two
+    for every three clips of a class."""
+    grows = split == "train"
+    return max(NUM_PERFORMERS[split], -(-2 * count // 3) if grows else 0)
 
 
 def joints_of(root: Path, key: str) -> np.ndarray:
@@ -169,9 +184,11 @@ def _is_finished(root: Path, settings: dict) -> bool:
                 for key in settings
                 if found[key] != settings[key]
             )
+            older = found["generator_version"] != settings["generator_version"]
+            what = "of another version of the generator" if older else "with other settings"
             raise Gesture3dError(
-                f"{root} holds a generated data set with other settings ({differences}): "
-                f"choose another folder, or delete this one."
+                f"{root} holds a generated data set {what} ({differences}): choose another "
+                f"folder (data.root), or delete this one and it is generated anew."
             )
         return name == "dataset.json"
     return False
@@ -200,20 +217,22 @@ def _remove_half_written(root: Path) -> None:
 
 def _plan(settings: dict) -> list[_Clip]:
     """All clips of the set, split by split and class by class."""
-    seed, counts = settings["seed"], settings["clips_per_class"]
-    total = len(LABELS) * sum(counts.values())
-    highest = max(_NUM_JESTER_IDS, 10 * total)
-    ids = iter(generator(seed, "ids").choice(highest, size=total, replace=False) + 1)
-    clips, first_performer = [], 0
-    for split, num_performers in NUM_PERFORMERS.items():
+    seed, hard = settings["seed"], settings["hard"]
+    clips = []
+    for part, split in enumerate(NUM_PERFORMERS):
+        count = settings["clips_per_class"][split]
+        total = len(LABELS) * count
+        # Ids of different splits have different remainders.
+        numbers = max(_NUM_JESTER_IDS // len(NUM_PERFORMERS), 10 * total)
+        drawn = generator(seed, "ids", split).choice(numbers, size=total, replace=False)
+        ids = iter(len(NUM_PERFORMERS) * drawn + part + 1)
+        people = num_performers(split, count)
         for label in LABELS:
-            order = generator(seed, split, label, "performers").permutation(num_performers)
-            for index in range(counts[split]):
-                performer = first_performer + int(order[index % num_performers])
-                clips.append(
-                    _Clip(int(next(ids)), split, label, index, performer, seed, settings["hard"])
-                )
-        first_performer += num_performers
+            order = generator(seed, split, label, "performers").permutation(people)
+            for index in range(count):
+                performer = int(order[index % people])
+                is_hard = index % 2 == 1 if hard == "mixed" else hard
+                clips.append(_Clip(int(next(ids)), split, label, index, performer, seed, is_hard))
     return clips
 
 
@@ -282,10 +301,12 @@ def _is_made(root: Path, clip: _Clip) -> bool:
 
 def _make_clip(root: Path, clip: _Clip) -> None:
     """Perform, render and write one clip. Every random choice depends on the clip alone."""
-    performer = draw_performer(generator(clip.seed, "performer", clip.performer))
+    performer = draw_performer(generator(clip.seed, "performer", clip.split, clip.performer))
     address = (clip.seed, clip.split, clip.label, clip.index)
     motion = perform(clip.label, performer, generator(*address, "motion"))
     rng = generator(*address, "scene", int(clip.hard))
+    if clip.hard:
+        motion = motion.at(few_frames(rng, len(motion.joints)))
     scene = draw_scene(rng, performer, motion, clip.hard)
     colour, depth = render(motion, performer, scene, rng)
     joints_path, depth_path, video_path = _paths(root, clip)
@@ -328,14 +349,23 @@ def _write_lists(root: Path, clips: list[_Clip], seed: int) -> None:
 def _write_index(root: Path, clips: list[_Clip], settings: dict) -> None:
     """``dataset.json``, which makes the set a whole one."""
     performers = {
-        split: sorted({c.performer for c in clips if c.split == split}) for split in NUM_PERFORMERS
+        split: [
+            f"{split}-{number}"
+            for number in sorted({c.performer for c in clips if c.split == split})
+        ]
+        for split in NUM_PERFORMERS
     }
     index = {
         **settings,
         "num_clips": len(clips),
         "performers": performers,
         "clips": {
-            str(clip.id): {"label": clip.label, "split": clip.split, "performer": clip.performer}
+            str(clip.id): {
+                "label": clip.label,
+                "split": clip.split,
+                "performer": f"{clip.split}-{clip.performer}",
+                "hard": clip.hard,
+            }
             for clip in clips
         },
     }

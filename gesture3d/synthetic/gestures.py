@@ -1,70 +1,89 @@
 """The 27 gestures of Jester as trajectories of a hand.
 
-Directions are those **seen in the video frame**: a swipe to the left moves towards the frame's
-left edge, a clockwise turn is clockwise on the screen, "away" is away from the performer and so
+Directions are the **performer's**, as in Jester: a swipe to the left moves to the performer's
+left, which is towards the right edge of a picture that no mirror has turned; a hand turns clockwise
+as the performer sees it, counterclockwise in the picture; "away" is away from the performer and so
 towards the camera. They do not depend on which hand performs them.
-
-Each gesture is led in from a resting hand and out again; how (from below the frame or from a
-raised resting hand; dropping, lowering, or holding still) is the performer's habit and never
-depends on the gesture, nor does the length of the clip.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
+import cv2
 import numpy as np
 
-from gesture3d.synthetic.hand import POSES, axis_rotation, forward_kinematics, solve_elbow
-from gesture3d.synthetic.performer import (
-    Key,
-    Performer,
-    Plan,
-    Take,
-    Track,
-    minimum_jerk,
-    sample,
-)
-
-MIN_FRAMES, MAX_FRAMES = 28, 44
-
-
-@dataclass(frozen=True)
-class Motion:
-    """A performed clip; T frames, metres in camera axes."""
-
-    joints: np.ndarray
-    """(T, 21, 3)"""
-    rotation: np.ndarray
-    """(T, 3, 3): the hand's orientation."""
-    elbow: np.ndarray
-    """(T, 3)"""
-    shoulder: np.ndarray
-    """(3,)"""
-    in_view: bool
-    """Whether the performer sits in the picture; else only the arm reaches into it."""
+from gesture3d.synthetic.hand import POSES, axis_rotation, orientation
+from gesture3d.synthetic.performer import Cycle, Key, Plan, Take, Track, minimum_jerk
 
 
 def _swipe(take: Take, direction: tuple[int, int], pose: str, reach: float) -> Plan:
-    """Across the frame; ``direction`` in the image (x right, y down), ``reach`` in metres."""
-    x, y = np.array(direction) * reach * take.size / 2
+    """Across the frame; ``direction`` in the picture (x right, y down), ``reach`` in metres.
+
+    The hand is carried across, flicked from the wrist, or swung about the elbow.
+    """
     fingers = pose == "two"
-    if direction[0]:
-        lean = take.between(6, 14) if fingers else take.between(12, 28)
-        yaw, pitch = take.between(-15, 45), take.between(0, 25)
-        turns = [take.facing(yaw, pitch, side * lean * direction[0]) for side in (-1, 1)]
-    elif fingers:
-        yaw, pitch = take.between(-15, 45), take.between(5, 30)
-        turns = [take.facing(yaw, pitch + side * 10 * direction[1]) for side in (-1, 1)]
-    elif take.chance(0.35):  # a flat hand across the body, palm leading
-        turns = [take.across([0, direction[1], 0], take.between(0, 40))] * 2
-    else:  # the hand hinges at the wrist: palm down on the way down, palm up on the way up
-        yaw = take.between(-15, 25) + (180 if direction[1] < 0 else 0)
-        near, far = take.between(55, 75), take.between(0, 12)
-        turns = [take.facing(yaw, pitch) for pitch in (far, near)[:: direction[1]]]
-    start = (take.place(-x, -y), turns[0], POSES[pose])
-    end = (take.place(x, y), turns[1], POSES[pose])
-    return Plan(take.move(start, end))
+    shape = _two_fingers(take) if fingers else POSES["open"]
+    kind = str(take.rng.choice(["carry", "flick", "swing"], p=[0.4, 0.4, 0.2]))
+    reach *= take.size * take.between(*{"flick": (0.32, 0.55)}.get(kind, (0.65, 1.05)))
+    x, y = np.array(direction) * reach / 2
+    turns = (_sideways if direction[0] else _upright)(
+        take, direction[0] or direction[1], pose, kind
+    )
+    drop = take.between(0.02, 0.05) if kind == "swing" and direction[0] else 0.0
+    start = (take.place(-x, -y + drop), turns[0], shape)
+    end = (take.place(x, y + drop), turns[1], shape)
+
+    def arc(track: Track, time: np.ndarray, fade: np.ndarray) -> None:
+        """Over the elbow: highest in the middle."""
+        way = minimum_jerk(time)
+        track.place[:, 1] -= 4 * drop * way * (1 - way)
+
+    return Plan(take.move(start, end), arc if drop else None)
+
+
+def _two_fingers(take: Take) -> np.ndarray:
+    """Index and middle finger, together or apart, the thumb tucked in or loose."""
+    apart = take.between(-0.2, 1.2)
+    pose = POSES["two"] + np.array([7 * apart, 0, 0, -4 * apart, 0, 0, *[0] * 12])
+    loose = take.between(0, 0.6) if take.chance(0.3) else 0.0
+    pose[12:] += loose * (POSES["relaxed"][12:] - pose[12:])
+    return pose
+
+
+def _sideways(take: Take, to: int, pose: str, kind: str) -> list[np.ndarray]:
+    """The hand's orientations before and after a swipe to the picture's left (-1) or right (1)."""
+    yaw, pitch = take.between(-15, 45), take.between(0, 25)
+    if kind == "flick":
+        # From upright, or leaning against the way, until the fingers point along it; on the way
+        # inward the palm leads, on the way outward the back of the hand does.
+        near, far = take.between(-30, 5), take.between(40, 80)
+        inward = to * take.side
+        flat, open_ = take.between(50, 100), take.between(-15, 30)
+        yaws = (open_, flat)[::inward]
+        leans = (near, far) if inward > 0 or take.chance(0.4) else (-far, take.between(-10, 25))
+        return [take.facing(y, pitch, to * lean) for y, lean in zip(yaws, leans, strict=True)]
+    if pose == "two" and take.chance(0.4):  # the fingers point inward, across the body
+        palm = [0, take.between(-0.3, 1), 1] if take.chance(0.7) else [0, 1, 0.3]
+        return [take.across(palm, take.between(0, 40))] * 2
+    lean = take.between(6, 14) if pose == "two" else take.between(12, 28)
+    return [take.facing(yaw, pitch, side * lean * to) for side in (-1, 1)]
+
+
+def _upright(take: Take, to: int, pose: str, kind: str) -> list[np.ndarray]:
+    """The hand's orientations before and after a swipe up (-1) or down (1)."""
+    fingers = pose == "two"
+    if kind == "carry" and take.chance(0.5):
+        if fingers:
+            yaw, pitch = take.between(-15, 45), take.between(5, 30)
+            return [take.facing(yaw, pitch + side * 10 * to) for side in (-1, 1)]
+        # a flat hand across the body, palm leading
+        return [take.across([0, to, 0], take.between(0, 40))] * 2
+    # The hand hinges at the wrist: the palm comes down, or up to the camera; or palm up.
+    palm_up = kind == "carry" and to < 0
+    yaw = take.between(-15, 25) + (180 if palm_up else 0)
+    near = take.between(45, 75) if fingers or palm_up else take.between(65, 135)
+    far = take.between(0, 15)
+    return [take.facing(yaw, pitch) for pitch in (far, near)[::to]]
 
 
 def _push(take: Take, away: bool, pose: str) -> Plan:
@@ -72,45 +91,82 @@ def _push(take: Take, away: bool, pose: str) -> Plan:
     yaw = take.between(-10, 15) + (180 if not away and take.chance(0.5) else 0)
     pitch = take.between(0, 20)
     rotation = take.facing(yaw, pitch)
-    far = (take.place(z=0.17 * take.size), rotation, POSES[pose])
-    near = (take.place(y=0.01, z=-0.13 * take.size), rotation, POSES[pose])
+    shape = _two_fingers(take) if pose == "two" else POSES[pose]
+    far = (take.place(z=0.17 * take.size), rotation, shape)
+    near = (take.place(y=0.01, z=-0.13 * take.size), rotation, shape)
     return Plan(take.move(far, near) if away else take.move(near, far))
 
 
 def _zoom(take: Take, opening: bool, closed: str, opened: str) -> Plan:
     """Fingers spread apart (zooming in) or close (zooming out)."""
-    rotation = take.facing(take.between(10, 45), take.between(0, 25), take.between(-10, 10))
-    shut, wide = ((take.place(), rotation, POSES[pose]) for pose in (closed, opened))
+    lean = take.side * take.between(-10, 65)
+    rotation = take.facing(take.between(5, 60), take.between(0, 25), lean)
+    wide_pose = POSES[opened]
+    if opened == "spread":  # or the flat hand, the thumb away from it
+        wide_pose = wide_pose + take.between(0, 0.8) * (POSES["open"] - wide_pose)
+        wide_pose[12:] = POSES["spread"][12:]
+    shut, wide = (take.place(), rotation, POSES[closed]), (take.place(), rotation, wide_pose)
     return Plan(take.move(shut, wide) if opening else take.move(wide, shut))
 
 
 def _turn(take: Take, clockwise: bool) -> Plan:
-    """A clawed or open hand turned about the viewing axis, as one turns a knob."""
-    half = take.between(55, 75) * (1 if clockwise else -1)
-    yaw, pitch, roll = take.between(-10, 20), take.between(5, 50), take.between(-10, 10)
+    """A clawed or open hand turned as one turns a knob; clockwise for the performer.
+
+    About the viewing axis with the fingers up; or the forearm rolls, the fingers pointing more or
+    less to the camera; or the raised forearm rolls the palm inward until its back is seen.
+    """
+    sense = 1 if clockwise else -1
     pose = POSES["claw"] + take.between(0, 0.8) * (POSES["spread"] - POSES["claw"])
-    ends = [(take.place(), take.facing(yaw, pitch, roll + turn), pose) for turn in (-half, half)]
-    return Plan(take.move(*ends))
+    kind = str(take.rng.choice(["wrist", "forearm", "raised"], p=[0.35, 0.5, 0.15]))
+    if kind == "raised":
+        pose = POSES["claw"]
+        yaw, pitch = take.between(-20, 10), take.between(5, 30)
+        palm = take.facing(yaw, pitch)
+        back = take.facing(yaw + take.between(115, 140), pitch, take.side * take.between(40, 75))
+        ends = [palm, back][:: -sense * take.side]
+        return Plan(take.move(*[(take.place(), rotation, pose) for rotation in ends]))
+    half = np.deg2rad(take.between(50, 75)) * sense
+    if kind == "wrist":
+        middle = take.facing(take.between(-10, 20), take.between(5, 50), take.between(-10, 10))
+        axis = np.array([0.0, 0.0, -1.0])
+    else:  # the thumb up in the middle, the fingers along the axis
+        rise, aside = np.deg2rad(take.between(5, 55)), take.side * np.deg2rad(take.between(-10, 30))
+        axis = np.array([np.sin(aside), -np.sin(rise), -np.cos(rise)])
+        along = axis - np.array([0, take.between(0, 0.5), 0])
+        middle = axis_rotation(2, take.tilt[2]) @ orientation(along, [take.side, 0, 0])
+        axis = axis / np.linalg.norm(axis)
+        half *= take.between(1.0, 1.25)
+    ends = [cv2.Rodrigues(angle * axis)[0] @ middle for angle in (-half, half)]
+    return Plan(take.move(*[(take.place(), rotation, pose) for rotation in ends]))
 
 
 def _roll(take: Take, forward: bool) -> Plan:
     """The forearm across the body, the hand going round in circles about the lateral axis.
 
-    Forward: over the top towards the camera, back underneath.
+    Forward: over the top towards the camera, back underneath. With one hand, or with both, half a
+    turn apart.
     """
-    turns = take.between(1.2, 1.8) * (1 if forward else -1)
+    both = take.chance(0.35)
+    turns = take.between(1.0, 1.7) * (1 if forward else -1)
     start = take.between(0, 360)
-    height, depth, tumble = 0.065 * take.size, 0.12 * take.size, take.between(45, 65)
-    rotation = take.across([0, 0, 1], take.between(5, 30))
+    radius = take.between(0.06, 0.08) if both else take.between(0.065, 0.11)
+    height, depth = radius * take.size, radius * take.size * take.between(1.0, 1.4)
+    tumble = take.between(25, 60)
+    rotation = take.across([0, 0.6, 1] if both else [0, take.between(0, 1), 1], take.between(5, 30))
 
-    def cycle(track: Track, time: np.ndarray, fade: np.ndarray) -> None:
-        angle = np.deg2rad(start) + 2 * np.pi * turns * time
-        offset = np.stack([0 * angle, -height * np.cos(angle), -depth * np.sin(angle)], axis=1)
-        track.place += fade[:, None] * offset
-        track.rotation[:] = axis_rotation(0, -fade * tumble * np.cos(angle)) @ track.rotation
+    def circle(phase: float) -> Cycle:
+        def cycle(track: Track, time: np.ndarray, fade: np.ndarray) -> None:
+            angle = np.deg2rad(start + phase) + 2 * np.pi * turns * time
+            offset = np.stack([0 * angle, -height * np.cos(angle), -depth * np.sin(angle)], axis=1)
+            track.place += fade[:, None] * offset
+            track.rotation[:] = axis_rotation(0, -fade * tumble * np.cos(angle)) @ track.rotation
+
+        return cycle
 
     pose = POSES["open"] + take.between(0.0, 0.6) * (POSES["relaxed"] - POSES["open"])
-    return Plan(take.hold(take.place(), rotation, pose), cycle)
+    aside = -take.side * 0.05 if both else 0.0
+    keys = take.hold(take.place(aside, z=0.02), rotation, pose)
+    return Plan(keys, circle(0), other=circle(180) if both else None)
 
 
 def _thumb(take: Take, up: bool) -> Plan:
@@ -132,7 +188,7 @@ def _thumb(take: Take, up: bool) -> Plan:
 
 def _shake(take: Take) -> Plan:
     """An open hand waved from side to side."""
-    waves, start = take.between(2.8, 4.0), take.between(0, 2 * np.pi)
+    waves, start = take.between(2.4, 3.6), take.between(0, 2 * np.pi)
     sway, lean = 0.05 * take.size, take.between(14, 26)
 
     def cycle(track: Track, time: np.ndarray, fade: np.ndarray) -> None:
@@ -177,19 +233,11 @@ def _drum(take: Take) -> Plan:
 def _nothing(take: Take) -> Plan:
     """The hand stays away, rests, is put down, or comes to rest."""
     kind = take.rng.choice(4, p=[0.4, 0.3, 0.15, 0.15])
-    away, resting = _rest(take, below=True), _rest(take, below=False)
+    away, resting = take.rest(below=True), take.rest(below=False)
     middle = take.between(0.3, 0.7)
     first, last = [(away, away), (resting, resting), (resting, away), (away, resting)][kind]
     keys = [Key(max(middle - 0.25, 0), *first), Key(min(middle + 0.25, 1), *last)]
     return Plan(keys, at_rest=True)
-
-
-def _rest(take: Take, below: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A relaxed hand below the frame, or raised to the frame's lower edge."""
-    drop = take.between(0.30, 0.36) if below else take.between(0.13, 0.16)
-    x = -take.side * take.between(0.0, 0.08)
-    rotation = take.facing(take.between(20, 70), take.between(10, 45), take.between(-10, 10))
-    return take.place(x, drop, take.between(0.0, 0.06)), rotation, POSES["relaxed"]
 
 
 def _draw_in_the_air(take: Take) -> Plan:
@@ -280,7 +328,8 @@ def _something_else(take: Take) -> Plan:
     return kinds[take.rng.integers(len(kinds))](take)
 
 
-_LEFT, _RIGHT, _DOWN, _UP = (-1, 0), (1, 0), (0, 1), (0, -1)
+_LEFT, _RIGHT, _DOWN, _UP = (1, 0), (-1, 0), (0, 1), (0, -1)
+"""The performer's, in the picture: x right, y down."""
 
 _FULL = {"closed": "pinch all", "opened": "spread"}
 _TWO = {"closed": "pinch", "opened": "wide pinch"}
@@ -315,50 +364,3 @@ GESTURES: dict[str, Callable[[Take], Plan]] = {
     "Doing other things": _something_else,
 }
 """Jester's 27 labels in the official order, each with the function that plans it."""
-
-
-def _lead_in_and_out(take: Take, keys: list[Key]) -> tuple[list[Key], float, float]:
-    """Put a gesture's keys into the clip; also the clip times at which it begins and ends."""
-    begin = take.between(0.16, 0.24)
-    end = min(begin + take.performer.span * take.between(0.95, 1.05), 0.94)
-    below = take.chance(take.performer.starts_below)
-    inside = [Key(begin + (end - begin) * k.time, k.place, k.rotation, k.pose) for k in keys]
-    clip = [Key(take.between(-0.02, 0.03), *_rest(take, below)), *inside]
-    if inside[0].time > begin:
-        clip.insert(1, Key(begin, inside[0].place, inside[0].rotation, inside[0].pose))
-    ending = take.rng.choice(3, p=take.performer.endings)
-    if ending < 2:
-        place, rotation, pose = _rest(take, below=ending == 0)
-        place = np.array([0.7 * inside[-1].place[0] + 0.3 * place[0], *place[1:]])
-        clip.append(Key(end + take.between(0.14, 0.2), place, rotation, pose))
-    return clip, begin, end
-
-
-def _tremble(take: Take, track: Track, times: np.ndarray) -> None:
-    """Nobody holds still: slow drifts of a few millimetres and degrees."""
-    for values, spread in ((track.place, 0.0025), (track.pose, 1.5)):
-        for speed in (1.0, 2.3):
-            phase = take.rng.uniform(0, 2 * np.pi, size=values.shape[1])
-            size = take.rng.normal(0, spread, size=values.shape[1])
-            values += size * np.sin(2 * np.pi * speed * times[:, None] + phase)
-
-
-def perform(label: str, performer: Performer, rng: np.random.Generator) -> Motion:
-    """A performance of one of ``GESTURES``. Its number of frames does not depend on the label."""
-    times = np.linspace(0, 1, int(rng.integers(MIN_FRAMES, MAX_FRAMES + 1)))
-    take = Take(performer, rng)
-    plan = GESTURES[label](take)
-    keys, begin, end = (plan.keys, 0.0, 1.0) if plan.at_rest else _lead_in_and_out(take, plan.keys)
-    track = sample(keys, times)
-    if plan.cycle:
-        time = (times - begin) / (end - begin)
-        fade = minimum_jerk(np.minimum(time, 1 - time) / 0.1 + 0.3)
-        plan.cycle(track, time, fade)
-    _tremble(take, track, times)
-    shape = performer.shape
-    wrist = track.place - shape.reach_to_centre * track.rotation[:, :, 1]
-    joints = forward_kinematics(shape, wrist, track.rotation, track.pose)
-    in_view = bool(rng.random() < 0.6)
-    shoulder = np.array([performer.body_x - shape.side * 0.17, 0.15 if in_view else 0.5, 0.88])
-    elbow = solve_elbow(shape, wrist, shoulder)
-    return Motion(joints, track.rotation, elbow, shoulder, in_view)

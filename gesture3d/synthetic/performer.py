@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from gesture3d.synthetic.hand import HandShape, axis_rotation, draw_shape, orientation
+from gesture3d.synthetic.hand import POSES, HandShape, axis_rotation, draw_shape, orientation
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,14 @@ class Performer:
     amplitude: float
     span: float
     """The part of a clip that the gesture itself takes."""
-    starts_below: float
-    """How often a clip starts with the hand below the frame (else: raised, at rest)."""
+    starts: np.ndarray
+    """(3,): how often a clip starts with the hand below the frame, at rest, or in its place."""
     endings: np.ndarray
     """(3,): how often the hand drops out of the frame, is lowered, or holds still at the end."""
     tilt: np.ndarray
     """(3,): habitual yaw, pitch and roll of the hand."""
+    stand: np.ndarray
+    """(3,): how far the person is from the usual place in front of the camera: x, y, z."""
 
 
 _SKINS = np.array(
@@ -50,21 +52,38 @@ def draw_performer(rng: np.random.Generator) -> Performer:
     hue, saturation, value = rng.uniform(0, 180), rng.uniform(20, 190), rng.uniform(40, 220)
     cloth = cv2.cvtColor(np.uint8([[[hue, saturation, value]]]), cv2.COLOR_HSV2BGR)[0, 0]
     endings = rng.dirichlet([1.5, 0.8, 0.5])
+    start = [(0.1, 0.8, 0.1), (0.5, 0.4, 0.1), (0.88, 0.07, 0.05)][rng.integers(3)]
+    stand = _draw_stand(rng)
+    aside = rng.uniform(0, 0.10) + (rng.uniform(0, 0.14) if stand[2] > 0.15 else 0)
     return Performer(
         shape=shape,
         skin=skin * rng.uniform(0.93, 1.05, size=3),
         cloth=cloth.astype(np.float64),
         sleeve=float(rng.choice([0.0, 0.35, 0.8, 0.92], p=[0.25, 0.15, 0.3, 0.3])),
-        home=np.array(
-            [-shape.side * rng.uniform(0, 0.05), rng.uniform(-0.01, 0.025), rng.uniform(0.46, 0.56)]
-        ),
+        home=np.array([-shape.side * aside, rng.uniform(-0.01, 0.025), rng.uniform(0.46, 0.56)]),
         body_x=rng.uniform(-0.08, 0.08),
         amplitude=rng.uniform(0.85, 1.15),
-        span=rng.uniform(0.56, 0.72),
-        starts_below=rng.choice([0.1, 0.5, 0.9]),
+        span=rng.uniform(0.45, 0.72),
+        starts=np.array(start),
         endings=endings,
         tilt=rng.normal(0, 4, size=3),
+        stand=stand,
     )
+
+
+def _draw_stand(rng: np.random.Generator) -> np.ndarray:
+    """Most sit at the camera, some farther back, some across the room; cameras are at any height.
+
+    The farther away, the more of the frame there is beside and above the hand.
+    """
+    back = rng.uniform(*_BACK[rng.choice(3, p=[0.55, 0.25, 0.2])])
+    room = 0.38 * back  # metres that the frame gains on every side, at the least
+    return np.array(
+        [rng.uniform(-0.7, 0.7) * room, rng.uniform(-0.4, 0.45) * room, back]
+    ) + rng.uniform(-1, 1, size=3) * [0.02, 0.02, 0]
+
+
+_BACK = ((-0.02, 0.12), (0.15, 0.5), (0.5, 1.3))
 
 
 @dataclass(frozen=True)
@@ -96,6 +115,8 @@ class Plan:
 
     keys: list[Key]
     cycle: Cycle | None = None
+    other: Cycle | None = None
+    """The same for the other hand, which mirrors the keys; None: one hand is enough."""
     at_rest: bool = False
     """The keys are the whole clip: no gesture to lead in and out of."""
 
@@ -138,6 +159,13 @@ class Take:
         angle = np.deg2rad(forward)
         tilt = axis_rotation(2, self.tilt[2]) @ axis_rotation(0, self.tilt[1])
         return tilt @ orientation([self.side * np.cos(angle), 0, -np.sin(angle)], palm)
+
+    def rest(self, below: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A relaxed hand below the frame, or raised to the frame's lower edge."""
+        drop = self.between(0.30, 0.40) if below else self.between(0.13, 0.17)
+        x = -self.side * self.between(0.0, 0.08)
+        rotation = self.facing(self.between(20, 70), self.between(10, 45), self.between(-10, 10))
+        return self.place(x, drop, self.between(0.0, 0.06)), rotation, POSES["relaxed"]
 
     def between(self, low: float, high: float) -> float:
         return float(self.rng.uniform(low, high))

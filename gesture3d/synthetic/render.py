@@ -6,13 +6,13 @@ slices of a frame are painted from far to near, which settles what occludes what
 the fourth channel of the drawing canvas, so both clips come from the same strokes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from gesture3d.synthetic.gestures import Motion
 from gesture3d.synthetic.hand import PARENTS
+from gesture3d.synthetic.motion import Motion
 from gesture3d.synthetic.performer import Performer
 from gesture3d.synthetic.scene import (
     CENTRE,
@@ -26,7 +26,7 @@ from gesture3d.synthetic.scene import (
     draw_passer,
 )
 
-DEPTH_NEAR, DEPTH_FAR = 0.25, 1.25
+DEPTH_NEAR, DEPTH_FAR = 0.25, 2.25
 """Metres that map to grey 255 and to grey 0; the background is 0."""
 
 _SLICES = (0.0, 0.5, 0.85)
@@ -56,11 +56,11 @@ def render(
     motion: Motion, performer: Performer, scene: Scene, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """The clip (T, H, W, 3) in BGR and its depth (T, H, W) as grey levels, both uint8."""
-    strokes = [
-        _limbs(motion, performer, scene),
-        _plates(motion, performer, scene),
-        _nails(motion, performer, scene),
-    ]
+    arms = [(motion, performer)]
+    if motion.other:
+        side = -performer.shape.side
+        arms.append((motion.other, replace(performer, shape=replace(performer.shape, side=side))))
+    strokes = [part(*arm, scene) for arm in arms for part in (_limbs, _plates, _nails)]
     corners = np.concatenate([s.corners for s in strokes], axis=1)
     corners += scene.shake[:, None, None, :]
     corners = np.rint(np.clip(corners, -2000, 2000) * 2**_SUBPIXEL_BITS).astype(np.int32)
@@ -82,8 +82,13 @@ def render(
             )
         depth[frame] = canvas[::SUPERSAMPLING, ::SUPERSAMPLING, 3]
         small = cv2.resize(canvas, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-        exposed = cv2.convertScaleAbs(small[..., :3], alpha=float(scene.gain[frame]))
-        colour[frame] = noise.add_to(exposed, rng)
+        picture = small[..., :3]
+        if scene.tone is not None:
+            picture = cv2.LUT(picture, scene.tone[frame])
+        if scene.lag:
+            before = picture if frame == 0 else before
+            picture = before = cv2.addWeighted(before, scene.lag, picture, 1 - scene.lag, 0)
+        colour[frame] = noise.add_to(picture, rng)
     return colour, depth
 
 

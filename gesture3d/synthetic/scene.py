@@ -1,7 +1,7 @@
 """What is behind and around the hand in a generated clip: room, person, light, camera, noise.
 
 Pictures are BGR uint8 on the drawing canvas, ``SUPERSAMPLING`` times as fine as the clip and with
-a margin of ``MARGIN`` canvas pixels on every side for camera shake.
+a margin of ``MARGIN`` canvas pixels on every side for a camera that moves.
 """
 
 import functools
@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 
 from gesture3d.rng import generator
-from gesture3d.synthetic.gestures import Motion
+from gesture3d.synthetic.motion import Motion
 from gesture3d.synthetic.performer import Performer
 
 WIDTH, HEIGHT = 176, 100
 SUPERSAMPLING = 2
-MARGIN = 24
+MARGIN = 32
 FOCAL_LENGTH = 132.0 * SUPERSAMPLING
 """In canvas pixels: a webcam that sees 67 degrees across."""
 
@@ -51,8 +51,10 @@ class Scene:
     """Standard deviation of the sensor noise in grey levels."""
     shake: np.ndarray
     """(T, 2): shift of the picture in whole canvas pixels, within the margin."""
-    gain: np.ndarray
-    """(T,): brightness of the light over time."""
+    tone: np.ndarray | None = None
+    """(T, 256): what the camera makes of each grey level over time; None: the same."""
+    lag: float = 0.0
+    """How much of the picture before each frame still has: motion blur, or a slow sensor."""
     passers: list[Passer] = field(default_factory=list)
 
 
@@ -69,7 +71,7 @@ def draw_scene(rng: np.random.Generator, performer: Performer, motion: Motion, h
             _THINGS[rng.integers(len(_THINGS))](background, rng)
         background = cv2.GaussianBlur(background, (0, 0), rng.uniform(0.8, 3.0))
     if motion.in_view:
-        _person(background, rng, performer)
+        _person(background, rng, performer, motion.stand)
     background = cv2.convertScaleAbs(background, alpha=rng.uniform(0.7, 1.05))
     shakes = hard or rng.random() < 0.1
     return Scene(
@@ -77,15 +79,34 @@ def draw_scene(rng: np.random.Generator, performer: Performer, motion: Motion, h
         light=light / np.linalg.norm(light),
         ambient=rng.uniform(0.45, 0.7),
         noise=rng.uniform(5, 11) if hard else rng.uniform(0.5, 3.5),
-        shake=_shake(rng, num_frames, rng.uniform(4, 9) if hard else 3.0 * shakes),
-        gain=1
-        + (
-            rng.uniform(0.03, 0.12) * _smooth_noise(rng, num_frames, 1)[:, 0]
-            if hard
-            else np.zeros(num_frames)
-        ),
+        shake=_shake(rng, num_frames, rng.uniform(4, 9) if hard else 3.0 * shakes, pans=hard),
+        tone=_tone(rng, num_frames) if hard else None,
+        lag=rng.uniform(0.2, 0.5) if hard and rng.random() < 0.4 else 0.0,
         passers=[_passer(rng, num_frames) for _ in range(rng.integers(1, 4))] if hard else [],
     )
+
+
+def few_frames(rng: np.random.Generator, num_frames: int) -> np.ndarray:
+    """The frames that a slow camera takes of a hard clip: one in four has only 17 to 24."""
+    kept = min(int(rng.integers(17, 25)), num_frames) if rng.random() < 0.25 else num_frames
+    return np.rint(np.linspace(0, num_frames - 1, kept)).astype(int)
+
+
+def _tone(rng: np.random.Generator, num_frames: int) -> np.ndarray:
+    """(T, 256): unsteady light; at times exposure that drifts, a dark, flat or crooked picture."""
+
+    def at_times(probability: float, low: float, high: float) -> float:
+        value, happens = rng.uniform(low, high), rng.random() < probability
+        return value if happens else 0.0
+
+    time = np.linspace(-0.5, 0.5, num_frames)[:, None]
+    light = 1 + rng.uniform(0.03, 0.12) * _smooth_noise(rng, num_frames, 1)
+    light = light * np.exp(at_times(0.5, -0.7, 0.7) * time + at_times(0.25, -0.9, -0.2))
+    offset = at_times(0.5, -20, 20) * 2 * time + at_times(0.3, -20, 20)
+    contrast, gamma = 1 - at_times(0.3, 0.2, 0.6), np.exp(at_times(0.4, -0.5, 0.5))
+    level = rng.uniform(40, 140)
+    grey = 255 * (np.arange(256) / 255) ** gamma * light
+    return np.clip(level + contrast * (grey - level) + offset, 0, 255).astype(np.uint8)
 
 
 def _smooth_noise(rng: np.random.Generator, num_frames: int, channels: int) -> np.ndarray:
@@ -95,9 +116,12 @@ def _smooth_noise(rng: np.random.Generator, num_frames: int, channels: int) -> n
     return np.sin(2 * np.pi * (hertz * time + rng.random((1, channels, 4)))).sum(-1) / np.sqrt(2)
 
 
-def _shake(rng: np.random.Generator, num_frames: int, pixels: float) -> np.ndarray:
-    shift = np.rint(pixels * _smooth_noise(rng, num_frames, 2)).astype(int)
-    return np.clip(shift, -MARGIN, MARGIN)
+def _shake(rng: np.random.Generator, num_frames: int, pixels: float, pans: bool) -> np.ndarray:
+    shift = pixels * _smooth_noise(rng, num_frames, 2)
+    if pans and rng.random() < 0.4:  # by up to 12 % of the width from the first to the last frame
+        way = rng.uniform(-0.12, 0.12, size=2) * [1, 0.5] * WIDTH * SUPERSAMPLING
+        shift = 0.5 * shift + np.linspace(-0.5, 0.5, num_frames)[:, None] * way
+    return np.clip(np.rint(shift).astype(int), -MARGIN, MARGIN)
 
 
 def _passer(rng: np.random.Generator, num_frames: int) -> Passer:
@@ -222,11 +246,14 @@ _THINGS = (_box, _box, _shelf, _window, _door, _lamp, _plant, _stripes)
 _HAIR = np.array([[20, 22, 26], [28, 42, 66], [50, 80, 110], [90, 140, 180], [130, 135, 140]])
 
 
-def _person(image: np.ndarray, rng: np.random.Generator, performer: Performer) -> None:
-    """Head and torso of the performer, about a metre from the camera."""
-    pixels = FOCAL_LENGTH / 0.95
-    x = int(CENTRE[0] + MARGIN + performer.body_x * pixels)
-    head_y = int(CENTRE[1] + MARGIN - (0.06 + rng.uniform(0, 0.08)) * pixels)
+def _person(
+    image: np.ndarray, rng: np.random.Generator, performer: Performer, stand: np.ndarray
+) -> None:
+    """Head and torso of the performer, about a metre from the camera where ``stand`` (3,) is 0."""
+    pixels = FOCAL_LENGTH / (0.95 + stand[2])
+    unit = pixels / (FOCAL_LENGTH / 0.95)  # of lengths in pixels
+    x = int(CENTRE[0] + MARGIN + (performer.body_x + stand[0]) * pixels)
+    head_y = int(CENTRE[1] + MARGIN + (stand[1] - 0.06 - rng.uniform(0, 0.08)) * pixels)
     skin, cloth = performer.skin, performer.cloth
     hair = _HAIR[rng.integers(len(_HAIR))] * rng.uniform(0.8, 1.2)
     wide, tall = int(0.075 * pixels), int(0.105 * pixels)
@@ -238,25 +265,45 @@ def _person(image: np.ndarray, rng: np.random.Generator, performer: Performer) -
         (0.35, -0.3),
         (0.85, 0.0),
         (1.0, 0.35),
-        (1.1, 9),
-        (-1.1, 9),
+        (1.1, 99),
+        (-1.1, 99),
         (-1.0, 0.35),
         (-0.85, 0.0),
     ]
-    torso = [(x + int(a * half), min(shoulder_y + int(b * 40), bottom)) for a, b in outline]
+    torso = [(x + int(a * half), min(shoulder_y + int(b * 40 * unit), bottom)) for a, b in outline]
     layer = image.copy()
-    cv2.ellipse(layer, (x, head_y - tall // 6), (wide + 5, tall + 3), 0, 0, 360, hair.tolist(), -1)
-    neck = ((x - wide // 2, neck_y - 12), (x + wide // 2, shoulder_y))
+    cv2.ellipse(
+        layer,
+        (x, head_y - tall // 6),
+        (wide + int(5 * unit), tall + int(3 * unit)),
+        0,
+        0,
+        360,
+        hair.tolist(),
+        -1,
+    )
+    neck = ((x - wide // 2, neck_y - int(12 * unit)), (x + wide // 2, shoulder_y))
     cv2.rectangle(layer, *neck, (0.75 * skin).tolist(), -1)
     cv2.fillPoly(layer, [np.array(torso, np.int32)], cloth.tolist(), cv2.LINE_AA)
     cv2.ellipse(layer, (x, head_y), (wide, tall), 0, 0, 360, (0.93 * skin).tolist(), -1)
-    shade = (x - wide // 3, head_y), (wide * 2 // 3, tall - 4)
+    shade = (x - wide // 3, head_y), (wide * 2 // 3, tall - int(4 * unit))
     cv2.ellipse(layer, *shade, 0, 0, 360, skin.tolist(), -1)
     cv2.ellipse(layer, (x, head_y - tall), (wide, tall // 2), 0, 0, 180, hair.tolist(), -1)
     for dx in (-wide * 2 // 5, wide * 2 // 5):
-        cv2.circle(layer, (x + dx, head_y - 4), 3, (30.0, 30.0, 40.0), -1)
-    cv2.ellipse(layer, (x, head_y + tall // 2), (wide // 3, 3), 0, 0, 360, (90.0, 80.0, 150.0), -1)
-    cv2.GaussianBlur(layer, (0, 0), 1.2, dst=image)
+        cv2.circle(
+            layer, (x + dx, head_y - int(4 * unit)), max(int(3 * unit), 1), (30.0, 30.0, 40.0), -1
+        )
+    cv2.ellipse(
+        layer,
+        (x, head_y + tall // 2),
+        (wide // 3, max(int(3 * unit), 1)),
+        0,
+        0,
+        360,
+        (90.0, 80.0, 150.0),
+        -1,
+    )
+    cv2.GaussianBlur(layer, (0, 0), 1.2 * unit, dst=image)
 
 
 @functools.cache

@@ -144,7 +144,8 @@ def hand_masks(joints: np.ndarray, data: VideoData) -> np.ndarray:
     points = to_input(joint_pixels(joints), data)
     scale = (to_input(np.array([1.0, 0.0]), data) - to_input(np.array([0.0, 0.0]), data))[0]
     radii = scale * FINGER_RADIUS * FOCAL_LENGTH / SUPERSAMPLING / np.median(joints[..., 2], axis=1)
-    return np.stack([_draw_hand(p, r, data.size) for p, r in zip(points, radii, strict=True)])
+    masks = np.stack([_draw_hand(p, r, data.size) for p, r in zip(points, radii, strict=True)])
+    return masks[..., ::-1] if data.mirrored_camera else masks
 
 
 def to_input(points: np.ndarray, data: VideoData) -> np.ndarray:

@@ -20,7 +20,7 @@ from gesture3d.data.video.prepared.flow import write_flow
 from gesture3d.data.walk import find_files
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.predict import predict
-from gesture3d.files import PACKAGE
+from gesture3d.files import PACKAGE, resource
 from gesture3d.inference.classifier import Classifier
 from gesture3d.models import build_model
 from tests.clips import square_clip, square_folder, tiny_settings, write_clip
@@ -198,6 +198,27 @@ def test_a_network_that_reads_flow_computes_it(folder, tmp_path) -> None:
     write_flow(clip, tmp_path / "flow.avi")
     assert torch.equal(classifier.load(clip), classifier.load(tmp_path / "flow.avi"))
     assert torch.equal(classifier.load(clip), load_clip(tmp_path / "flow.avi", experiment.data))
+
+
+def test_a_mirroring_cameras_clips_are_turned_back(folder, weights, tmp_path) -> None:
+    clip = folder / "left" / "0.mp4"
+    as_filmed = Classifier(weights, "cpu").load(clip)
+    assert torch.equal(Classifier(weights, "cpu", mirror=True).load(clip), as_filmed.flip(-1))
+    assert torch.equal(Classifier(weights, "cpu", mirror=False).load(clip), as_filmed)
+    out = tmp_path / "predictions.json"
+    command = [sys.executable, str(CLASSIFY), str(clip), "--weights", str(weights), "--mirror"]
+    done = run_forked([*command, "--out", str(out)])
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(out.read_text())
+    expected = Classifier(weights, "cpu", mirror=True)(clip)
+    found = [c["probability"] for c in row["classes"]]
+    assert found == pytest.approx([c.probability for c in expected], abs=1e-5)
+
+
+def test_only_videos_have_a_camera_that_mirrors() -> None:
+    joints = resource("weights") / "deepgru_small-utd_mhad_skeleton.safetensors"
+    with pytest.raises(Gesture3dError, match="--mirror turns videos"):
+        Classifier(joints, "cpu", mirror=True)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

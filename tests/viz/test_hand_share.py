@@ -10,7 +10,7 @@ from gesture3d.config import load_data
 from gesture3d.data.video.clips import clip_from_frames
 from gesture3d.rng import generator
 from gesture3d.synthetic.generate import joint_pixels
-from gesture3d.synthetic.gestures import perform
+from gesture3d.synthetic.motion import perform
 from gesture3d.synthetic.performer import draw_performer
 from gesture3d.synthetic.render import render
 from gesture3d.synthetic.scene import HEIGHT, WIDTH, draw_scene
@@ -79,7 +79,7 @@ def test_joints_project_onto_the_hand(performed) -> None:
     inside = ((pixels >= 0) & (pixels < [WIDTH, HEIGHT])).all(-1)
     frames = np.nonzero(inside)[0]
     grey = depth[frames, pixels[inside][:, 1], pixels[inside][:, 0], 0].astype(float)
-    metres = 1.25 - grey / 255
+    metres = 2.25 - grey / 127.5
     assert inside.mean() > 0.4
     assert np.mean(np.abs(metres - joints[inside][:, 2]) < 0.03) > 0.9
 

@@ -50,14 +50,14 @@ def clip_from_frames(frames: np.ndarray, data: VideoData) -> Tensor:
         chosen = np.stack([prepare_frame(frame, short, pixels) for frame in chosen])
     crops = _evaluation_crops(data)(*chosen.shape[1:3])
     clips = [crop.apply(chosen, data.size) for crop in crops]
-    return _stack_views(clips, rows.reshape(indices.shape))
+    return _stack_views(clips, rows.reshape(indices.shape), data)
 
 
 def _load_opened(path: Path, reader: VideoReader, data: VideoData) -> Tensor:
     indices = _evaluation_indices(reader.num_frames, data)
     wanted, rows = np.unique(indices, return_inverse=True)
     _, clips = _read_crops(path, reader, wanted, data, _evaluation_crops(data))
-    return _stack_views(clips, rows.reshape(indices.shape))
+    return _stack_views(clips, rows.reshape(indices.shape), data)
 
 
 def _read_crops(
@@ -90,17 +90,23 @@ def _evaluation_crops(data: VideoData) -> ChooseCrops:
     return lambda height, width: evaluation_crops(height, width, data.eval_crops)
 
 
-def _stack_views(clips: list[np.ndarray], rows: np.ndarray) -> Tensor:
+def _stack_views(clips: list[np.ndarray], rows: np.ndarray, data: VideoData) -> Tensor:
     """Each crop's clip (N, H, W, C) in each choice of frames, a row of ``rows``."""
     if len(rows) == 1 and np.array_equal(rows[0], np.arange(len(clips[0]))):
         views = clips
     else:
         views = [clip[view] for view in rows for clip in clips]
-    return _to_tensor(views[0] if len(views) == 1 else np.stack(views))
+    return _to_tensor(views[0] if len(views) == 1 else np.stack(views), data)
 
 
-def _to_tensor(frames: np.ndarray) -> Tensor:
-    """(..., H, W, C) → (..., C, H, W), in memory still in the order of decoded frames."""
+def _to_tensor(frames: np.ndarray, data: VideoData) -> Tensor:
+    """(..., H, W, C) → (..., C, H, W), in memory still in the order of decoded frames.
+
+    What a mirroring camera took is turned back here, so that decoded frames stay the files'.
+    """
+    if data.mirrored_camera:
+        frames = frames[..., ::-1, :]
+        frames = mirror_flow(frames) if data.modality == "flow" else frames
     return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3)
 
 
@@ -162,7 +168,7 @@ class ReadClip:
             frames = frames[::-1]
             frames = reverse_flow(frames) if data.modality == "flow" else frames
             label = self._reversed_label[label] if label >= 0 else label
-        return Sample(clip.key, _to_tensor(frames), label)
+        return Sample(clip.key, _to_tensor(frames, data), label)
 
     def _training_crop(self, clip: Item, rng: np.random.Generator) -> tuple[Crop, np.ndarray]:
         data = self.data

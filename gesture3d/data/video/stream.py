@@ -85,6 +85,8 @@ class VideoData(DataSet):
     eval_clips: Annotated[int, Field(ge=1, le=64)] = 1
     eval_crops: Literal[1, 3] = 1
     augmentation: Augmentation = Augmentation()
+    # The camera shows people as a mirror does: frames, flow too, are turned back as they are read.
+    mirrored_camera: bool = False
     # Folders of frames with gaps in their numbers: refused, or taken as they are.
     frame_gaps: Literal["refuse", "allow"] = "refuse"
     # A clip that cannot be decoded fails the run, or is left out and counted.

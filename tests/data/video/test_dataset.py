@@ -249,6 +249,17 @@ def test_playing_backwards_swaps_labels_where_they_are_declared(root):
     assert set(labels) == {0, 1}
 
 
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_mirroring_cameras_clips_are_turned_back(root, cached):
+    settings = {"augmentation": Augmentation(), "cache_size": 32 if cached else None}
+    plain, turned = (build(root, mirrored_camera=m, **settings) for m in (False, True))
+    for split in ("train", "validation"):
+        as_filmed, back = (getattr(d, split)[1, 2] for d in (plain, turned))
+        assert torch.equal(back.inputs, as_filmed.inputs.flip(-1))
+        assert not torch.equal(back.inputs, as_filmed.inputs)
+        assert back.label == as_filmed.label
+
+
 def test_jester_declares_what_happens_backwards():
     from gesture3d.data.video.sets.jester import REVERSAL_PAIRS
     from gesture3d.synthetic.gestures import GESTURES

@@ -26,7 +26,8 @@ class GeneratedSet(DataSet):
 
     root: Place = Path("data/synthetic")
     clips_per_class: ClipsPerClass = ClipsPerClass()
-    hard: bool = False
+    # Clutter, things that move, a poor camera: in no clip, in all, in every second of a class.
+    hard: bool | Literal["mixed"] = False
 
     def generate(self, progress: bool) -> None:
         from gesture3d.synthetic.generate import generate
