@@ -309,7 +309,8 @@ def _frame_drops(count: int, strength: float, rng: np.random.Generator) -> np.nd
 
 def _frame_rate(count: int, strength: float, _: np.random.Generator) -> np.ndarray:
     """A slower camera: every fourth frame."""
-    return np.arange(0, count, 1 + 3 * strength).astype(np.int64)
+    chosen = (np.arange(count) * (1 + 3 * strength)).astype(np.int64)
+    return chosen[chosen < count]
 
 
 def _cut(count: int, strength: float, rng: np.random.Generator) -> np.ndarray:

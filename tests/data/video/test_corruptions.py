@@ -98,6 +98,16 @@ def test_the_stronger_the_fewer_frames_are_different(name) -> None:
     assert 6 <= counts[-1] <= 24
 
 
+@pytest.mark.parametrize("name", [n for n, c in CORRUPTIONS.items() if c.temporal])
+def test_clips_of_any_length_keep_a_frame(name) -> None:
+    for length in range(1, 200):
+        numbered = np.arange(length, dtype=np.uint8)[:, None, None, None]
+        for strength in (1e-9, *STRENGTHS):
+            out = CORRUPTIONS[name](numbered, strength, generator(length)).ravel()
+            assert 1 <= len(out) <= length
+            assert out[-1] < length
+
+
 def test_draws_differ_and_do_not_depend_on_the_strength() -> None:
     for name in ("cut", "occluder", "slow_pan", "gamma"):
         outs = [CORRUPTIONS[name](clip(), 1, generator(k)) for k in range(8)]
