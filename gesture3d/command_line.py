@@ -137,6 +137,20 @@ def add_record(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def how_to_start(tool: str, *options: str | Path) -> str:
+    """The command for a tool, in the way in which this program was started: ``python tools/…`` or
+    ``gesture3d …``, with ``uv run`` where that was before it. What is no tool is told the second.
+    """
+    started = next((word for word in sys.orig_argv[1:] if not word.startswith("-")), "")
+    script = Path(started).with_name(f"{tool}.py") if started.endswith(".py") else Path()
+    is_uv = "UV_RUN_RECURSION_DEPTH" in os.environ
+    if script.is_file():
+        words = [*(["uv", "run"] if is_uv else sys.orig_argv[:1]), str(script)]
+    else:
+        words = [*(["uv", "run"] if is_uv else []), "gesture3d", tool]
+    return shlex.join([*words, *map(str, options)])
+
+
 def as_typed(tool: str) -> str:
     """This command: the tool, and its options as they were given."""
     return shlex.join([f"tools/{tool}.py", *sys.argv[1:]])

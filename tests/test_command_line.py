@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gesture3d.command_line import how_to_start
+from gesture3d.files import PACKAGE
 from gesture3d.text import csv_text, for_terminal, markdown, markdown_code, one_line
 
 FULL = Path("/dev/full")
@@ -148,3 +150,23 @@ def test_csv_gives_back_every_text(tmp_path) -> None:
     with path.open(encoding="utf-8", newline="") as file:
         assert list(csv.reader(file, strict=True)) == rows
     assert csv_text([["plain", 1.5]]) == "plain,1.5\n"
+
+
+@pytest.mark.parametrize(
+    ("started", "alone", "with_uv"),
+    [
+        ("python -u tools/train.py", "python tools/classify.py", "uv run tools/classify.py"),
+        ("/v/python /v/bin/gesture3d train", "gesture3d classify", "uv run gesture3d classify"),
+        ("python train_mine.py", "gesture3d classify", "uv run gesture3d classify"),
+        ("python", "gesture3d classify", "uv run gesture3d classify"),
+    ],
+)
+def test_commands_to_go_on_with_are_as_the_program_was_started(
+    started, alone, with_uv, monkeypatch
+) -> None:
+    monkeypatch.chdir(PACKAGE.parent)
+    monkeypatch.setattr(sys, "orig_argv", started.split())
+    monkeypatch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)
+    assert how_to_start("classify", "a b.mp4") == f"{alone} 'a b.mp4'"
+    monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", "1")
+    assert how_to_start("classify", "a b.mp4") == f"{with_uv} 'a b.mp4'"

@@ -10,6 +10,7 @@ from gesture3d.command_line import (
     add_record,
     add_settings,
     as_typed,
+    how_to_start,
     run_command_line,
 )
 from gesture3d.machine import is_main_process
@@ -56,12 +57,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     from gesture3d.config import load_experiment
-    from gesture3d.training.run import resumable
     from gesture3d.training.run_folder import folder_to_resume, new_folder
 
     if args.folds:
         return cross_validation(args)
     if args.resume:
+        from gesture3d.training.run import resumable
+
         with folder_to_resume(args.resume) as folder:
             return train_one(resumable(folder), folder, args)
     data = args.data or "synthetic"
@@ -83,7 +85,8 @@ def train_one(experiment: "Experiment", folder: Path, args: argparse.Namespace) 
             train(experiment, folder, init=args.init, resume=bool(args.resume))
     except Interrupted:
         if is_main_process():
-            print(f"stopped and saved; continue: python tools/train.py --resume {folder}")
+            command = how_to_start("train", "--resume", folder)
+            print(f"stopped and saved; continue: {command}")
         return 130
     return 0
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from gesture3d import checkpoint
+from gesture3d.command_line import how_to_start
 from gesture3d.data.batch import Sample
 from gesture3d.evaluation.metrics import compute_metrics
 from gesture3d.evaluation.order import ORDERS, reordered
@@ -58,7 +59,7 @@ def close(trainer: Trainer, left_out: dict[str, str]) -> None:
     kept = trainer.experiment.train.keep
     log.say(f"{kept} epoch {progress.best_epoch + 1}; validation top-1: {shown or 'no split'}")
     log.say(f"report: {report}")
-    log.say(f"use it: python tools/classify.py CLIP --weights {log.best_path}")
+    log.say(f"use it: {how_to_start('classify', 'CLIP', '--weights', log.best_path)}")
 
 
 def _log_explanations(trainer: Trainer, model: Network, count: int = 3) -> None:

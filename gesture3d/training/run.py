@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from gesture3d import checkpoint
+from gesture3d.command_line import how_to_start
 from gesture3d.config import Experiment, dump_experiment
 from gesture3d.data import Datasets, build_datasets
 from gesture3d.data.batch import Sample, collate
@@ -78,7 +79,7 @@ def train(
             dead = explain_dead_worker(error)
             if dead is None:
                 raise
-            advice = f"; continue: python tools/train.py --resume {folder}"
+            advice = f"; continue: {how_to_start('train', '--resume', folder)}"
             saved = log.last_path.exists()
             raise Gesture3dError(f"{dead}{advice if saved else ''}") from error
         finally:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -151,7 +152,10 @@ def _without_times(path: Path) -> list[dict]:
 @pytest.mark.parametrize(
     ("number", "processes"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2)]
 )
-def test_a_signal_saves_and_says_how_to_resume(folder, tmp_path, number, processes) -> None:
+def test_a_signal_saves_and_says_how_to_resume(
+    folder, tmp_path, monkeypatch, number, processes
+) -> None:
+    monkeypatch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)
     arguments = command(folder, tmp_path, "train.epochs=2000", f"train.processes={processes}")
     process = Forked(arguments, start_new_session=True)
     last = tmp_path / "run" / "last.ckpt"
@@ -163,7 +167,7 @@ def test_a_signal_saves_and_says_how_to_resume(folder, tmp_path, number, process
         process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert f"--resume {tmp_path / 'run'}" in out
+    assert f"continue: {shlex.join(map(str, [*arguments[:2], '--resume', last.parent]))}\n" in out
     assert "Traceback" not in err
     assert checkpoint.load(last)[1].progress["epoch"] >= 1
 
