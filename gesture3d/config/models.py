@@ -46,7 +46,7 @@ class ClipNetworkConfig(NetworkConfig):
     preprocessing: Literal["channel_mean", "clip_mean"] = "channel_mean"
     channel_means: tuple[Annotated[float, Field(ge=-1e6, le=1e6)], ...] = (114.0, 109.0, 104.0)
     pixel_scale: Scale = 1.0
-    normalize_frames: bool = False
+    local_contrast: bool = False
 
     @model_validator(mode="after")
     def _one_mean_per_channel(self) -> "ClipNetworkConfig":

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
+from torch.nn import functional
 
 from gesture3d.models.convlstm import ConvLSTM
 from gesture3d.models.mobilenet import MobileNetTop
@@ -28,13 +29,16 @@ class Preprocessing(nn.Module):
     ``pixel_scale=1`` is the authors' input. The stem's batch norm cancels a constant factor, so the
     scale hardly matters there; 64 gives values of about unit variance.
 
-    ``normalize_frames``: before that, each channel of each frame is brought to mean 128 and
-    standard deviation 64, so that exposure, contrast and white balance may drift within the clip.
-    Flat channels are stretched by no more than 64 / ``MIN_STD``. Not for optical flow, whose zero
-    it would move.
+    ``local_contrast``: before that, each channel of each frame loses its local mean and is divided
+    by its local standard deviation (of at least about ``MIN_STD`` grey levels), and multiplied by
+    64. Exposure, contrast and white balance may then drift within the clip, and light may fall
+    unevenly. Local is a window of half the frame's sides, from means of ``CELLS`` × ``CELLS`` cells
+    (as in local contrast normalisation, Jarrett et al., ICCV 2009). Not for optical flow, whose
+    zero it would move.
     """
 
-    MIN_STD = 4.0
+    MIN_STD = 8.0
+    CELLS = 6
 
     def __init__(
         self,
@@ -42,7 +46,7 @@ class Preprocessing(nn.Module):
         in_channels: int,
         channel_means: Sequence[float],
         scale: float,
-        normalize_frames: bool = False,
+        local_contrast: bool = False,
     ):
         super().__init__()
         if mode not in ("channel_mean", "clip_mean"):
@@ -54,20 +58,31 @@ class Preprocessing(nn.Module):
             )
         self.mode = mode
         self.scale = scale
-        self.normalize_frames = normalize_frames
+        self.local_contrast = local_contrast
         means = torch.tensor(channel_means, dtype=torch.float32)
         self.register_buffer("channel_means", means, persistent=False)
 
     def forward(self, clips: Clips, dtype: torch.dtype) -> Float[Tensor, "B C T H W"]:
         x = clips.permute(0, 1, 3, 4, 2).contiguous()  # (B, T, H, W, C), still one byte a value
         x = x.to(dtype)
-        if self.normalize_frames:
-            variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
-            x = (x - mean).mul_(64 / variance.sqrt().clamp(min=self.MIN_STD)).add_(128)
+        if self.local_contrast:
+            x = self._local_contrast(x)
         clip_mean = self.mode == "clip_mean"
         means = x.mean(1, keepdim=True) if clip_mean else self.channel_means.to(dtype)
         x = (x - means).div_(self.scale)
         return x.permute(0, 4, 1, 2, 3)  # (B, C, T, H, W) in channels_last_3d memory
+
+    def _local_contrast(self, clips: Float[Tensor, "B T H W C"]) -> Float[Tensor, "B T H W C"]:
+        x = clips.flatten(0, 1).permute(0, 3, 1, 2)  # (B·T, C, H, W) in channels-last memory
+
+        def local_mean(y: Tensor) -> Tensor:
+            cells = functional.adaptive_avg_pool2d(y, self.CELLS)
+            cells = functional.avg_pool2d(cells, 3, 1, 1, count_include_pad=False)
+            return functional.interpolate(cells, size=y.shape[2:], mode="bilinear")
+
+        x = x - local_mean(x)
+        x = x * (64 / (local_mean(x.square()).sqrt() + self.MIN_STD))
+        return x.permute(0, 2, 3, 1).view_as(clips)
 
 
 class ClipNetwork(Network):
@@ -119,7 +134,7 @@ class GestureNet(ClipNetwork):
         preprocessing: str = "channel_mean",
         channel_means: Sequence[float] = (114.0, 109.0, 104.0),
         pixel_scale: float = 1.0,
-        normalize_frames: bool = False,
+        local_contrast: bool = False,
         recurrent_skip: bool = False,
         forget_bias: float = 0.0,
         dropout: float = 0.0,
@@ -127,7 +142,7 @@ class GestureNet(ClipNetwork):
         super().__init__()
         self.in_channels = in_channels
         self.preprocessing = Preprocessing(
-            preprocessing, in_channels, channel_means, pixel_scale, normalize_frames
+            preprocessing, in_channels, channel_means, pixel_scale, local_contrast
         )
         self.res3d = Res3D(in_channels, width, tuple(stem_stride))
         channels = self.res3d.out_channels

@@ -33,14 +33,14 @@ class R3D18(ClipNetwork):
         preprocessing: str = "channel_mean",
         channel_means: Sequence[float] = (114.0, 109.0, 104.0),
         pixel_scale: float = 1.0,
-        normalize_frames: bool = False,
+        local_contrast: bool = False,
     ):
         from gesture3d.models.torchvision_resnet import ScaledResNet
 
         super().__init__()
         self.in_channels = in_channels
         self.preprocessing = Preprocessing(
-            preprocessing, in_channels, channel_means, pixel_scale, normalize_frames
+            preprocessing, in_channels, channel_means, pixel_scale, local_contrast
         )
         self.network = ScaledResNet(num_classes, width, in_channels, tuple(stem_stride))
 
