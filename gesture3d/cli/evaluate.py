@@ -2,13 +2,14 @@
 
 Writes the scores of every sample (predictions.csv, which tools/fuse.py fuses), metrics.json,
 report.md with a table of the classes, and the confusion matrix. Under torchrun the processes
-share the work.
+share the work. With --corruptions it is measured how much cameras harm instead: light, lens,
+motion, time, each at five strengths (corruptions.csv, .json, .png).
 """
 
 import argparse
 from pathlib import Path
 
-from gesture3d.command_line import add_record, add_settings, as_typed, run_command_line
+from gesture3d.command_line import add_record, add_settings, as_typed, run_command_line, whole
 from gesture3d.errors import Gesture3dError
 from gesture3d.machine import is_main_process
 
@@ -40,8 +41,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="(evaluation-<split> in the run's folder, else evaluation-<weights>-<split> here; "
         "with -eval_clips=3 and the like behind it where samples are seen otherwise)",
     )
+    parser.add_argument(
+        "--corruptions",
+        nargs="*",
+        metavar="NAME",
+        help="measure clips as they are and corrupted in these ways; without names in all",
+    )
+    parser.add_argument(
+        "--limit", type=whole(10**9), help="--corruptions of so many samples, spread over the split"
+    )
     add_record(parser)
     args = parser.parse_args(argv)
+    if args.limit and (args.corruptions is None or args.record):
+        parser.error("--limit: only with --corruptions, and not with --record")
     for name, value in (("eval_clips", args.clips), ("eval_crops", args.crops)):
         args.set += [] if value is None else [f"data.{name}={value}"]
     return args
@@ -49,6 +61,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
+    from gesture3d.evaluation.corruptions import (
+        measure_corruptions,
+        table,
+        write_corruptions,
+    )
     from gesture3d.evaluation.evaluate import (
         changed_inputs,
         evaluate_checkpoint,
@@ -56,7 +73,7 @@ def main() -> int:
     )
     from gesture3d.evaluation.report import evaluation_folder, summary, write_evaluation
     from gesture3d.files import check_writable
-    from gesture3d.studies.record import row_of_evaluation
+    from gesture3d.studies.record import row_of_corruptions, row_of_evaluation
     from gesture3d.studies.zoo import check_results, record
 
     experiment = evaluated_experiment(args.weights, args.set, args.data)
@@ -67,17 +84,34 @@ def main() -> int:
     check_writable(folder, is_folder=True)
     if args.record:
         check_results(args.record)
-    predictions, metrics = evaluate_checkpoint(args.weights, args.split, args.set, args.data)
+    if args.corruptions is None:
+        predictions, metrics = evaluate_checkpoint(args.weights, args.split, args.set, args.data)
+    else:
+        found = measure_corruptions(
+            args.weights,
+            args.split,
+            args.set,
+            args.data,
+            names=args.corruptions,
+            limit=args.limit,
+        )
+        predictions = found.predictions
     if not is_main_process():
         return 0
-    write_evaluation(folder, args.weights, experiment, predictions, metrics)
     print(f"{args.weights}: {predictions.data}, {args.split}")
-    print(summary(predictions, metrics))
+    if args.corruptions is None:
+        write_evaluation(folder, args.weights, experiment, predictions, metrics)
+        print(summary(predictions, metrics))
+    else:
+        write_corruptions(folder, args.weights, found)
+        print(table(found))
     print(f"written: {folder}")
     if args.record:
         row = row_of_evaluation(
             args.weights, experiment, predictions, args.data, as_typed("evaluate")
         )
+        if args.corruptions is not None:
+            row = row_of_corruptions(row, found, args.corruptions)
         print(*record(args.record, [row]), sep="\n")
     return 0
 

@@ -1,6 +1,10 @@
 """The samples of one split of any data set, as PyTorch's loaders take them."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
@@ -10,6 +14,9 @@ from gesture3d.data.batch import BrokenSample, Sample
 from gesture3d.data.index import Item
 from gesture3d.data.sets import Opened
 from gesture3d.rng import generator
+
+if TYPE_CHECKING:
+    from gesture3d.data.sets import ReadItem
 
 
 class Samples(Dataset):
@@ -24,6 +31,7 @@ class Samples(Dataset):
         lengths: (N,) int64, frames without random changes; None where all samples have one length.
         class_names: the names of the labels.
         training: whether samples are changed at random.
+        read: what makes a sample of an item.
     """
 
     def __init__(
@@ -40,7 +48,7 @@ class Samples(Dataset):
         self.class_names = tuple(class_names)
         self.training = training
         self.seed = seed
-        self._read = opened.read
+        self.read = opened.read
         length = opened.length
         self.lengths = np.array([length(item) for item in items]) if length else None
 
@@ -51,9 +59,24 @@ class Samples(Dataset):
         epoch, index = position if isinstance(position, tuple) else (0, position)
         item = self.items[index]
         rng = generator(self.seed, epoch, item.key) if self.training else None
-        return self._read(item, rng)
+        return self.read(item, rng)
+
+    def read_by(self, read: ReadItem) -> Samples:
+        """The same items, made into samples otherwise."""
+        other = copy.copy(self)
+        other.read = read
+        return other
+
+    def taken(self, rows: Sequence[int]) -> Samples:
+        """Only the items of these numbers, in this order."""
+        other = copy.copy(self)
+        other.items = [self.items[row] for row in rows]
+        other.keys = [item.key for item in other.items]
+        other.labels = self.labels[rows]
+        other.lengths = None if self.lengths is None else self.lengths[rows]
+        return other
 
     @property
     def inputs(self) -> Iterator[Tensor]:
         """Every sample's, without random changes."""
-        return (self._read(item, None).inputs for item in self.items)
+        return (self.read(item, None).inputs for item in self.items)

@@ -1,15 +1,19 @@
 """Evaluation of a checkpoint on one split of a data set, with nothing but the file itself."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
 from tqdm import tqdm
 
 from gesture3d import checkpoint
 from gesture3d.config import Experiment, load_data, with_overrides
 from gesture3d.data import build_datasets, make_loader
 from gesture3d.data.batch import EpochSampler
+from gesture3d.data.samples import Samples
 from gesture3d.distributed import Processes, processes
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.metrics import Metrics, compute_metrics
@@ -44,6 +48,53 @@ def evaluate_checkpoint(
         Gesture3dError: the data set has no such split, or it is not the one of the training;
             another data set has other classes.
     """
+    with open_split(weights, split, overrides, data, progress) as opened:
+        predictions = opened.predict(opened.samples, progress)
+    has_labels = (predictions.labels >= 0).any()
+    return predictions, compute_metrics(predictions) if has_labels else None
+
+
+@dataclass(frozen=True)
+class OpenedSplit:
+    """A checkpoint's network, and the samples of a split of a data set that fits it."""
+
+    weights: Path | str
+    split: str
+    experiment: Experiment
+    class_names: tuple[str, ...]
+    model: nn.Module
+    samples: Samples
+    here: Processes
+
+    def predict(self, samples: Samples, progress: bool) -> SplitPredictions:
+        """The scores of samples of the split.
+
+        Raises:
+            Gesture3dError: scores that are not finite.
+        """
+        batches = _batches(samples, self.experiment, self.here, progress)
+        found = predict(self.model, batches, self.here.device, self.here)
+        predictions = SplitPredictions(
+            keys=found.keys,
+            scores=found.scores,
+            labels=found.labels,
+            class_names=self.class_names,
+            data=self.experiment.data.title,
+            split=self.split,
+        )
+        check_finite(predictions, self.weights)
+        return predictions
+
+
+@contextlib.contextmanager
+def open_split(
+    weights: Path | str,
+    split: str,
+    overrides: list[str] | None = None,
+    data: str | None = None,
+    progress: bool = True,
+) -> Iterator[OpenedSplit]:
+    """What `evaluate_checkpoint` predicts from, and raises."""
     model, description = checkpoint.load_model(weights)
     experiment = evaluated_experiment(weights, overrides, data)
     device = experiment.train.device
@@ -65,19 +116,9 @@ def evaluate_checkpoint(
                 "labels); check data.root and the split's settings, or name the set with --data"
             )
         dataset.training = False
-        batches = _batches(dataset, experiment, here, progress)
-        found = predict(model.to(here.device), batches, here.device, here)
-    predictions = SplitPredictions(
-        keys=found.keys,
-        scores=found.scores,
-        labels=found.labels,
-        class_names=tuple(description.class_names),
-        data=experiment.data.title,
-        split=split,
-    )
-    check_finite(predictions, weights)
-    has_labels = (predictions.labels >= 0).any()
-    return predictions, compute_metrics(predictions) if has_labels else None
+        names = tuple(description.class_names)
+        model.to(here.device)
+        yield OpenedSplit(weights, split, experiment, names, model, dataset, here)
 
 
 def evaluated_experiment(
@@ -157,7 +198,7 @@ def _some(names: list[str], limit: int = 5) -> str:
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" * (len(names) > limit))
 
 
-def _batches(dataset: Any, experiment: Experiment, here: Processes, progress: bool) -> Any:
+def _batches(dataset: Samples, experiment: Experiment, here: Processes, progress: bool) -> Any:
     """Batches of this process's share, behind a bar on a terminal."""
     sampler = EpochSampler(
         num_samples=len(dataset),

@@ -14,6 +14,7 @@ from gesture3d.cost import count_cost_of_one
 from gesture3d.data import count_folds
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.bootstrap import compare_runs, top1_interval
+from gesture3d.evaluation.corruptions import Robustness
 from gesture3d.evaluation.predictions import SplitPredictions
 from gesture3d.files import resource
 from gesture3d.machine import choose_device, processor
@@ -160,6 +161,18 @@ def row_of_evaluation(
         weights=str(weights),
         written_by=_tool(command),
     )
+
+
+def row_of_corruptions(row: Row, found: Robustness, names: Sequence[str]) -> Row:
+    """The row of an evaluation with the mean over corruptions in the place of its top-1.
+
+    Args:
+        names: of the corruptions; none: all.
+    """
+    which = f"corruptions={','.join(names)}" if names else "corruptions"
+    settings = " ".join(filter(None, (row["settings"], which)))
+    mean = f"{100 * found.mean:.1f}"
+    return row | {"settings": settings, "top1": mean, "top1_by_seed": mean, "interval": ""}
 
 
 def _multiply_adds(model: nn.Module, experiment: Experiment, num_features: int | None) -> str:

@@ -1,6 +1,6 @@
 """Learning curves, confusion matrices and classified clips, as matplotlib figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,32 @@ def plot_predictions(
             right.text(0.02, row, shown, va="center", fontsize=7)
         right.set(xlim=(0, 1), xticks=[], yticks=[])
         right.invert_yaxis()
+    return finished(figure)
+
+
+def plot_strips(
+    strips: Mapping[str, Sequence[np.ndarray]], titles: Sequence[str], *, num_frames: int = 7
+) -> Figure:
+    """One row a name: frames of each of its clips, side by side.
+
+    Args:
+        strips: clips, uint8 ``(T, H, W, C)``, of the same size.
+        titles: of the columns.
+    """
+    figure = new_figure(7.5 * len(titles), 0.62 * len(strips) + 0.4)
+    grid = figure.subplots(len(strips), len(titles), squeeze=False)
+    for row, (name, clips) in zip(grid, strips.items(), strict=True):
+        for axes, clip in zip(row, clips, strict=True):
+            chosen = np.linspace(0, len(clip) - 1, num_frames).round().astype(int)
+            strip = np.concatenate(central_crop(clip[chosen]), axis=1)
+            if strip.shape[2] == 2:  # flow: a third colour that says nothing
+                strip = np.dstack([strip, np.full_like(strip[..., 0], 128)])
+            shown = strip if strip.shape[2] == 3 else strip[..., 0]
+            axes.imshow(shown, cmap="gray", vmin=0, vmax=255)
+            axes.set(xticks=[], yticks=[])
+        row[0].set_ylabel(drawable(name), rotation=0, ha="right", va="center", fontsize=8)
+    for axes, title in zip(grid[0], titles, strict=True):
+        axes.set_title(drawable(title), fontsize=9)
     return finished(figure)
 
 

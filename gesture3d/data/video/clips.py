@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gesture3d.data.video.stream import VideoData
 
 ChooseCrops = Callable[[int, int], list[Crop]]  # of a frame's height and width
+Change = Callable[[str, np.ndarray], np.ndarray]  # (key, frames (N, H, W, C)) → (N', H, W, C)
 
 
 def load_clip(path: Path, data: VideoData) -> Tensor:
@@ -140,6 +142,7 @@ class ReadClip:
                 )
         self.data = data
         self.cache = cache
+        self.change: Change | None = None
         self._mirrored_label = _swapped_labels(index.class_names, index.mirror or {})
         self._reversed_label = _swapped_labels(index.class_names, index.reversal or {})
 
@@ -147,7 +150,10 @@ class ReadClip:
         try:
             if rng is not None:
                 return self._training_sample(clip, rng)
-            if self.cache is None:
+            if self.change:
+                changed = self.change(clip.key, self.all_frames(clip))
+                inputs = clip_from_frames(changed, self.data)
+            elif self.cache is None:
                 inputs = _load_opened(clip.path, _open(clip, self.data), self.data)
             else:
                 inputs = clip_from_frames(self.cache[clip.key], self.data)
@@ -156,6 +162,24 @@ class ReadClip:
                 raise
             return BrokenSample(clip.key, str(error))
         return Sample(clip.key, inputs, clip.label)
+
+    def changed(self, change: Change) -> ReadClip:
+        """The same, but in evaluation every clip's frames are changed before any is chosen."""
+        other = copy.copy(self)
+        other.change = change
+        return other
+
+    def all_frames(self, clip: Item) -> np.ndarray:
+        """Every frame, scaled to ``data.cache_size``: uint8 (N, H, W, C), not to be written to.
+
+        Raises:
+            VideoError: the clip cannot be decoded.
+        """
+        if self.cache is not None:
+            return self.cache[clip.key]
+        data = self.data
+        reader = _open(clip, data)
+        return read_opened(clip.path, reader, None, data.cache_size, data.pixels)
 
     def _training_sample(self, clip: Item, rng: np.random.Generator) -> Sample:
         data = self.data
