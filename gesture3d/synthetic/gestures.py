@@ -2,8 +2,8 @@
 
 Directions are the **performer's**, as in Jester: a swipe to the left moves to the performer's
 left, which is towards the right edge of a picture that no mirror has turned; a hand turns clockwise
-as the performer sees it, counterclockwise in the picture; "away" is away from the performer and so
-towards the camera. They do not depend on which hand performs them.
+as the performer sees it along the own forearm, as a screw is driven in; "away" is away from the
+performer and so towards the camera. They do not depend on which hand performs them.
 """
 
 from collections.abc import Callable
@@ -113,17 +113,19 @@ def _turn(take: Take, clockwise: bool) -> Plan:
     """A clawed or open hand turned as one turns a knob; clockwise for the performer.
 
     About the viewing axis with the fingers up; or the forearm rolls, the fingers pointing more or
-    less to the camera; or the raised forearm rolls the palm inward until its back is seen.
+    less to the camera; or the raised forearm rolls, from the palm seen to the back of the hand,
+    which is clockwise of a right hand although its fingers then sweep clockwise in the picture,
+    too, or from the back to the palm.
     """
     sense = 1 if clockwise else -1
     pose = POSES["claw"] + take.between(0, 0.8) * (POSES["spread"] - POSES["claw"])
-    kind = str(take.rng.choice(["wrist", "forearm", "raised"], p=[0.35, 0.5, 0.15]))
+    kind = str(take.rng.choice(["wrist", "forearm", "raised"], p=[0.2, 0.4, 0.4]))
     if kind == "raised":
         pose = POSES["claw"]
         yaw, pitch = take.between(-20, 10), take.between(5, 30)
         palm = take.facing(yaw, pitch)
-        back = take.facing(yaw + take.between(115, 140), pitch, take.side * take.between(40, 75))
-        ends = [palm, back][:: -sense * take.side]
+        back = take.facing(yaw + take.between(115, 140), pitch, take.side * take.between(15, 50))
+        ends = [palm, back][:: sense * take.side]
         return Plan(take.move(*[(take.place(), rotation, pose) for rotation in ends]))
     half = np.deg2rad(take.between(50, 75)) * sense
     if kind == "wrist":

@@ -1,5 +1,8 @@
 """The hand and its gestures, as they are performed: what is true of every performance."""
 
+import itertools
+
+import cv2
 import numpy as np
 import pytest
 
@@ -81,17 +84,17 @@ def test_pushing_comes_near_the_camera_and_pulling_leaves_it(what):
             assert sign * (wrist[-1] - wrist[0]) > 0.1
 
 
-def test_hand_turns_clockwise_as_the_performer_sees_it_whichever_hand_it_is():
-    """About an axis to the camera or nearer to the forearm; counterclockwise in the picture."""
+def test_hand_turns_clockwise_for_the_performer_whichever_hand_it_is():
+    """About the forearm, as a screw is driven in, or about the line of sight: positive about an
+    axis is clockwise to who looks along it."""
     for number in PERFORMERS:
         for label, sign in (("Turning Hand Clockwise", 1), ("Turning Hand Counterclockwise", -1)):
-            _, rotation = during(label, number)
-            turn = rotation[-1] @ rotation[0].T
-            assert np.rad2deg(np.arccos((np.trace(turn) - 1) / 2)) > 70
-            # The thumb's side and the fingers, x and y: the area that they sweep, clockwise > 0.
-            x, y = rotation[:, 0, :2], rotation[:, 1, :2]
-            swept = (x[:-1] * y[1:] - y[:-1] * x[1:]).sum()
-            assert sign * swept < -0.1
+            joints, rotation = during(label, number)
+            forearm = (joints[:, WRIST] - act(label, number).elbow[: len(joints)]).mean(0)
+            steps = [b @ a.T for a, b in itertools.pairwise(rotation)]
+            turned = np.sum([cv2.Rodrigues(step)[0][:, 0] for step in steps], axis=0)
+            axes = [forearm / np.linalg.norm(forearm), [0, 0, -1]]
+            assert max(sign * np.rad2deg(turned @ axis) for axis in axes) > 40
 
 
 def test_rolling_goes_round_over_the_top_to_the_camera_or_back():
