@@ -32,22 +32,24 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--folds",
         nargs="?",
-        const="official",
+        const="",
         metavar="official|leave_one_group_out|K",
-        help="cross-validate: a run a fold, each tested on its held-out part (skeletons)",
+        help="cross-validate: a run a fold, each tested on its held-out part; which folds, if not "
+        "as the recipe has it",
     )
     parser.add_argument("--seeds", type=int, nargs="+", help="with --folds: these seeds (0)")
     parser.add_argument("--init", type=Path, help="fine-tune from these weights")
     parser.add_argument("--resume", type=Path, metavar="RUN", help="continue runs/NAME")
     add_record(parser)
     args = parser.parse_args(argv)
-    if args.seeds and not args.folds:
+    if args.seeds and args.folds is None:
         parser.error("--seeds belongs to --folds; for one run, --set train.seed=1")
-    if args.record and not args.folds:
+    if args.record and args.folds is None:
         parser.error("--record belongs to --folds; of one run, give it to tools/evaluate.py")
-    if args.folds and args.init:
+    if args.folds is not None and args.init:
         parser.error("--folds trains from scratch; leave out --init")
-    if args.resume and (args.cfg or args.data or args.set or args.name or args.init or args.folds):
+    others = args.cfg or args.data or args.set or args.name or args.init
+    if args.resume and (others or args.folds is not None):
         parser.error("--resume takes everything from the run; give no other option")
     if not args.resume and not args.cfg:
         parser.error("give --cfg (a model, e.g. --cfg variant_a.yaml) or --resume RUN")
@@ -59,7 +61,7 @@ def main() -> int:
     from gesture3d.config import load_experiment
     from gesture3d.training.run_folder import folder_to_resume, new_folder
 
-    if args.folds:
+    if args.folds is not None:
         return cross_validation(args)
     if args.resume:
         from gesture3d.training.run import resumable

@@ -115,9 +115,15 @@ def count_folds(data: DataSet) -> int:
     """How many folds the data set has, as ``data.folds`` asks.
 
     Raises:
-        Gesture3dError: it has none.
+        Gesture3dError: it has none, or nothing to test.
     """
-    return len(folds(only_classes(data.read(), data.classes), data))
+    found = folds(only_classes(data.read(), data.classes), data)
+    if not (any(found) or data.test_groups or data.test_share):
+        raise Gesture3dError(
+            f"{data.root}: neither folds nor a test split are given with these samples; set "
+            "data.folds=leave_one_group_out, or data.folds=k_fold and data.num_folds"
+        )
+    return len(found)
 
 
 def make_loader(

@@ -21,7 +21,8 @@ def plan_folds(
     """Every fold with every seed, all folds before the next seed.
 
     Args:
-        folds: ``official``, ``leave_one_group_out`` or a number k (k folds of whole groups).
+        folds: ``official``, ``leave_one_group_out``, a number k (k folds of whole groups), or
+            ``""`` for what the recipe has.
 
     Raises:
         Gesture3dError: the data set has no folds, a seed twice, a wrong setting.
@@ -29,8 +30,10 @@ def plan_folds(
     doubles = sorted({seed for seed in seeds if list(seeds).count(seed) > 1})
     if doubles:
         raise Gesture3dError(f"--seeds: given twice: {', '.join(map(str, doubles))}")
-    of_groups = ["data.folds=k_fold", f"data.num_folds={folds}"]
-    common = [*overrides, *(of_groups if folds.isdigit() else [f"data.folds={folds}"])]
+    chosen = [f"data.folds={folds}"] if folds else []
+    if folds.isdigit():
+        chosen = ["data.folds=k_fold", f"data.num_folds={folds}"]
+    common = [*overrides, *chosen]
     num_folds = count_folds(load_experiment(network, data, common).data)
     runs = []
     for seed in seeds:

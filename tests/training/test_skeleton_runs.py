@@ -179,6 +179,17 @@ def test_a_set_without_groups_has_no_folds(tmp_path) -> None:
         plan_folds("variant_a", "folder", "2", [0], [f"data.root={root}"])
 
 
+def test_without_a_choice_the_folds_are_those_of_the_recipe(folder) -> None:
+    def planned(folds: str, *more: str) -> list[str]:
+        chosen = settings(folder, *more)
+        return [r.name for r in plan_folds("deepgru_small", "skeleton_folder", folds, [0], chosen)]
+
+    assert planned("") == planned("leave_one_group_out") == [f"fold-{n}-seed-0" for n in (1, 2, 3)]
+    with pytest.raises(Gesture3dError, match="neither folds nor a test split are given"):
+        planned("official", "data.test_share=0")
+    assert planned("official", "data.test_groups=[p1]") == ["fold-1-seed-0"]
+
+
 def test_the_summary_has_the_spreads_of_seeds_and_folds() -> None:
     top1 = np.array([[0.9, 0.8], [0.7, 0.6]])
     # Means over folds 85 and 65: deviation 14.1; means over seeds 80 and 70: deviation 7.1.
