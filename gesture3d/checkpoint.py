@@ -7,10 +7,11 @@ are written atomically.
 """
 
 import functools
+import itertools
 import json
 import platform
 import subprocess
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,7 +30,7 @@ from gesture3d.data.spec import InputSpec
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import PACKAGE, atomic_path
 from gesture3d.models import build_model
-from gesture3d.stored import Text, parse_json
+from gesture3d.stored import Number, Share, Text, parse_json
 from gesture3d.text import one_line
 
 FORMAT = "gesture3d/1"
@@ -47,6 +48,39 @@ def _no_doubles(names: list[str]) -> list[str]:
 Names = Annotated[list[Text], Field(min_length=1, max_length=100_000), AfterValidator(_no_doubles)]
 
 
+def _ascending(numbers: list[float]) -> list[float]:
+    if any(a > b for a, b in itertools.pairwise(numbers)):
+        raise ValueError("not in ascending order")
+    return numbers
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What validation says of the scores, see `gesture3d.evaluation.calibration`.
+
+    Attributes:
+        temperature: what scores are divided by, before they become probabilities.
+        quantiles: of the samples' highest probabilities, at equal steps from the least to the
+            greatest.
+        num_samples: that it is fitted on.
+        data: what they are.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    temperature: Annotated[Number, Field(ge=0.001, le=1000.0)]
+    quantiles: Annotated[
+        list[Share], Field(min_length=2, max_length=10_001), AfterValidator(_ascending)
+    ]
+    num_samples: Annotated[int, Strict(), Field(ge=1)]
+    data: Text
+
+    def threshold(self, kept: float) -> float:
+        """The highest probability that this share (0..1) of the samples reaches."""
+        steps = np.linspace(0.0, 1.0, len(self.quantiles))
+        return float(np.interp(1.0 - kept, steps, self.quantiles))
+
+
 @dataclass(frozen=True)
 class Description:
     """What a checkpoint says of itself."""
@@ -62,6 +96,7 @@ class Description:
     # Of a frame, where the network reads sequences.
     num_features: Annotated[int, Strict(), Field(ge=1, le=1_000_000)] | None = None
     channel_names: Names | None = None  # of CSV recordings, in the network's order
+    calibration: Calibration | None = None  # None: scores are taken as they are
 
     def input_spec(self, data: DataSet) -> InputSpec:
         """What the network reads, by the settings that it was trained with."""
@@ -112,6 +147,12 @@ def load(path: Path | str) -> tuple[dict[str, Tensor], Description]:
         return tensors, parse_json(said.get("description", ""), _DESCRIPTION)
     except ValueError as error:
         raise Gesture3dError(f"{path}: the checkpoint's description is broken ({error})") from None
+
+
+def add_calibration(path: Path, calibration: Calibration, to: Path | None = None) -> None:
+    """Write the checkpoint again, in its place or ``to`` another, with this calibration in it."""
+    tensors, description = load(path)
+    save(to or path, tensors, replace(description, calibration=calibration))
 
 
 def load_model(path: Path | str) -> tuple[nn.Module, Description]:

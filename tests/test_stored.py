@@ -34,6 +34,12 @@ DESCRIPTION = {
     "data_fingerprint": {"train": "0"},
     "num_features": 6,
 }
+CALIBRATION = {"temperature": 2.5, "quantiles": [0.25, 0.5, 1.0], "num_samples": 9, "data": "x"}
+BROKEN_CALIBRATIONS = (
+    *({"temperature": value} for value in (0, 0.0, -1.0, math.inf, math.nan, "1", True, 1e9)),
+    *({"quantiles": value} for value in ([], [0.5], [0.5, 0.25], [0.5, 1.5], [math.nan, 1.0], 0.5)),
+    *({"num_samples": 0}, {"num_samples": 2.5}, {"data": 5}, {"odd": 1}),
+)
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +73,30 @@ def refusal(call, *arguments) -> str:
         *({"num_features": -1}, {"num_features": 2**40}, {"num_features": None}, {"metrics": 5}),
         *({"data_fingerprint": [1]}, {"versions": {"torch": 2}}, {"experiment": []}, {"odd": 1}),
         *({"channel_names": "abc"}, {"metrics": {"top1": math.nan}}, {"progress": [1]}),
+        *({"calibration": CALIBRATION | change} for change in BROKEN_CALIBRATIONS),
     ],
     ids=str,
 )
 def test_a_description_of_wrong_types_is_refused(weights, tmp_path, changes) -> None:
     path = written(tmp_path / "w.safetensors", weights, **changes)
     assert "w.safetensors" in refusal(checkpoint.load_model, path)
+
+
+def test_a_calibration_is_read_and_written_beside_the_same_weights(weights, tmp_path) -> None:
+    path = written(tmp_path / "w.safetensors", weights, calibration=CALIBRATION)
+    _, description = checkpoint.load(path)
+    found = description.calibration
+    assert (found.temperature, found.num_samples) == (2.5, 9)
+    assert [found.threshold(kept) for kept in (1.0, 0.75, 0.5, 0.0)] == [0.25, 0.375, 0.5, 1.0]
+    other = checkpoint.Calibration(0.5, [0.1, 0.2], 3, "y")
+    checkpoint.add_calibration(path, other, tmp_path / "other.safetensors")
+    assert checkpoint.load(path)[1].calibration == found
+    checkpoint.add_calibration(path, other)
+    assert path.read_bytes() == (tmp_path / "other.safetensors").read_bytes()
+    tensors, description = checkpoint.load(path)
+    assert description.calibration == other
+    assert tensors.keys() == weights.keys()
+    assert all(torch.equal(tensors[name], weights[name]) for name in weights)
 
 
 def test_a_network_larger_than_its_weights_is_not_built(weights, tmp_path) -> None:

@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from gesture3d.errors import Gesture3dError
+from gesture3d.evaluation.calibration import calibration_error
 from gesture3d.evaluation.predict import Predictions
-
-CALIBRATION_BINS = 15
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Metrics:
         mean_class_accuracy: mean of the recalls of the classes that have samples.
         macro_f1, weighted_f1: mean of the F1 scores of the classes that have samples or
             predictions; the same weighted by the classes' shares of the samples.
-        calibration_error: expected calibration error, L1, 15 bins of equal width.
+        calibration_error: expected calibration error, see `calibration`.
         precision, recall, f1: per class, 0 where undefined.
         confusion_matrix: ``(num_classes, num_classes)`` counts, rows: true class, columns:
             predicted class.
@@ -106,9 +105,9 @@ def compute_metrics(predictions: Predictions) -> Metrics:
         mean_class_accuracy=float(recall[matrix.sum(axis=1) > 0].mean(dtype=np.float64)),
         macro_f1=tm.multiclass_f1_score(predicted, labels, count, average="macro").item(),
         weighted_f1=tm.multiclass_f1_score(predicted, labels, count, average="weighted").item(),
-        calibration_error=tm.multiclass_calibration_error(
-            scores.softmax(dim=1), labels, count, n_bins=CALIBRATION_BINS
-        ).item(),
+        calibration_error=calibration_error(
+            predictions.probabilities[known], predictions.labels[known]
+        ),
         precision=tm.multiclass_precision(predicted, labels, count, average="none").numpy(),
         recall=recall,
         f1=tm.multiclass_f1_score(predicted, labels, count, average="none").numpy(),

