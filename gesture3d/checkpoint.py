@@ -30,7 +30,7 @@ from gesture3d.data.spec import InputSpec
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import PACKAGE, atomic_path
 from gesture3d.models import build_model
-from gesture3d.stored import Number, Share, Text, parse_json
+from gesture3d.stored import Number, Text, parse_json
 from gesture3d.text import one_line
 
 FORMAT = "gesture3d/1"
@@ -60,8 +60,8 @@ class Calibration:
 
     Attributes:
         temperature: what scores are divided by, before they become probabilities.
-        quantiles: of the samples' highest probabilities, at equal steps from the least to the
-            greatest.
+        quantiles: of the samples' highest scores, behind the temperature, at equal steps from the
+            least to the greatest.
         num_samples: that it is fitted on.
         data: what they are.
     """
@@ -70,13 +70,13 @@ class Calibration:
 
     temperature: Annotated[Number, Field(ge=0.001, le=1000.0)]
     quantiles: Annotated[
-        list[Share], Field(min_length=2, max_length=10_001), AfterValidator(_ascending)
+        list[Number], Field(min_length=2, max_length=10_001), AfterValidator(_ascending)
     ]
     num_samples: Annotated[int, Strict(), Field(ge=1)]
     data: Text
 
     def threshold(self, kept: float) -> float:
-        """The highest probability that this share (0..1) of the samples reaches."""
+        """The highest score that this share (0..1) of the samples reaches."""
         steps = np.linspace(0.0, 1.0, len(self.quantiles))
         return float(np.interp(1.0 - kept, steps, self.quantiles))
 

@@ -2,9 +2,9 @@
 
 A network's scores are divided by one temperature, fitted on validation (Guo et al., "On Calibration
 of Modern Neural Networks", ICML 2017, section 4.2): no answer changes, only how sure it is of it.
-A sample whose highest probability is lower than nearly all of the validation samples have is "none
-of these" (Hendrycks & Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution
-Examples", ICLR 2017). All in float64.
+A sample whose highest score is lower than that of nearly all validation samples is "none of these"
+(the maximum logit of Hendrycks et al., "Scaling Out-of-Distribution Detection for Real-World
+Settings", ICML 2022). All in float64.
 """
 
 from dataclasses import replace
@@ -42,9 +42,9 @@ def calibrate(predictions: Predictions, data: str) -> Calibration:
     if not np.isfinite(scores).all():
         raise Gesture3dError(f"{data}: scores are not finite, so they cannot be calibrated")
     temperature = fit_temperature(scores, predictions.labels[known])
-    highest = softmax(scores / temperature, axis=1).max(axis=1)
+    highest = highest_score(scores / temperature)
     quantiles = np.quantile(highest, np.linspace(0.0, 1.0, 101), method="lower")
-    return Calibration(temperature, np.clip(quantiles, 0.0, 1.0).tolist(), len(scores), data)
+    return Calibration(temperature, quantiles.tolist(), len(scores), data)
 
 
 def calibrated(predictions: AnyPredictions, calibration: Calibration | None) -> AnyPredictions:
@@ -53,6 +53,30 @@ def calibrated(predictions: AnyPredictions, calibration: Calibration | None) -> 
         return predictions
     scores = (predictions.scores / calibration.temperature).astype(np.float32)
     return replace(predictions, scores=scores)
+
+
+def effect(predictions: Predictions, calibration: Calibration) -> dict[str, float]:
+    """``temperature``, and ``calibration_error_before`` and ``_after`` it, of the network's own
+    scores."""
+    known = predictions.labels >= 0
+    before, after = (
+        calibration_error(found.probabilities[known], found.labels[known])
+        for found in (predictions, calibrated(predictions, calibration))
+    )
+    return {
+        "temperature": calibration.temperature,
+        "calibration_error_before": before,
+        "calibration_error_after": after,
+    }
+
+
+def in_words(found: dict[str, float]) -> str:
+    """What `effect` returns, in a sentence."""
+    before, after = (found[f"calibration_error_{when}"] for when in ("before", "after"))
+    return (
+        f"temperature {found['temperature']:.3f}; expected calibration error {before:.1%} before "
+        f"and {after:.1%} after, on the samples that it is fitted on"
+    )
 
 
 def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -96,21 +120,25 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def highest_probability(scores: np.ndarray) -> np.ndarray:
-    """(N, K) → (N,), 0..1: the higher, the surer that a sample is of a known class."""
+    """(N, K) → (N,), 0..1 (Hendrycks & Gimpel, "A Baseline for Detecting Misclassified and
+    Out-of-Distribution Examples in Neural Networks", ICLR 2017)."""
     return np.exp(log_softmax(scores.astype(np.float64), axis=1).max(axis=1))
 
 
+def highest_score(scores: np.ndarray) -> np.ndarray:
+    """(N, K) → (N,): unlike the highest probability, low where all scores are."""
+    return scores.astype(np.float64).max(axis=1)
+
+
 def negative_energy(scores: np.ndarray) -> np.ndarray:
-    """(N, K) → (N,): log Σ exp(scores), of the network's own (Liu et al., "Energy-based
-    Out-of-distribution Detection", NeurIPS 2020, equation 4, at T = 1). Says nothing of the mean
-    over several views, which is a distribution."""
+    """(N, K) → (N,): log Σ exp(scores) (Liu et al., "Energy-based Out-of-distribution Detection",
+    NeurIPS 2020, equation 4; divided by the temperature where the scores are)."""
     return logsumexp(scores.astype(np.float64), axis=1)
 
 
 def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
-    """How often a known sample has the higher value than an unknown one, ties counting half.
-
-    The area under the curve of known samples kept against unknown ones kept (Mann and Whitney's U).
+    """The area under the receiver's curve: how often a known sample has the higher value of the two
+    than an unknown one, ties counting half.
 
     Args:
         known, unknown: (N,), (M,), neither empty.

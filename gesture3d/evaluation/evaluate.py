@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from gesture3d.data.batch import EpochSampler
 from gesture3d.data.samples import Samples
 from gesture3d.distributed import Processes, processes
 from gesture3d.errors import Gesture3dError
+from gesture3d.evaluation.calibration import calibrated
 from gesture3d.evaluation.metrics import Metrics, compute_metrics
 from gesture3d.evaluation.predict import predict
 from gesture3d.evaluation.predictions import SplitPredictions, check_finite
@@ -31,6 +32,8 @@ def evaluate_checkpoint(
     overrides: list[str] | None = None,
     data: str | None = None,
     progress: bool = True,
+    *,
+    raw: bool = False,
 ) -> tuple[SplitPredictions, Metrics | None]:
     """Predictions and metrics on every sample of a split, which is rebuilt as it was in training.
 
@@ -40,6 +43,7 @@ def evaluate_checkpoint(
         split: train, validation or test; never augmented.
         overrides: changed settings, e.g. ``data.root=...`` where the data has moved.
         data: another data set, by a recipe as for training, with the same classes.
+        raw: the network's own scores, whatever the checkpoint's temperature.
 
     Returns:
         The metrics are None where no sample of the split has a label.
@@ -49,6 +53,7 @@ def evaluate_checkpoint(
             another data set has other classes.
     """
     with open_split(weights, split, overrides, data, progress) as opened:
+        opened = replace(opened, calibration=None) if raw else opened
         predictions = opened.predict(opened.samples, progress)
     has_labels = (predictions.labels >= 0).any()
     return predictions, compute_metrics(predictions) if has_labels else None
@@ -62,6 +67,7 @@ class OpenedSplit:
     split: str
     experiment: Experiment
     class_names: tuple[str, ...]
+    calibration: checkpoint.Calibration | None
     model: nn.Module
     samples: Samples
     here: Processes
@@ -83,7 +89,7 @@ class OpenedSplit:
             split=self.split,
         )
         check_finite(predictions, self.weights)
-        return predictions
+        return calibrated(predictions, self.calibration)
 
 
 @contextlib.contextmanager
@@ -116,9 +122,9 @@ def open_split(
                 "labels); check data.root and the split's settings, or name the set with --data"
             )
         dataset.training = False
-        names = tuple(description.class_names)
+        names, calibration = tuple(description.class_names), description.calibration
         model.to(here.device)
-        yield OpenedSplit(weights, split, experiment, names, model, dataset, here)
+        yield OpenedSplit(weights, split, experiment, names, calibration, model, dataset, here)
 
 
 def evaluated_experiment(

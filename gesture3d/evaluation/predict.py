@@ -44,13 +44,17 @@ class Predictions:
 
 
 def score(model: nn.Module, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """Scores ``(B, num_classes)``; of clips in several views ``(B, V, T, C, H, W)``, the logarithm
-    of the mean of the views' probabilities. On a GPU in full fp32, without TF32."""
+    """Scores ``(B, num_classes)``. On a GPU in full fp32, without TF32.
+
+    Of clips in several views ``(B, V, T, C, H, W)``, the logarithm of the mean of the views'
+    probabilities, shifted so that log Σ exp of the scores is also the mean of the views'.
+    """
     with _without_tf32():
         if inputs.ndim < 6:
             return model(inputs, lengths)
         scores = model(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])  # (B, V, classes)
-    return scores.log_softmax(dim=2).logsumexp(dim=1) - math.log(inputs.shape[1])
+    level = scores.logsumexp(dim=2).mean(dim=1, keepdim=True)
+    return scores.log_softmax(dim=2).logsumexp(dim=1) - math.log(inputs.shape[1]) + level
 
 
 @contextlib.contextmanager

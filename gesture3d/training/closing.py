@@ -5,6 +5,7 @@ from typing import Any
 from gesture3d import checkpoint
 from gesture3d.command_line import how_to_start
 from gesture3d.data.batch import Sample
+from gesture3d.evaluation.calibration import calibrate, calibrated, effect, in_words
 from gesture3d.evaluation.metrics import compute_metrics
 from gesture3d.evaluation.order import ORDERS, reordered
 from gesture3d.evaluation.predict import Predictions, predict
@@ -20,8 +21,8 @@ from gesture3d.viz.heat_maps import plot_strip
 
 
 def close(trainer: Trainer, left_out: dict[str, str]) -> None:
-    """Evaluate the best weights once more, test whether time matters, write predictions, report
-    and result, and say so at the end."""
+    """Evaluate the best weights once more, calibrate them, test whether time matters, write
+    predictions, report and result, and say so at the end."""
     log, progress, datasets = trainer.log, trainer.progress, trainer.datasets
     model, _ = checkpoint.load_model(log.best_path)
     model.to(trainer.processes.device)
@@ -29,10 +30,15 @@ def close(trainer: Trainer, left_out: dict[str, str]) -> None:
     def whole(split: Any) -> Any:
         return evaluation_loader(split, trainer.experiment, trainer.processes, whole=True)
 
-    results = {}
+    results, calibration, of_calibration = {}, None, None
     for order in ORDERS if datasets.validation else ():
         batches = reordered(whole(datasets.validation), order)
         found = predict(model, batches, trainer.processes.device)
+        if order == ORDERS[0] and not trainer.experiment.data.validate_on_test:
+            calibration = calibrate(found, f"{trainer.experiment.data.title}, validation")
+            checkpoint.add_calibration(log.best_path, calibration)
+            of_calibration = effect(found, calibration)
+        found = calibrated(found, calibration)
         results[order] = compute_metrics(found)
         if order == ORDERS[0]:
             where = log.folder / "evaluation-validation" / "predictions.csv"
@@ -48,16 +54,19 @@ def close(trainer: Trainer, left_out: dict[str, str]) -> None:
         progress.best_epoch,
         metrics,
         order_top1,
+        in_words(of_calibration) if of_calibration else "",
         left_out,
     )
     splits = {name: getattr(datasets, name) for name in ("train", "validation", "test")}
     batch = next(iter(whole(datasets.validation or datasets.train)))
     num_samples = {name: len(split) for name, split in splits.items() if split}
     result = gather_result(model, progress, order_top1, num_samples, batch, trainer.processes)
-    write_result(log.folder, result)
+    write_result(log.folder, result | {"calibration": of_calibration})
     shown = ", ".join(f"{order} {top1:.1%}" for order, top1 in order_top1.items())
     kept = trainer.experiment.train.keep
     log.say(f"{kept} epoch {progress.best_epoch + 1}; validation top-1: {shown or 'no split'}")
+    if of_calibration:
+        log.say(f"calibrated: {in_words(of_calibration)}")
     log.say(f"report: {report}")
     log.say(f"use it: {how_to_start('classify', 'CLIP', '--weights', log.best_path)}")
 

@@ -20,6 +20,7 @@ def write_report(
     best_epoch: int,
     metrics: Metrics | None,
     order_top1: dict[str, float],
+    calibration: str,
     left_out: dict[str, str],
 ) -> Path:
     """Write ``report.md`` with its pictures into the run's folder.
@@ -27,6 +28,7 @@ def write_report(
     Args:
         metrics: of the kept epoch on the validation split; None where there is none.
         order_top1: top-1 (0..1) by order of the frames, see `gesture3d.evaluation.order`.
+        calibration: what it did, in words; empty where there is none.
         left_out: clips that could not be decoded, with the reasons.
     """
     folder = log.folder
@@ -45,6 +47,7 @@ def write_report(
         f"{_summary(len(history), best_epoch, experiment.train.keep, metrics)} "
         f"Training steps took {seconds:.0f} s.",
         "",
+        *([f"Calibrated: {calibration}.", ""] if calibration else []),
         "![loss, top-1 and learning rate over the epochs](curves.png)",
         "",
         *(["## Does time matter?", ""] if order_top1 else []),

@@ -36,6 +36,7 @@ def gather_result(
     ``train_clips_per_second`` of the training steps; ``inference_clips_per_second`` of the network
     alone, in fp32; ``peak_memory`` and ``peak_gpu_memory``, bytes, of the main process up to the
     end of training; ``device``, ``processor``, ``num_processes``, ``num_threads``; ``versions``.
+    The closing adds ``calibration``, see `gesture3d.evaluation.calibration.effect`.
 
     Args:
         batch: evaluated to measure the speed; its first sample is what the cost is of.

@@ -14,6 +14,7 @@ from gesture3d.evaluation.calibration import (
     calibration_error,
     fit_temperature,
     highest_probability,
+    highest_score,
     negative_energy,
     threshold,
 )
@@ -98,6 +99,7 @@ def test_a_threshold_keeps_its_share_and_no_higher_one_does(kept) -> None:
 def test_the_scores_of_the_known_are_those_of_their_definitions() -> None:
     scores = np.log(np.array([[8.0, 1.0, 1.0], [2.0, 2.0, 0.5]]))
     assert highest_probability(scores) == pytest.approx([0.8, 2 / 4.5])
+    assert highest_score(scores) == pytest.approx(np.log([8, 2]))
     assert negative_energy(scores) == pytest.approx(np.log([10, 4.5]))
     assert negative_energy(scores + 700) == pytest.approx(np.log([10, 4.5]) + 700)
 
@@ -112,7 +114,7 @@ def test_a_calibration_keeps_every_answer_and_its_share_of_the_known() -> None:
     after = calibrated(found, calibration)
     assert np.array_equal(after.classes, found.classes)
     assert calibrated(found, None) is found
-    highest = highest_probability(after.scores)[labels >= 0]
+    highest = highest_score(after.scores)[labels >= 0]
     for kept in (0.5, 0.9, 0.95, 0.99, 0.995):
         assert (highest >= calibration.threshold(kept)).mean() == pytest.approx(kept, abs=0.006)
     assert (highest >= calibration.threshold(1.0) - 1e-6).all()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ import torch
 from gesture3d import checkpoint
 from gesture3d.config import load_experiment
 from gesture3d.errors import Gesture3dError
+from gesture3d.evaluation.calibration import fit_temperature
+from gesture3d.evaluation.evaluate import evaluate_checkpoint
+from gesture3d.evaluation.metrics import compute_metrics
 from gesture3d.evaluation.predictions import read_predictions
 from gesture3d.files import PACKAGE
 from gesture3d.training.run import train
@@ -77,6 +81,26 @@ def test_a_run_leaves_everything_behind(whole: Path) -> None:
     assert description.class_names == ["down", "left", "right", "up"]
     best = max(row["validation_top1"] for row in rows)
     assert description.metrics["validation"]["top1"] == pytest.approx(best)
+
+
+def test_a_run_calibrates_its_best_weights(whole: Path) -> None:
+    """What is written is divided by the temperature, once; undone, it has the loss of training."""
+    _, description = checkpoint.load(whole / "best.safetensors")
+    temperature = description.calibration.temperature
+    found = read_predictions(whole / "evaluation-validation" / "predictions.csv")
+    own = replace(found, scores=found.scores * np.float32(temperature))
+    loss = description.metrics["validation"]["loss"]
+    assert compute_metrics(own).loss == pytest.approx(loss, rel=1e-4)
+    assert temperature == pytest.approx(fit_temperature(own.scores, own.labels), rel=1e-4)
+    assert description.calibration.num_samples == len(found.keys)
+    said = json.loads((whole / "result.json").read_text())["calibration"]
+    after = compute_metrics(found).calibration_error
+    assert said["calibration_error_after"] == pytest.approx(after, abs=1e-5)
+    before = compute_metrics(own).calibration_error
+    assert said["calibration_error_before"] == pytest.approx(before, abs=1e-5)
+    assert f"Calibrated: temperature {temperature:.3f}; " in (whole / "report.md").read_text()
+    again, _ = evaluate_checkpoint(whole / "best.safetensors", "validation", progress=False)
+    np.testing.assert_allclose(again.scores, found.scores, atol=1e-5)
 
 
 def test_tensorboard_shows_what_the_network_looks_at(whole: Path) -> None:

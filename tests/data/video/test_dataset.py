@@ -223,10 +223,12 @@ def test_scores_of_several_views_are_the_mean_of_their_probabilities(root):
     linear = torch.nn.Identity()
     linear.forward = model
     found = predict(linear, make_loader(validation, sampler), torch.device("cpu"))
-    for key, probabilities in zip(found.keys, found.probabilities, strict=True):
+    levels = torch.from_numpy(found.scores).logsumexp(1)
+    for key, probabilities, level in zip(found.keys, found.probabilities, levels, strict=True):
         views = validation[validation.keys.index(key)].inputs
         assert views.shape == (6, 8, 3, 24, 24)
         assert np.allclose(probabilities, model(views).softmax(1).mean(0), atol=1e-5)
+        torch.testing.assert_close(level, model(views).logsumexp(1).mean())
 
 
 def test_playing_backwards_swaps_labels_where_they_are_declared(root):
