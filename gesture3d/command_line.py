@@ -119,6 +119,17 @@ def whole(highest: int) -> Callable[[str], int]:
     return read
 
 
+def share(text: str) -> float:
+    """The type of an option that takes a share of something, but for none or all of it."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: not a share such as 0.95") from None
+    if not 0.0 < value < 1.0:
+        raise argparse.ArgumentTypeError(f"{text}: must be between 0 and 1")
+    return value
+
+
 def add_settings(parser: argparse.ArgumentParser, meaning: str) -> None:
     """The option ``--set KEY=VALUE …``, once or several times."""
     parser.add_argument(

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from gesture3d.command_line import LONGEST_MESSAGE, run_command_line, whole
+from gesture3d.command_line import LONGEST_MESSAGE, run_command_line, share, whole
 from gesture3d.errors import Gesture3dError
 from gesture3d.text import one_line
 
@@ -30,6 +30,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action=argparse.BooleanOptionalAction,
         help="the camera mirrors: turn videos back (default: as the training clips were)",
     )
+    parser.add_argument(
+        "--reject",
+        type=share,
+        nargs="?",
+        const=0.95,
+        metavar="KEPT",
+        help="call what is of no known class 'none of these'; keep this share of the known (0.95)",
+    )
     parser.add_argument("--batch-size", type=whole(100_000), default=16)
     parser.add_argument(
         "--compile",
@@ -54,7 +62,9 @@ def main() -> int:
     from gesture3d.inference.classifier import Classifier
     from gesture3d.inference.output import check_drawable, draw, lines, write
 
-    classifier = Classifier(args.weights, args.device, compile=args.compile, mirror=args.mirror)
+    classifier = Classifier(
+        args.weights, args.device, compile=args.compile, mirror=args.mirror, reject=args.reject
+    )
     if args.picture:
         check_drawable(classifier)
     paths, problems, walk = [], [], Walk()

@@ -64,6 +64,8 @@ class Classifier:
             half a minute: worth it for many clips on a GPU, or for clips that come one by one.
         mirror: whether the camera mirrors, so that videos are turned back; None: as the clips of
             the training were.
+        reject: name what is of no known class "none of these", with a threshold that keeps this
+            share (0..1) of the samples that the checkpoint was calibrated on.
 
     Raises:
         Gesture3dError: the checkpoint cannot be used; calling: the file cannot be read.
@@ -76,9 +78,12 @@ class Classifier:
         *,
         compile: bool = False,
         mirror: bool | None = None,
+        reject: float | None = None,
     ) -> None:
         self.weights = Path(weights) if weights else resource("weights") / DEFAULT_WEIGHTS
         model, self.description = checkpoint.load_model(self.weights)
+        self.calibration = self.description.calibration
+        self.threshold = -np.inf if reject is None else self._threshold(reject)
         self.device = choose_device(device)
         self.model = model.to(self.device)
         if compile:
@@ -96,7 +101,7 @@ class Classifier:
 
     def __call__(self, path: Path | str) -> list[RankedClass]:
         """All classes for the one sample of a file, most probable first."""
-        return rank(self._probabilities(path, self.scores([self.load(path)]))[0], self.class_names)
+        return self._rank(self._values(path, self.scores([self.load(path)]))[0])
 
     @property
     def suffixes(self) -> frozenset[str]:
@@ -122,21 +127,23 @@ class Classifier:
 
     @torch.inference_mode()
     def scores(self, clips: Sequence[Tensor] | Tensor) -> Tensor:
-        """Scores ``(B, num_classes)``, before the softmax, of clips as `load` returns them."""
+        """Scores ``(B, num_classes)``, before the softmax and divided by the checkpoint's
+        temperature, of clips as `load` returns them."""
         samples = [Sample(str(row), clip, -1) for row, clip in enumerate(clips)]
         if self._smallest_batch is not None:  # a smaller batch would be compiled anew
             self._smallest_batch = max(self._smallest_batch, len(samples))
             samples += samples[:1] * (self._smallest_batch - len(samples))
         batch = collate(samples)
-        return score(self.model, batch.inputs.to(self.device), batch.lengths)[: len(clips)].cpu()
+        found = score(self.model, batch.inputs.to(self.device), batch.lengths)[: len(clips)].cpu()
+        return found / self.calibration.temperature if self.calibration else found
 
     def classify(
         self, paths: Iterable[Path], *, batch_size: int = 16, num_threads: int = 2
     ) -> Iterator[Result]:
         """Results in the order of ``paths``; a file that cannot be read becomes a named error.
 
-        Where the windows of a recording overlap, their probabilities are averaged; neighbours with
-        the same most probable class become one segment.
+        Where the windows of a recording overlap, their probabilities are averaged (and the scores
+        that decide whether to reject); neighbours with the same name become one segment.
 
         Args:
             batch_size: files that are read, and go through the network, together.
@@ -173,23 +180,42 @@ class Classifier:
 
     def _result(self, path: Path, cut: Cut, scores: Tensor, seconds: float) -> Result:
         try:
-            probabilities = self._probabilities(path, scores)
+            values = self._values(path, scores)
         except Gesture3dError as problem:
             return Result(path, [], seconds, str(problem))
         if cut.spans is None:
             spans = [(None, None)]
         else:
-            spans, probabilities = merge(*cover(cut.spans, probabilities))
+            spans, values = cover(cut.spans, values)
+            labels = np.where(self._rejected(values), -1, values[:, :-1].argmax(axis=1))
+            spans, values = merge(spans, values, labels)
         segments = [
-            Segment(start, stop, rank(row, self.class_names))
-            for (start, stop), row in zip(spans, probabilities, strict=True)
+            Segment(start, stop, self._rank(row))
+            for (start, stop), row in zip(spans, values, strict=True)
         ]
         return Result(path, segments, seconds, None, cut.signal, cut.rate_hz)
 
-    def _probabilities(self, path: Path | str, scores: Tensor) -> np.ndarray:
+    def _values(self, path: Path | str, scores: Tensor) -> np.ndarray:
+        """(N, K + 1): the probabilities, and the highest score."""
         if not scores.isfinite().all():
             raise Gesture3dError(f"{path}: {NOT_FINITE}")
-        return scores.softmax(dim=1).numpy()
+        return torch.cat([scores.softmax(dim=1), scores.amax(dim=1, keepdim=True)], 1).numpy()
+
+    def _rejected(self, values: np.ndarray) -> np.ndarray:
+        return values[..., -1] < self.threshold
+
+    def _rank(self, values: np.ndarray) -> list[RankedClass]:
+        return rank(values[:-1], self.class_names, bool(self._rejected(values)))
+
+    def _threshold(self, kept: float) -> float:
+        if not 0.0 < kept < 1.0:
+            raise Gesture3dError(f"reject {kept}: a share of the known to keep, between 0 and 1")
+        if self.calibration is None:
+            raise Gesture3dError(
+                f"{self.weights}: not calibrated, so nothing can be rejected; "
+                f"tools/evaluate.py --weights {self.weights} --calibrate adds it"
+            )
+        return self.calibration.threshold(kept)
 
 
 def _batched(values: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -10,7 +10,7 @@ import numpy as np
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import atomic_path, write_text
 from gesture3d.inference.classifier import Classifier, Result
-from gesture3d.inference.segments import Segment
+from gesture3d.inference.segments import NONE, RankedClass, Segment
 from gesture3d.text import csv_text, one_line
 
 MOST_STRIPS = 40  # in a picture
@@ -20,15 +20,18 @@ MOST_TIMELINES = 12
 def lines(result: Result, top: int) -> list[str]:
     """What is printed of a file: its most probable classes; of a recording, when which one was."""
     if result.signal is None:
-        named = [f"{c.name} {c.probability:.1%}" for s in result.segments for c in s.classes[:top]]
+        named = [_named(c) for s in result.segments for c in s.classes[:top]]
         return [one_line(f"{result.path}  {', '.join(named)}  [{result.seconds:.3f} s]")]
     return [
-        one_line(
-            f"{result.path}  {clock(s.start)} – {clock(s.stop)}  "
-            f"{s.classes[0].name} {s.classes[0].probability:.1%}"
-        )
+        one_line(f"{result.path}  {clock(s.start)} – {clock(s.stop)}  {_named(s.classes[0])}")
         for s in result.segments
     ]
+
+
+def _named(c: RankedClass) -> str:
+    if c.name == NONE:  # the probability is not of that
+        return f"{NONE} (the best {c.probability:.1%})"
+    return f"{c.name} {c.probability:.1%}"
 
 
 def clock(seconds: float) -> str:
@@ -42,7 +45,8 @@ def write(path: Path, results: Sequence[Result], top: int) -> None:
 
     ``path, start, stop, class_1, probability_1, …, seconds, error``: start and stop (seconds) are
     empty where a file is one sample, the classes where there is an error; ``seconds`` is the time
-    that the whole file took.
+    that the whole file took. Where a sample is rejected ``class_1`` is "none of these"; the rest
+    stays.
 
     Args:
         top: how many classes at most.

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gesture3d.checkpoint import Calibration, add_calibration
 from gesture3d.cli import classify
 from gesture3d.data.skeleton.stream import SkeletonData
 from gesture3d.errors import Gesture3dError
 from gesture3d.inference.classifier import Classifier
+from gesture3d.inference.segments import NONE
 from tests.clips import square_clip, square_folder, tiny_settings, write_clip
 from tests.inference.networks import untrained
 
@@ -109,6 +111,67 @@ def test_csv_and_json_are_the_same_table_for_every_stream(
             assert name == found["name"]
             assert float(probability) == pytest.approx(found["probability"], abs=2e-6)
         assert sum(found["probability"] for found in one["classes"]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_what_is_no_known_class_is_called_so(stream, tmp_path, request, run, capsys) -> None:
+    """Off by default, by a threshold of the checkpoint, and none of the numbers changes."""
+    plain = request.getfixturevalue(stream)
+    paths, broken = files_of(stream, tmp_path)
+    paths.remove(broken)
+    with pytest.raises(
+        Gesture3dError, match=r"w\.safetensors: not calibrated.*--calibrate adds it"
+    ):
+        run(plain, *paths, "--reject")
+    highest = sorted(
+        float(plain.scores(plain.experiment.data.cut(path, plain.spec).inputs).max(1)[0].mean())
+        for path in paths
+    )
+    lowest, middle = highest[0] - 20, (highest[0] + highest[1]) / 2
+    calibrated = tmp_path / "calibrated.safetensors"
+    levels = Calibration(2.0, [lowest / 2, middle / 2, middle / 2, 1e9], 9, "x")
+    add_calibration(plain.weights, levels, calibrated)
+    answers = {}
+    for kept in (None, 0.99, 0.5, 0.01):
+        chosen = Classifier(calibrated, "cpu", reject=kept)
+        answers[kept] = list(chosen.classify(paths))
+    names = {
+        kept: [[s.classes[0].name for s in r.segments] for r in found]
+        for kept, found in answers.items()
+    }
+    assert (
+        names[None]
+        == names[0.99]
+        == [[s.classes[0].name for s in r.segments] for r in plain.classify(paths)]
+    )
+    assert all(segments == [NONE] for segments in names[0.01])
+    if stream != "inertial":
+        assert sum(one == [NONE] for one in names[0.5]) == 1
+        rejected = names[0.5].index([NONE])
+        assert Classifier(calibrated, "cpu", reject=0.5)(paths[rejected])[0].name == NONE
+        for one, other in zip(answers[None], answers[0.5], strict=True):
+            ours, theirs = one.segments[0].classes, other.segments[0].classes
+            assert [c.probability for c in ours] == [c.probability for c in theirs]
+            assert ours[1:] == theirs[1:]
+    table, objects = tmp_path / "out.csv", tmp_path / "out.json"
+    command = ("--weights", calibrated, *paths, "--reject", "0.01", "--out")
+    assert [run(plain, *command, out) for out in (table, objects)] == [0, 0]
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["class_1"] for row in rows] == [NONE] * len(paths)
+    assert all(0.5 <= float(row["probability_1"]) <= 1 for row in rows)
+    assert all(row["class_2"] in ("drink", "wave") for row in rows)
+    assert [o["classes"][0]["name"] for o in json.loads(objects.read_text())] == [NONE] * len(paths)
+    assert f"{NONE} (the best " in capsys.readouterr().out
+
+
+def test_a_share_is_one(video, run, capsys) -> None:
+    for text, why in (("1.5", "between 0 and 1"), ("clip.mp4", "not a share such as 0.95")):
+        with pytest.raises(SystemExit):
+            run(video, "x", "--reject", text)
+        assert why in capsys.readouterr().err
+    with pytest.raises(Gesture3dError, match=r"reject 1\.0: a share"):
+        Classifier(video.weights, "cpu", reject=1.0)
 
 
 def test_recordings_of_one_batch_are_what_each_is_alone(tmp_path, inertial) -> None:
