@@ -2,16 +2,23 @@
 
 Writes the scores of every sample (predictions.csv, which tools/fuse.py fuses), metrics.json,
 report.md with a table of the classes, and the confusion matrix. Under torchrun the processes
-share the work. With --corruptions it is measured how much cameras harm instead: light, lens,
-motion, time, each at five strengths (corruptions.csv, .json, .png).
+share the work. --calibrate fits the temperature and the thresholds of tools/classify.py --reject on
+the validation split and writes them into the checkpoint. Instead, --unknown measures how well
+samples of no class are told apart, and --corruptions how much cameras harm: light, lens, motion,
+time, each at five strengths (corruptions.csv, .json, .png).
 """
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gesture3d.command_line import add_record, add_settings, as_typed, run_command_line, whole
 from gesture3d.errors import Gesture3dError
 from gesture3d.machine import is_main_process
+
+if TYPE_CHECKING:
+    from gesture3d.evaluation.metrics import Metrics
+    from gesture3d.evaluation.predictions import SplitPredictions
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -20,7 +27,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--weights", type=Path, required=True, help="a checkpoint")
     parser.add_argument(
-        "--split", choices=["train", "validation", "test"], default="test", help="(test)"
+        "--split",
+        choices=["train", "validation", "test"],
+        help="(test; validation with --calibrate or --unknown)",
     )
     parser.add_argument(
         "--data",
@@ -50,10 +59,33 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--limit", type=whole(10**9), help="--corruptions of so many samples, spread over the split"
     )
+    parser.add_argument(
+        "--calibrate",
+        type=Path,
+        nargs="?",
+        const=True,
+        metavar="FILE",
+        help="calibrate the weights on validation, in place or as another file",
+    )
+    parser.add_argument(
+        "--unknown",
+        nargs="+",
+        metavar="WHAT",
+        help="instead, measure how well these are rejected: files and folders, or settings that "
+        "bring other classes of the data set in, e.g. data.classes=null",
+    )
     add_record(parser)
     args = parser.parse_args(argv)
     if args.limit and (args.corruptions is None or args.record):
         parser.error("--limit: only with --corruptions, and not with --record")
+    instead = [args.corruptions is not None, bool(args.unknown), bool(args.calibrate)]
+    if sum(instead) > 1:
+        parser.error("--corruptions, --unknown and --calibrate: one of them at a time")
+    if args.unknown and (args.data or args.record):
+        parser.error("--unknown takes neither --data nor --record")
+    if args.calibrate and args.split not in (None, "validation"):
+        parser.error(f"--calibrate is of the validation split, not of {args.split}")
+    args.split = args.split or ("validation" if args.calibrate or args.unknown else "test")
     for name, value in (("eval_clips", args.clips), ("eval_crops", args.crops)):
         args.set += [] if value is None else [f"data.{name}={value}"]
     return args
@@ -82,10 +114,21 @@ def main() -> int:
     if (folder / "experiment.yaml").is_file():
         raise Gesture3dError(f"--out {folder}: a run's folder, whose report.md would be lost")
     check_writable(folder, is_folder=True)
+    if args.calibrate:
+        check_writable(args.weights if args.calibrate is True else args.calibrate)
     if args.record:
         check_results(args.record)
+    if args.unknown:
+        return measure(args, folder)
+    if args.calibrate and experiment.data.validate_on_test:
+        raise Gesture3dError(
+            f"{args.weights}: its validation split is its test split (data.validate_on_test), on "
+            "which nothing may be fitted"
+        )
     if args.corruptions is None:
-        predictions, metrics = evaluate_checkpoint(args.weights, args.split, args.set, args.data)
+        predictions, metrics = evaluate_checkpoint(
+            args.weights, args.split, args.set, args.data, raw=bool(args.calibrate)
+        )
     else:
         found = measure_corruptions(
             args.weights,
@@ -98,6 +141,8 @@ def main() -> int:
         predictions = found.predictions
     if not is_main_process():
         return 0
+    if args.calibrate:
+        predictions, metrics = calibrate_weights(args, predictions)
     print(f"{args.weights}: {predictions.data}, {args.split}")
     if args.corruptions is None:
         write_evaluation(folder, args.weights, experiment, predictions, metrics)
@@ -113,6 +158,50 @@ def main() -> int:
         if args.corruptions is not None:
             row = row_of_corruptions(row, found, args.corruptions)
         print(*record(args.record, [row]), sep="\n")
+    return 0
+
+
+def calibrate_weights(
+    args: argparse.Namespace, found: "SplitPredictions"
+) -> tuple["SplitPredictions", "Metrics"]:
+    """Fit on the network's own scores, write the checkpoint, and say what it did.
+
+    Returns:
+        What an evaluation of the new checkpoint, now ``args.weights``, would return.
+    """
+    from gesture3d import checkpoint
+    from gesture3d.evaluation.calibration import calibrate, calibrated, effect, in_words
+    from gesture3d.evaluation.metrics import compute_metrics
+
+    target = args.weights if args.calibrate is True else args.calibrate
+    calibration = calibrate(found, f"{found.data}, {args.split}")
+    checkpoint.add_calibration(args.weights, calibration, target)
+    print(f"{target}: {in_words(effect(found, calibration))}")
+    args.weights = target
+    predictions = calibrated(found, calibration)
+    return predictions, compute_metrics(predictions)
+
+
+def measure(args: argparse.Namespace, folder: Path) -> int:
+    import json
+    from dataclasses import asdict
+
+    from gesture3d.evaluation.rejection import measure_rejection, rows
+    from gesture3d.files import write_text
+
+    found = measure_rejection(args.weights, args.unknown, args.split, args.set)
+    print(f"{found.num_known} known samples ({args.split}), {found.num_unknown} unknown")
+    for name, area, rejected in rows(found):
+        print(f"  {name:<24} {area:>6}  {rejected:>20}")
+    if found.kept is not None:
+        print(
+            f"  by the checkpoint's threshold {found.rejected:.1%} of the unknown are rejected, "
+            f"{found.kept:.1%} of the known kept"
+        )
+    said = asdict(found) | {"weights": str(args.weights), "unknown": args.unknown}
+    path = folder / "rejection.json"
+    write_text(path, json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    print(f"written: {path}")
     return 0
 
 
