@@ -90,7 +90,8 @@ def test_a_calibration_is_read_and_written_beside_the_same_weights(weights, tmp_
     _, description = checkpoint.load(path)
     found = description.calibration
     assert (found.temperature, found.num_samples) == (2.5, 9)
-    assert [found.threshold(kept) for kept in (1.0, 0.75, 0.5, 0.0)] == [0.25, 0.375, 0.5, 1.0]
+    levels = [found.threshold(kept) for kept in (1.0, 0.75, 0.5, 0.0)]
+    assert levels == pytest.approx([0.25, 0.375, 0.5, 1.0], abs=2e-6)
     other = checkpoint.Calibration(0.5, [0.1, 0.2], 3, "y")
     checkpoint.add_calibration(path, other, tmp_path / "other.safetensors")
     assert checkpoint.load(path)[1].calibration == found

@@ -123,9 +123,9 @@ def compare(
         scores[name] = {"auroc": auroc(ours, theirs), "rejected": rejected}
     kept = rejected = None
     if calibration:
-        level = calibration.threshold(KEPT) * calibration.temperature
-        kept = float((highest_score(known.scores) >= level).mean())
-        rejected = float((highest_score(unknown.scores) < level).mean())
+        level, temperature = calibration.threshold(KEPT), calibration.temperature
+        kept = float((highest_score(known.scores / temperature) >= level).mean())
+        rejected = float((highest_score(unknown.scores / temperature) < level).mean())
     return Rejection(len(known.scores), len(unknown.scores), scores, kept, rejected)
 
 

@@ -117,7 +117,11 @@ def test_a_calibration_keeps_every_answer_and_its_share_of_the_known() -> None:
     highest = highest_score(after.scores)[labels >= 0]
     for kept in (0.5, 0.9, 0.95, 0.99, 0.995):
         assert (highest >= calibration.threshold(kept)).mean() == pytest.approx(kept, abs=0.006)
-    assert (highest >= calibration.threshold(1.0) - 1e-6).all()
+    assert (highest >= calibration.threshold(1.0)).all()
+    few = Predictions(found.keys[:20], found.scores[:20], labels[:20].clip(0))
+    calibration = calibrate(few, "few")
+    kept = highest_score(calibrated(few, calibration).scores) >= calibration.threshold(0.95)
+    assert kept.sum() == 20  # less of one of twenty is none
 
 
 @pytest.mark.parametrize(
