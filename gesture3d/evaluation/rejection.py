@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gesture3d.checkpoint import Calibration
+from gesture3d.checkpoint import Calibration, load_model
 from gesture3d.config import Experiment, with_overrides
 from gesture3d.data import Datasets, build_datasets
 from gesture3d.data.batch import Sample, collate
@@ -32,7 +32,7 @@ from gesture3d.evaluation.calibration import (
 )
 from gesture3d.evaluation.evaluate import evaluated_experiment
 from gesture3d.evaluation.predict import score
-from gesture3d.inference.classifier import Classifier
+from gesture3d.machine import choose_device
 from gesture3d.models.network import Network
 
 MOST_TRAINING = 3000  # samples that class means are taken of
@@ -83,18 +83,19 @@ def measure_rejection(
     Raises:
         Gesture3dError: missing or unreadable data; no unknown sample.
     """
-    classifier = Classifier(weights)
-    model, description = classifier.model, classifier.description
+    model, description = load_model(weights)
     experiment = evaluated_experiment(weights, overrides)
-    datasets = _datasets(experiment, classifier.spec, weights)
+    model.to(choose_device(experiment.train.device))
+    spec = description.input_spec(experiment.data)
+    datasets = _datasets(experiment, spec, weights)
     known = _split(datasets, split, weights)
     if datasets.class_names != tuple(description.class_names):
         raise Gesture3dError(f"{weights}: the set's classes are not those of its training")
     settings = [one for one in unknown if one.partition("=")[0].startswith("data.")]
     paths = [one for one in unknown if one not in settings]
-    parts = [_of_files(paths, experiment, classifier.spec)] if paths else []
+    parts = [_of_files(paths, experiment, spec)] if paths else []
     if settings:
-        other = _datasets(with_overrides(experiment, settings), classifier.spec, "--unknown")
+        other = _datasets(with_overrides(experiment, settings), spec, "--unknown")
         parts.append(_of_other_classes(_split(other, split, "--unknown"), description.class_names))
     size = experiment.train.eval_batch_size
     every = -(-len(datasets.train) // MOST_TRAINING)
