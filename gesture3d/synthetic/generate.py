@@ -301,7 +301,9 @@ def _is_made(root: Path, clip: _Clip) -> bool:
 
 def _make_clip(root: Path, clip: _Clip) -> None:
     """Perform, render and write one clip. Every random choice depends on the clip alone."""
-    performer = draw_performer(generator(clip.seed, "performer", clip.split, clip.performer))
+    performer = draw_performer(
+        generator(clip.seed, "performer", clip.split, clip.performer), clip.hard
+    )
     address = (clip.seed, clip.split, clip.label, clip.index)
     motion = perform(clip.label, performer, generator(*address, "motion"))
     rng = generator(*address, "scene", int(clip.hard))

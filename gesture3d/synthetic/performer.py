@@ -44,8 +44,8 @@ _SKINS = np.array(
 )
 
 
-def draw_performer(rng: np.random.Generator) -> Performer:
-    """A random person."""
+def draw_performer(rng: np.random.Generator, roams: bool = False) -> Performer:
+    """A random person, who sits at the camera, or with ``roams`` may stand across the room."""
     shape = draw_shape(rng)
     tone = rng.uniform(0, len(_SKINS) - 1.001)
     skin = _SKINS[int(tone)] + (tone % 1) * (_SKINS[int(tone) + 1] - _SKINS[int(tone)])
@@ -53,7 +53,7 @@ def draw_performer(rng: np.random.Generator) -> Performer:
     cloth = cv2.cvtColor(np.uint8([[[hue, saturation, value]]]), cv2.COLOR_HSV2BGR)[0, 0]
     endings = rng.dirichlet([1.5, 0.8, 0.5])
     start = [(0.1, 0.8, 0.1), (0.5, 0.4, 0.1), (0.88, 0.07, 0.05)][rng.integers(3)]
-    stand = _draw_stand(rng)
+    stand = _draw_stand(rng, roams)
     aside = rng.uniform(0, 0.10) + (rng.uniform(0, 0.14) if stand[2] > 0.15 else 0)
     return Performer(
         shape=shape,
@@ -71,12 +71,14 @@ def draw_performer(rng: np.random.Generator) -> Performer:
     )
 
 
-def _draw_stand(rng: np.random.Generator) -> np.ndarray:
-    """Most sit at the camera, some farther back, some across the room; cameras are at any height.
+def _draw_stand(rng: np.random.Generator, roams: bool) -> np.ndarray:
+    """At the camera; who roams is half the time farther back or across the room, and then the
+    camera is at any height.
 
     The farther away, the more of the frame there is beside and above the hand.
     """
-    back = rng.uniform(*_BACK[rng.choice(3, p=[0.55, 0.25, 0.2])])
+    kind = rng.choice(3, p=[0.55, 0.25, 0.2])
+    back = rng.uniform(*_BACK[kind if roams else 0])
     room = 0.38 * back  # metres that the frame gains on every side, at the least
     return np.array(
         [rng.uniform(-0.7, 0.7) * room, rng.uniform(-0.4, 0.45) * room, back]

@@ -75,7 +75,8 @@ def test_the_experiment_of_an_old_run_still_loads_and_means_the_same(path) -> No
 
 # What recipes have changed on purpose since.
 IMPROVED = {
-    *("data.clips_per_class.validation", "data.clips_per_class.test", "train.eval_every"),
+    *("data.clips_per_class." + split for split in ("train", "validation", "test")),
+    "train.eval_every",
     *("optim.ema_decay", "optim.lr", "train.epochs"),
 }
 

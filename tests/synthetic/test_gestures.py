@@ -46,7 +46,7 @@ def test_bones_keep_their_lengths():
 
 def act(label: str, number: int):
     """The motion of performer ``number``."""
-    performer = draw_performer(generator(0, "performer", "train", number))
+    performer = draw_performer(generator(0, "performer", "train", number), roams=True)
     return perform(label, performer, generator("test", label, number))
 
 
