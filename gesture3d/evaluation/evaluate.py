@@ -182,7 +182,8 @@ def changed_inputs(
 ) -> list[str]:
     """Settings, ``name=value``, by which the network sees samples otherwise than by its own."""
     changed = evaluated_experiment(weights, overrides, data).data
-    now, own = changed.model_dump(), evaluated_experiment(weights, None, data).data.model_dump()
+    moved = [override for override in overrides or [] if override.startswith("data.root=")]
+    now, own = changed.model_dump(), evaluated_experiment(weights, moved, data).data.model_dump()
     return [f"{k}={v}" for k, v in now.items() if k in changed.input_settings and v != own.get(k)]
 
 

@@ -252,5 +252,6 @@ def test_a_strangers_checkpoint_writes_nothing_where_it_likes(tmp_path) -> None:
         with pytest.raises(Gesture3dError, match=r"its data was in .*anywhere, which is not here"):
             call()
     assert not place.exists()
-    moved = evaluated_experiment(path, [f"data.root={tmp_path / 'elsewhere'}"])
-    assert moved.data.root == tmp_path / "elsewhere"
+    elsewhere = [f"data.root={tmp_path / 'elsewhere'}"]
+    assert evaluated_experiment(path, elsewhere).data.root == tmp_path / "elsewhere"
+    assert changed_inputs(path, [*elsewhere, "data.eval_clips=2"]) == ["eval_clips=2"]
