@@ -117,7 +117,7 @@ def _read_checkpoint(_: Path, path: Path) -> Outcome:
     kind = torch.uint8 if features is None else torch.float32
     inputs = (torch.arange(int(np.prod(shape))) % 7).reshape(shape).to(kind)
     scores = classifier.scores([inputs])[0]
-    classifier._probabilities(path, scores[None])  # refuses what is not finite
+    classifier._values(path, scores[None])  # refuses what is not finite
     scores = scores.numpy()
     d = classifier.description
     return outcome((len(d.class_names),), d.class_names, d.experiment, scores)
