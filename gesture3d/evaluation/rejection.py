@@ -94,14 +94,15 @@ def measure_rejection(
     settings = [one for one in unknown if one.partition("=")[0].startswith("data.")]
     paths = [one for one in unknown if one not in settings]
     parts = [_of_files(paths, experiment, spec)] if paths else []
-    if settings:
-        other = _datasets(with_overrides(experiment, settings), spec, "--unknown")
-        parts.append(_of_other_classes(_split(other, split, "--unknown"), description.class_names))
+    larger = with_overrides(experiment, settings)
     size = experiment.train.eval_batch_size
     every = -(-len(datasets.train) // MOST_TRAINING)
     datasets.train.training = False
     trained = look(model, (datasets.train[i] for i in range(0, len(datasets.train), every)), size)
     ours = look(model, (known[i] for i in range(len(known))), size)
+    if settings:  # last: decoded once, the larger set takes the place of the smaller one
+        other = _split(_datasets(larger, spec, "--unknown"), split, "--unknown")
+        parts.append(_of_other_classes(other, description.class_names))
     theirs = look(model, (sample for part in parts for sample in part), size)
     return compare(ours, theirs, trained, description.calibration)
 
