@@ -1,0 +1,1 @@
+"""Hands in ordinary video: where they are, and their joints. It imports nothing of `data`."""
