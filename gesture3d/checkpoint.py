@@ -83,6 +83,29 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class OnlineDecision:
+    """How scores over time become events, see `gesture3d.inference.online`.
+
+    Attributes:
+        thresholds: class → the probability above which it fires; a class without one never does
+            (it is no gesture).
+        smoothing: seconds, the time constant of the probabilities' running mean; 0: none.
+        lag: seconds that the scores are behind the newest frame; events are so much earlier.
+        measure, value: what was made greatest, and how great it became.
+        data: on which streams.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    thresholds: Annotated[dict[Text, Annotated[Number, Field(gt=0.0, lt=1.0)]], Field(min_length=1)]
+    smoothing: Annotated[Number, Field(ge=0.0, le=60.0)] = 0.0
+    lag: Annotated[Number, Field(ge=0.0, le=60.0)] = 0.0
+    measure: Text = ""
+    value: Number = 0.0
+    data: Text = ""
+
+
+@dataclass(frozen=True)
 class Description:
     """What a checkpoint says of itself."""
 
@@ -98,6 +121,7 @@ class Description:
     num_features: Annotated[int, Strict(), Field(ge=1, le=1_000_000)] | None = None
     channel_names: Names | None = None  # of CSV recordings, in the network's order
     calibration: Calibration | None = None  # None: scores are taken as they are
+    online: OnlineDecision | None = None  # None: the network was never asked for events
 
     def input_spec(self, data: DataSet) -> InputSpec:
         """What the network reads, by the settings that it was trained with."""
@@ -154,6 +178,19 @@ def add_calibration(path: Path, calibration: Calibration, to: Path | None = None
     """Write the checkpoint again, in its place or ``to`` another, with this calibration in it."""
     tensors, description = load(path)
     save(to or path, tensors, replace(description, calibration=calibration))
+
+
+def add_online_decision(path: Path, decision: OnlineDecision, to: Path | None = None) -> None:
+    """The same with how events are decided.
+
+    Raises:
+        Gesture3dError: it decides on a class that the checkpoint does not have.
+    """
+    tensors, description = load(path)
+    unknown = [name for name in decision.thresholds if name not in description.class_names]
+    if unknown:
+        raise Gesture3dError(f"{path}: no class {one_line(unknown[0], 60)!r} to decide on")
+    save(to or path, tensors, replace(description, online=decision))
 
 
 def load_model(path: Path | str) -> tuple[nn.Module, Description]:

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,8 @@ def refusal(call, *arguments) -> str:
         *({"data_fingerprint": [1]}, {"versions": {"torch": 2}}, {"experiment": []}, {"odd": 1}),
         *({"channel_names": "abc"}, {"metrics": {"top1": math.nan}}, {"progress": [1]}),
         *({"calibration": CALIBRATION | change} for change in BROKEN_CALIBRATIONS),
+        *({"online": {"thresholds": value}} for value in ({}, {"a": 1.5}, {"a": "x"}, [0.5])),
+        *({"online": {"thresholds": {"a": 0.5}, "smoothing": value}} for value in (-1, math.nan)),
     ],
     ids=str,
 )
@@ -100,6 +103,18 @@ def test_a_calibration_is_read_and_written_beside_the_same_weights(weights, tmp_
     assert description.calibration == other
     assert tensors.keys() == weights.keys()
     assert all(torch.equal(tensors[name], weights[name]) for name in weights)
+
+
+def test_an_online_decision_is_kept_beside_the_calibration(weights, tmp_path) -> None:
+    path = written(tmp_path / "w.safetensors", weights, calibration=CALIBRATION)
+    before = checkpoint.load(path)[1]
+    assert before.online is None
+    name = before.class_names[1]
+    decision = checkpoint.OnlineDecision({name: 0.5}, 0.2, 0.1, "sfinge", 0.9, "streams")
+    checkpoint.add_online_decision(path, decision)
+    assert checkpoint.load(path)[1] == replace(before, online=decision)
+    other = replace(decision, thresholds={"no class": 0.5})
+    assert "no class" in refusal(checkpoint.add_online_decision, path, other)
 
 
 def test_a_network_larger_than_its_weights_is_not_built(weights, tmp_path) -> None:
