@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticKnownError
 
 from gesture3d import paper
-from gesture3d.settings import LayerSize, NumLayers, Section
+from gesture3d.settings import Frames, LayerSize, NumLayers, Section
 
 
 def _known_variant(name: str) -> str:
@@ -43,10 +43,12 @@ class ClipNetworkConfig(NetworkConfig):
     width: Annotated[float, Field(gt=0.0, le=4.0)] = 1.0
     stem_stride: tuple[Stride, Stride, Stride] = (1, 2, 2)
     in_channels: Annotated[int, Field(ge=1, le=16)] = 3
-    preprocessing: Literal["channel_mean", "clip_mean"] = "channel_mean"
+    preprocessing: Literal["channel_mean", "clip_mean", "running_mean"] = "channel_mean"
     channel_means: tuple[Annotated[float, Field(ge=-1e6, le=1e6)], ...] = (114.0, 109.0, 104.0)
     pixel_scale: Scale = 1.0
     local_contrast: bool = False
+    mean_frames: Frames = 48  # of running_mean: 4 s at 12 frames a second
+    differences: bool = False
 
     @model_validator(mode="after")
     def _one_mean_per_channel(self) -> "ClipNetworkConfig":
@@ -69,6 +71,17 @@ class GestureNetConfig(ClipNetworkConfig):
     kernel_size: Literal[1, 3, 5, 7] = 3
     forget_bias: Bias = 0.0
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    causal: bool = False
+
+    @model_validator(mode="after")
+    def _no_future(self) -> "GestureNetConfig":
+        if self.causal and self.preprocessing == "clip_mean":
+            raise ValueError(
+                "preprocessing clip_mean looks at all frames of a clip, which causal=true forbids; "
+                "set model.preprocessing=running_mean (and model.differences=true, or a hand that "
+                "is held still fades)"
+            )
+        return self
 
     @property
     def recurrent_layers(self) -> tuple[str, ...]:

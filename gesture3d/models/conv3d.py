@@ -27,19 +27,22 @@ from torch import Tensor, nn
 
 from gesture3d.machine import has_amx
 from gesture3d.models.convlstm_sequence import has_plain_autograd
+from gesture3d.models.online import Carried
 
 AMX = has_amx()
 
 
 class SafeConv3d(nn.Conv3d):
-    """`nn.Conv3d` without bias, dilation and groups, and with padding in time of half the kernel.
+    """`nn.Conv3d` without bias, dilation and groups.
 
     In bf16 (or fp16) on a CPU it is a sum of 2-D convolutions where oneDNN's own is unsafe: always
     with AMX, and for clips shorter than the kernel. Elsewhere these take up to a third longer than
     oneDNN's own, which is used there; 1 × 1 × 1 kernels take the same time, and are always 2-D.
     """
 
-    def forward(self, x: Float[Tensor, "B C T H W"]) -> Float[Tensor, "B C2 T2 H2 W2"]:
+    def forward(
+        self, x: Float[Tensor, "B C T H W"], carried: Carried | None = None
+    ) -> Float[Tensor, "B C2 T2 H2 W2"]:
         if x.is_cpu and self._is_unsafe(x.shape[2]):
             dtype = x.dtype
             if torch.is_autocast_enabled("cpu") and dtype != torch.float64:
@@ -52,6 +55,60 @@ class SafeConv3d(nn.Conv3d):
 
     def _is_unsafe(self, frames: int) -> bool:
         return AMX or frames < self.kernel_size[0] or self.kernel_size == (1, 1, 1)
+
+
+class CausalConv3d(SafeConv3d):
+    """One that pads time on the past side only: frame t' of the result ends with the frame
+    (t' + 1) · stride - 1 of ``x``, the newest of its ``stride`` frames.
+
+    It carries the last ``past_frames`` = kernel - stride frames. Where the stride is larger (as in
+    a strided 1×1×1 shortcut), the first frames of each ``stride`` are not read. Frames that are
+    fewer than a stride at the end have no result.
+
+    A step of a stream on a CPU, a few frames, is one 2-D convolution: PyTorch's 3-D one is up to
+    seven times slower there (64 channels of 56 × 56, one thread of a Zen 5, torch 2.15).
+    """
+
+    FEW_FRAMES = 8  # of the result, in all clips
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: tuple[int, int, int],
+        stride: tuple[int, int, int],
+        padding: tuple[int, int, int],
+        bias: bool = False,
+    ):
+        padding = (0, *padding[1:])
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, bias=bias)
+        self.past_frames = max(self.kernel_size[0] - self.stride[0], 0)
+        self.skipped_frames = max(self.stride[0] - self.kernel_size[0], 0)
+
+    def forward(
+        self, x: Float[Tensor, "B C T H W"], carried: Carried | None = None
+    ) -> Float[Tensor, "B C2 T2 H2 W2"]:
+        if self.past_frames:
+            carried = carried or Carried()
+            past = carried.take(x, (*x.shape[:2], self.past_frames, *x.shape[3:]))
+            x = torch.cat([past, x], 2)
+            carried.leave(x[:, :, -self.past_frames :], torch.channels_last_3d)
+        x = x[:, :, self.skipped_frames :]
+        count = (x.shape[2] - self.kernel_size[0]) // self.stride[0] + 1
+        is_short = self.past_frames and count * len(x) <= self.FEW_FRAMES
+        if is_short and x.is_cpu and not torch.is_grad_enabled():
+            return self._in_2d(x, count)
+        return super().forward(x)
+
+    def _in_2d(self, x: Float[Tensor, "B C T H W"], count: int) -> Float[Tensor, "B C2 T2 H2 W2"]:
+        """The frames that the kernel covers side by side, as channels."""
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        last = (count - 1) * stride + 1
+        frames = x.movedim(1, -1)  # (B, T, H, W, C)
+        covered = torch.cat([frames[:, k : k + last : stride] for k in range(kernel)], -1)
+        weight = self.weight.movedim((2, 1), (3, 4)).flatten(3).movedim(3, 1)  # (C2, KT·C, KH, KW)
+        images = covered.flatten(0, 1).movedim(-1, 1)
+        return _clips(F.conv2d(images, weight, None, self.stride[1:], self.padding[1:]), len(x))
 
 
 def sum_of_2d(
@@ -70,7 +127,7 @@ def sum_of_2d(
 
 def _sum_of_2d(x: Tensor, weight: Tensor, stride: tuple, padding: tuple) -> Tensor:
     y = None
-    for k, after, before, step in _slices(x, weight, stride):
+    for k, after, before, step in _slices(x, weight, stride, padding[0]):
         part = F.conv2d(_images(x[before]), _slice(weight, k), None, step, padding[1:])
         part = _clips(part, len(x))
         if y is None:
@@ -93,7 +150,7 @@ class _SumOf2D(torch.autograd.Function):
         to_x, to_weight, *_ = ctx.needs_input_grad
         d_x = torch.zeros_like(x) if to_x else None
         d_weight = torch.zeros_like(weight) if to_weight else None
-        for k, after, before, step in _slices(x, weight, ctx.stride):
+        for k, after, before, step in _slices(x, weight, ctx.stride, ctx.padding[0]):
             images = _images(d_y[after]), _images(x[before]), _slice(weight, k)
             conv = (step, ctx.padding[1:], [1, 1], False, [0, 0], 1)  # stride ... groups
             part, d_slice, _ = torch.ops.aten.convolution_backward(
@@ -107,23 +164,23 @@ class _SumOf2D(torch.autograd.Function):
 
 
 def _slices(
-    x: Tensor, weight: Tensor, stride: tuple
+    x: Tensor, weight: Tensor, stride: tuple, padding: int
 ) -> Iterator[tuple[int, tuple[slice, ...], tuple[slice, ...], tuple[int, int]]]:
     """Of each slice of a kernel: its number, what of the result it adds to, what of ``x`` it reads,
     and the steps that it does over that.
 
-    The middle one is the first, and adds to all frames; those that only read padding are left out.
+    The one behind the padding is the first, and adds to all frames; those that only read padding
+    are left out.
     The steps of 1 × 1 kernels are done by reading fewer positions: with steps of their own their
     bf16 gradient writes out of bounds, with AVX-512 alone (8 channels, 2 frames of 112 × 112).
     """
     frames, kernel, (time_step, *step) = x.shape[2], weight.shape[2], stride
-    middle = kernel // 2
     positions = (slice(None), slice(None))
     if weight.shape[3:] == (1, 1):
         positions, step = tuple(slice(None, None, n) for n in step), [1, 1]
-    count = (frames - 1) // time_step + 1
-    for k in sorted(range(kernel), key=lambda k: abs(k - middle)):
-        shift = k - middle  # frame t is made of the frame t · time_step + shift
+    count = (frames + 2 * padding - kernel) // time_step + 1
+    for k in sorted(range(kernel), key=lambda k: abs(k - padding)):
+        shift = k - padding  # frame t is made of the frame t · time_step + shift
         first = max(0, -(shift // time_step))
         last = min(count - 1, (frames - 1 - shift) // time_step)
         if first <= last:

@@ -13,6 +13,7 @@ from torch.nn import functional
 from gesture3d.models.convlstm import ConvLSTM
 from gesture3d.models.mobilenet import MobileNetTop
 from gesture3d.models.network import Network
+from gesture3d.models.online import Carried, OnlineNetwork, Shapes
 from gesture3d.models.res3d import Res3D, scaled_channels
 
 Clips = UInt8[Tensor, "B T C H W"] | Float[Tensor, "B T C H W"]
@@ -24,7 +25,12 @@ class Preprocessing(nn.Module):
     ``channel_mean``: (pixel - the channel's mean) / ``pixel_scale``, the authors' recipe (Jester
     RGB 114, 109, 104). ``clip_mean``: (pixel - its mean over the clip's frames) / ``pixel_scale``:
     whatever does not move cancels, which helps small networks and short trainings a lot, but not
-    under camera shake.
+    under camera shake. ``running_mean``: the same without the future: (pixel - its running mean up
+    to this frame) / ``pixel_scale``, where frame t of the stream counts max(1 / t,
+    1 / ``mean_frames``): the plain mean at first, then an exponential one.
+
+    ``differences`` appends to the channels those of (pixel - the same one frame before) /
+    ``pixel_scale``, 0 in the first frame: a hand that is held still fades from a running mean.
 
     ``pixel_scale=1`` is the authors' input. The stem's batch norm cancels a constant factor, so the
     scale hardly matters there; 64 gives values of about unit variance.
@@ -47,10 +53,14 @@ class Preprocessing(nn.Module):
         channel_means: Sequence[float],
         scale: float,
         local_contrast: bool = False,
+        mean_frames: int = 48,
+        differences: bool = False,
     ):
         super().__init__()
-        if mode not in ("channel_mean", "clip_mean"):
-            raise ValueError(f"preprocessing must be channel_mean or clip_mean, not {mode!r}")
+        if mode not in ("channel_mean", "clip_mean", "running_mean"):
+            raise ValueError(
+                f"preprocessing must be channel_mean, clip_mean or running_mean, not {mode!r}"
+            )
         if mode == "channel_mean" and len(channel_means) not in (1, in_channels):
             raise ValueError(
                 f"channel_means must have 1 value or one for each of {in_channels} channels, "
@@ -59,18 +69,56 @@ class Preprocessing(nn.Module):
         self.mode = mode
         self.scale = scale
         self.local_contrast = local_contrast
+        self.mean_frames, self.differences = mean_frames, differences
+        self.out_channels = in_channels * (2 if differences else 1)
         means = torch.tensor(channel_means, dtype=torch.float32)
         self.register_buffer("channel_means", means, persistent=False)
 
-    def forward(self, clips: Clips, dtype: torch.dtype) -> Float[Tensor, "B C T H W"]:
+    def state_shapes(self, batch: int, height: int, width: int) -> Shapes:
+        """Of the number of frames so far, and what they leave."""
+        channels = self.out_channels // (2 if self.differences else 1)
+        maps = (self.mode == "running_mean") + self.differences
+        return [(batch,)] * (maps > 0) + [(batch, height, width, channels)] * maps
+
+    def forward(
+        self, clips: Clips, dtype: torch.dtype, carried: Carried | None = None
+    ) -> Float[Tensor, "B C2 T H W"]:
         x = clips.permute(0, 1, 3, 4, 2).contiguous()  # (B, T, H, W, C), still one byte a value
         x = x.to(dtype)
         if self.local_contrast:
             x = self._local_contrast(x)
-        clip_mean = self.mode == "clip_mean"
-        means = x.mean(1, keepdim=True) if clip_mean else self.channel_means.to(dtype)
-        x = (x - means).div_(self.scale)
+        if self.mode == "running_mean" or self.differences:
+            x = self._since_before(x, carried or Carried())
+        else:
+            x = (x - self._mean(x)).div_(self.scale)
         return x.permute(0, 4, 1, 2, 3)  # (B, C, T, H, W) in channels_last_3d memory
+
+    def _mean(self, x: Float[Tensor, "B T H W C"]) -> Tensor:
+        return x.mean(1, keepdim=True) if self.mode == "clip_mean" else self.channel_means.to(x)
+
+    def _since_before(
+        self, x: Float[Tensor, "B T H W C"], carried: Carried
+    ) -> Float[Tensor, "B T H W C2"]:
+        """What depends on the frames before."""
+        batch, time, *frame = x.shape
+        count = carried.take(x, (batch,)).view(-1, 1, 1, 1)
+        first = count == 0
+        parts = []
+        counts = [count := (count + 1).clamp(max=self.mean_frames) for _ in range(time)]
+        carried.leave(count.flatten())
+        if self.mode == "running_mean":
+            mean = carried.take(x, (batch, *frame))
+            means = [mean := mean.lerp(x[:, t], 1 / n) for t, n in enumerate(counts)]
+            carried.leave(mean)
+            parts.append(x - torch.stack(means, 1))
+        else:
+            parts.append(x - self._mean(x))
+        if self.differences:
+            before = carried.take(x, (batch, *frame))
+            before = torch.where(first, x[:, 0], before)
+            parts.append(x - torch.cat([before[:, None], x[:, :-1]], 1))
+            carried.leave(x[:, -1])
+        return torch.cat(parts, -1).div_(self.scale)
 
     def _local_contrast(self, clips: Float[Tensor, "B T H W C"]) -> Float[Tensor, "B T H W C"]:
         x = clips.flatten(0, 1).permute(0, 3, 1, 2)  # (B·T, C, H, W) in channels-last memory
@@ -99,7 +147,7 @@ class ClipNetwork(Network):
             )
 
 
-class GestureNet(ClipNetwork):
+class GestureNet(ClipNetwork, OnlineNetwork):
     """``model(clips)``: (B, T, C, H, W) of pixels 0..255, uint8 or float → scores (B, classes).
 
     One ConvLSTM layer for each of ``variants``, with 256 · ``width`` hidden channels; ``width``
@@ -112,6 +160,11 @@ class GestureNet(ClipNetwork):
     et al., 2016), with a batch norm before the layer and a gain for each channel that starts at
     ``FIRST_GAIN``, small, so that training begins as without the layer (as in SkipInit, De and
     Smith, 2020). Without ``variants`` there is no recurrent layer at all, the yardstick.
+
+    ``causal``: convolutions and preprocessing see no later frame, and the scores of a clip are the
+    mean of those at each recurrent step. The network can then be stepped through a stream, see
+    `OnlineNetwork`: ``step_frames`` frames at a time. ``clip_mean`` is for clips alone. Clips that
+    are no whole steps lose what is left over at their end.
 
     ``gradient_checkpointing`` (False) saves memory in training: see `res3d.recomputed`.
 
@@ -135,16 +188,30 @@ class GestureNet(ClipNetwork):
         channel_means: Sequence[float] = (114.0, 109.0, 104.0),
         pixel_scale: float = 1.0,
         local_contrast: bool = False,
+        mean_frames: int = 48,
+        differences: bool = False,
         recurrent_skip: bool = False,
         forget_bias: float = 0.0,
         dropout: float = 0.0,
+        causal: bool = False,
     ):
         super().__init__()
-        self.in_channels = in_channels
+        if causal and preprocessing == "clip_mean":
+            raise ValueError(
+                "a causal network cannot subtract the mean of all frames (clip_mean); take "
+                "running_mean"
+            )
+        self.in_channels, self.causal = in_channels, causal
         self.preprocessing = Preprocessing(
-            preprocessing, in_channels, channel_means, pixel_scale, local_contrast
+            preprocessing,
+            in_channels,
+            channel_means,
+            pixel_scale,
+            local_contrast,
+            mean_frames,
+            differences,
         )
-        self.res3d = Res3D(in_channels, width, tuple(stem_stride))
+        self.res3d = Res3D(self.preprocessing.out_channels, width, tuple(stem_stride), causal)
         channels = self.res3d.out_channels
         hidden = scaled_channels(256, width)
         self.recurrent = nn.ModuleList()
@@ -159,7 +226,7 @@ class GestureNet(ClipNetwork):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(self.mobilenet.out_channels, num_classes)
         self.gradient_checkpointing = False
-        self.min_frames = self.res3d.strides[0]
+        self.min_frames = self.step_frames = self.res3d.strides[0]
         self.min_size = max(self.res3d.strides[1:])
 
     def check(self, shape: tuple[int, ...]) -> None:
@@ -174,12 +241,39 @@ class GestureNet(ClipNetwork):
     def forward(self, clips: Clips, lengths: Tensor | None = None) -> Float[Tensor, "B classes"]:
         """``lengths`` is ignored: a batch holds clips sampled to the same number of frames."""
         self.check(clips.shape)
-        x = self.preprocessing(clips, self.classifier.weight.dtype)  # (B, C, T, H, W)
-        recompute = self.gradient_checkpointing and torch.is_grad_enabled()
-        x = self.res3d(x, recompute).transpose(1, 2)  # (B, T/2, C, H/4, W/4)
+        if self.causal:
+            return self.step_scores(clips).mean(1)
+        return self.top_layers(self._features(clips, Carried()), self._recomputes)
+
+    def state_shapes(self, batch: int, size: Sequence[int]) -> Shapes:
+        _, *maps = self.res3d.output_size(self.step_frames, *size)
+        state = [(batch, layer.hidden_channels, *maps) for layer in self.recurrent for _ in "hc"]
+        return [
+            *self.preprocessing.state_shapes(batch, *size),
+            *self.res3d.past_shapes(batch, *size),
+            *state,
+        ]
+
+    def scores_of_steps(
+        self, inputs: Clips, lengths: Tensor | None, carried: Carried
+    ) -> Float[Tensor, "B S classes"]:
+        self.check(inputs.shape)
+        return self._scores(self._pooled(self._features(inputs, carried), self._recomputes))
+
+    @property
+    def _recomputes(self) -> bool:
+        return self.gradient_checkpointing and torch.is_grad_enabled()
+
+    def _features(self, clips: Clips, carried: Carried) -> Float[Tensor, "B T2 C2 H2 W2"]:
+        """What the recurrent layers leave."""
+        x = self.preprocessing(clips, self.classifier.weight.dtype, carried)  # (B, C, T, H, W)
+        x = self.res3d(x, self._recomputes, carried).transpose(1, 2)  # (B, T/2, C, H/4, W/4)
         for number in range(len(self.recurrent)):
-            x, _ = self.recurrent_layer(number, x)
-        return self.top_layers(x, recompute)
+            state = carried.split(2)
+            x, found = self.recurrent_layer(number, x, state=tuple(state) or None)
+            for tensor in found[1]:
+                carried.leave(tensor, torch.channels_last)
+        return x
 
     def recurrent_layer(
         self, number: int, x: Float[Tensor, "B T2 C H2 W2"], **options
@@ -196,8 +290,14 @@ class GestureNet(ClipNetwork):
         self, x: Float[Tensor, "B T2 C H2 W2"], recompute: bool = False
     ) -> Float[Tensor, "B classes"]:
         """From what the recurrent layers leave to scores: MobileNet, then the mean."""
-        batch = len(x)
-        x = self.mobilenet(x.flatten(0, 1), recompute)  # (B·T/2, C, H/32, W/32)
-        x = x.mean((2, 3)).unflatten(0, (batch, -1)).mean(1)  # (B, C)
+        return self._scores(self._pooled(x, recompute).mean(1))
+
+    def _pooled(
+        self, x: Float[Tensor, "B T2 C H2 W2"], recompute: bool
+    ) -> Float[Tensor, "B T2 C2"]:
+        y = self.mobilenet(x.flatten(0, 1), recompute)  # (B·T/2, C, H/32, W/32)
+        return y.mean((2, 3)).unflatten(0, (len(x), -1))
+
+    def _scores(self, x: Float[Tensor, "... C2"]) -> Float[Tensor, "... classes"]:
         scores = self.classifier(self.dropout(x))
         return scores.to(torch.promote_types(scores.dtype, torch.float32))

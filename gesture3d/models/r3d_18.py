@@ -34,15 +34,24 @@ class R3D18(ClipNetwork):
         channel_means: Sequence[float] = (114.0, 109.0, 104.0),
         pixel_scale: float = 1.0,
         local_contrast: bool = False,
+        mean_frames: int = 48,
+        differences: bool = False,
     ):
         from gesture3d.models.torchvision_resnet import ScaledResNet
 
         super().__init__()
         self.in_channels = in_channels
         self.preprocessing = Preprocessing(
-            preprocessing, in_channels, channel_means, pixel_scale, local_contrast
+            preprocessing,
+            in_channels,
+            channel_means,
+            pixel_scale,
+            local_contrast,
+            mean_frames,
+            differences,
         )
-        self.network = ScaledResNet(num_classes, width, in_channels, tuple(stem_stride))
+        channels = self.preprocessing.out_channels
+        self.network = ScaledResNet(num_classes, width, channels, tuple(stem_stride))
 
     def forward(self, clips: Clips, lengths: Tensor | None = None) -> Float[Tensor, "B classes"]:
         """``lengths`` is ignored: a batch holds clips sampled to the same number of frames."""

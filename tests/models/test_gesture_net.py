@@ -12,7 +12,7 @@ from gesture3d.benchmarks.timing import kept_bytes
 from gesture3d.models import MODELS, build_model
 from gesture3d.models.gesture_net import GestureNet
 from gesture3d.models.mobilenet import MobileNetTop
-from gesture3d.models.res3d import Conv3x3x3, Res3D, scaled_channels
+from gesture3d.models.res3d import Res3D, convolution, scaled_channels
 
 
 def make_net(seed=0, **options):
@@ -306,7 +306,10 @@ def test_low_precision_features_are_close():
     assert 0 < (found - expected).norm() < 0.06 * expected.norm()
 
 
-@pytest.mark.parametrize("make", [lambda: Conv3x3x3(8, 8), lambda: Res3D(8, 1 / 8).stem[0]])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: convolution(8, 8, (3, 3, 3), (1, 1, 1)), lambda: Res3D(8, 1 / 8).stem[0]],
+)
 @pytest.mark.parametrize("frames", [1, 2, 3, 4])
 def test_low_precision_kernel_gradients_are_right_for_few_frames(frames, make):
     """On two frames a bf16 gradient of oneDNN's holds whatever lay in freed memory: here NaN."""
