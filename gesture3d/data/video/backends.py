@@ -237,14 +237,14 @@ class DecordVideo:
 
     def _read(self, position: int) -> np.ndarray:
         if self._can_seek:
-            return self._reader[position].asnumpy()
+            return _without_padding(self._reader[position].asnumpy())
         if position < self._next:
             self._reader.seek(0)
             self._next = 0
         for _ in range(position - self._next):
             self._reader.next()
         self._next = position + 1
-        return self._reader.next().asnumpy()
+        return _without_padding(self._reader.next().asnumpy())
 
 
 class TorchcodecVideo:
@@ -270,6 +270,12 @@ class TorchcodecVideo:
         except Exception as error:
             raise VideoError(self.path, f"cannot be decoded: {first_line(error)}") from None
         return iter(decoded)
+
+
+def _without_padding(frame: np.ndarray) -> np.ndarray:
+    """decord 0.6.0 pads the rows of frames 48 pixels wide to 64 bytes and calls that 4 channels."""
+    height, width, channels = frame.shape
+    return frame if channels == 3 else frame.reshape(height, -1, channels - 1)[:, :width]
 
 
 def _local(path: Path) -> str:

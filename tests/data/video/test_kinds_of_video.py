@@ -46,6 +46,14 @@ def agrees(path: Path) -> None:
         assert np.array_equal(read_frames(path, indices), frames[indices])
 
 
+@pytest.mark.parametrize("name", ["narrow.mp4", "narrow.avi"])
+def test_frames_48_pixels_wide_are_whole_under_decord(tmp_path, name):
+    """Whose rows decord pads, and which it calls four channels."""
+    path = make(tmp_path / name, "-c:v mpeg4", "testsrc2=s=48x64:r=25:d=1")
+    frames = read_frames(path, backend="decord")
+    assert np.abs(frames.astype(int) - expected(path)).mean() < 3
+
+
 # --- interlaced ---------------------------------------------------------------------------------
 
 
