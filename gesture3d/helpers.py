@@ -10,6 +10,7 @@ import os
 import queue
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MIN_ITEMS_PER_WORKER = 20  # fewer are not worth a process
+MOST_SECONDS = 900.0  # for one answer: whatever takes longer hangs
 
 
 def num_helpers(num_items: int, wanted: int | None) -> int:
@@ -30,7 +32,7 @@ def num_helpers(num_items: int, wanted: int | None) -> int:
 
 
 class HelperDied(Exception):
-    """A helper process ended in the middle of its work. The message says how."""
+    """A helper process ended, or was ended, in the middle of its work. The message says how."""
 
 
 class Helper:
@@ -45,24 +47,38 @@ class Helper:
         self._process: subprocess.Popen | None = None
         self._closed = False
 
-    def ask(self, question: Any) -> Any:
-        """The helper's answer. Raises HelperDied."""
+    def ask(self, question: Any, most_seconds: float = MOST_SECONDS) -> Any:
+        """The helper's answer. Raises HelperDied, also where it takes too long."""
         if self._process is None or self._process.poll() is not None:
             self._start()
+        hangs = threading.Event()
+        limit = threading.Timer(most_seconds, self._give_up, [self._process, hangs])
+        limit.daemon = True
+        limit.start()
         try:
             self._process.stdin.write(json.dumps(question) + "\n")
             self._process.stdin.flush()
             return self._read()
         except (EOFError, BrokenPipeError):
             code = self._process.wait()
+            if hangs.is_set():
+                why = f"decoding it took more than {most_seconds:g} s and was stopped"
+                raise HelperDied(why) from None
             why = "out of memory?" if code == -9 else f"exit code {code}"
             raise HelperDied(f"the process that decoded it died ({why})") from None
+        finally:
+            limit.cancel()
 
     def close(self) -> None:
         self._closed = True
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
+
+    @staticmethod
+    def _give_up(process: subprocess.Popen, hangs: threading.Event) -> None:
+        hangs.set()
+        process.kill()
 
     def _start(self) -> None:
         if self._closed:
