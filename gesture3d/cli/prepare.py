@@ -32,9 +32,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
                 default=120,
                 help="pixels of larger clips' flow (120)",
             )
-    command = commands.add_parser("fetch", help="download a public data set")
-    command.add_argument("name", help="for example utd_mhad; any other name lists all")
+    about = "download a public data set, or the networks that find hands"
+    command = commands.add_parser("fetch", help=about, description=about)
+    command.add_argument("name", help="for example utd_mhad or hands; any other name lists all")
     command.add_argument("--to", type=Path, help="folder (default: data/NAME)")
+    command.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        metavar="FILE",
+        help="of hands: take them from the npm package @mediapipe/hands, a MediaPipe wheel, a "
+        ".task bundle, .tflite files, or a folder with any of their contents",
+    )
     command.add_argument("--quiet", action="store_true", help="no progress bars")
     args = parser.parse_args(argv)
     if getattr(args, "workers", None) is not None and args.workers < 1:
@@ -124,10 +133,18 @@ def flow(args: argparse.Namespace) -> int:
 def fetch(args: argparse.Namespace) -> int:
     from gesture3d.data.fetch import fetch
     from gesture3d.files import check_writable
+    from gesture3d.hands.weights import unpack_weights, weights_folder
 
-    folder = args.to or Path("data") / args.name
+    of_hands = args.name == "hands"
+    if args.source and not of_hands:
+        raise Gesture3dError(f"--from {args.source}: only hands are taken from a file")
+    folder = args.to or (weights_folder() if of_hands else Path("data") / args.name)
     check_writable(folder, is_folder=True)
-    for path in fetch(args.name, folder, progress=not args.quiet):
+    if args.source is None:
+        paths = fetch(args.name, folder, progress=not args.quiet)
+    if of_hands:
+        paths = unpack_weights(args.source or folder, folder)
+    for path in paths:
         print(path)
     return 0
 

@@ -35,6 +35,7 @@ class Source:
     by_hand: str = ""
 
 
+_MEDIAPIPE = "https://cdn.jsdelivr.net/npm/@mediapipe/hands@0.4.1675469240"  # as its page has it
 _UCI = "https://archive.ics.uci.edu/static/public"
 _UTD = "https://www.utdallas.edu/~kehtar/UTD-MAD"
 SOURCES: dict[str, Source] = {
@@ -70,6 +71,26 @@ SOURCES: dict[str, Source] = {
                 "1900de05775c04626dee30b34638b79dd739d481786f0a788f2fbb00663abea4",
             ),
             RemoteFile(f"{_UTD}/Depth.zip"),
+        )
+    ),
+    "hands": Source(  # networks, not data: `gesture3d.hands.weights` unpacks them
+        (
+            RemoteFile(
+                f"{_MEDIAPIPE}/hand_landmark_lite.tflite",
+                "d7fde8ac11f8ce03f8663775bfc323f4fc9f2a38062b4f4efa142874ef5b2a48",
+            ),
+            RemoteFile(
+                f"{_MEDIAPIPE}/hand_landmark_full.tflite",
+                "8c026882c9ec059ce0f8e75266bee5a9a23c341a40e0000df755374d3d1b9b68",
+            ),
+            RemoteFile(
+                f"{_MEDIAPIPE}/hands_solution_packed_assets.data",
+                "bdce7b66bfc5b39ba86a47775c98e0b186fe73f8308c2279f852af4c89ffdf42",
+            ),
+            RemoteFile(
+                f"{_MEDIAPIPE}/hands_solution_packed_assets_loader.js",
+                "d05c073a62a0c8d2d21c18bc8f158424ece0078ea00a636e9527083b10ca1e17",
+            ),
         )
     ),
     "jester": Source(

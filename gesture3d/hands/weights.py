@@ -1,0 +1,124 @@
+"""Where the weights of the hands' networks are, and how to get them. They are MediaPipe's
+(Apache-2.0) and no part of this project."""
+
+import os
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from gesture3d.errors import Gesture3dError
+from gesture3d.files import atomic_path
+from gesture3d.hands.tflite import read_graph
+
+Size = Literal["lite", "full"]
+FOLDER = Path("data/hands")
+NAMES = ("palm_detection_lite", "palm_detection_full", "hand_landmark_lite", "hand_landmark_full")
+HOW = "get them with: tools/prepare.py fetch hands (with --from FILE where there is no network)"
+_OTHER_NAMES = {
+    "hand_detector": "palm_detection_full",
+    "hand_landmarks_detector": "hand_landmark_full",
+}  # in .task bundles
+_MAX_BYTES = 1 << 26
+# In the npm package the palm detectors lie in one file, and a script says where.
+_PACKED, _PLACES = "hands_solution_packed_assets.data", "hands_solution_packed_assets_loader.js"
+
+
+def weights_folder() -> Path:
+    """``data/hands``, or what the environment variable ``GESTURE3D_HANDS`` says."""
+    return Path(os.environ.get("GESTURE3D_HANDS") or FOLDER)
+
+
+def find_weights(name: str) -> Path:
+    """The file of one of `NAMES`. Raises Gesture3dError where it is not there."""
+    path = weights_folder() / f"{name}.tflite"
+    if not path.is_file():
+        raise Gesture3dError(f"{path}: the weights that find hands are not there; {HOW}")
+    return path
+
+
+def unpack_weights(source: Path, folder: Path) -> list[Path]:
+    """Put the networks that ``source`` has into ``folder``, each checked.
+
+    Args:
+        source: a ``.tflite`` file of one of `NAMES`; a ``.task`` bundle; a wheel of MediaPipe; the
+            npm package @mediapipe/hands (``.tgz``); or a folder with any of their contents.
+
+    Raises:
+        Gesture3dError: none of these, damaged, or without networks of hands.
+    """
+    found: dict[str, bytes] = {}
+    try:
+        for name, content in _networks(_files(source)):
+            read_graph(content, f"{source}: {name}")
+            found.setdefault(name, content)
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        ValueError,
+    ) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise Gesture3dError(f"{source}: cannot be read ({reason})") from None
+    if not found:
+        raise Gesture3dError(
+            f"{source}: no networks of hands in it; expected the npm package @mediapipe/hands, a "
+            f"wheel of MediaPipe, a .task bundle, or {NAMES[0]}.tflite, …"
+        )
+    paths = []
+    for name, content in sorted(found.items()):
+        path = folder / f"{name}.tflite"
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(content)
+        paths.append(path)
+    return paths
+
+
+def _networks(files: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+    """The networks of `NAMES` among files."""
+    packed = {}
+    for name, content in files:
+        stem = name.rpartition("/")[2].removesuffix(".tflite")
+        stem = _OTHER_NAMES.get(stem, stem)
+        if stem in NAMES:
+            yield stem, content
+        elif stem in (_PACKED, _PLACES):
+            packed[stem] = content
+    if len(packed) == 2:
+        places = packed[_PLACES].decode("utf-8", "replace")
+        pattern = r'(\w+)\.tflite", "start": (\d{1,9}), "end": (\d{1,9})'
+        for name, start, end in re.findall(pattern, places):
+            if name in NAMES:
+                yield name, packed[_PACKED][int(start) : int(end)]
+
+
+def _is_wanted(name: str) -> bool:
+    return name.endswith((".tflite", _PACKED, _PLACES))
+
+
+def _files(source: Path) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of what may be of use in a file, an archive or a folder."""
+    if source.is_dir():
+        for path in sorted(source.rglob("*")):
+            if path.is_file() and _is_wanted(path.name):
+                yield from _files(path)
+        return
+    with source.open("rb") as file:
+        head = file.read(4)
+    if head == b"PK\3\4":
+        with zipfile.ZipFile(source) as archive:
+            for member in archive.infolist():
+                if _is_wanted(member.filename) and member.file_size <= _MAX_BYTES:
+                    yield member.filename, archive.read(member)
+    elif head[:2] == b"\x1f\x8b":
+        with tarfile.open(source, "r:gz") as archive:
+            for member in archive:
+                if member.isfile() and _is_wanted(member.name) and member.size <= _MAX_BYTES:
+                    yield member.name, archive.extractfile(member).read()
+    elif _is_wanted(source.name) and source.stat().st_size <= _MAX_BYTES:
+        yield source.name, source.read_bytes()
