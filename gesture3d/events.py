@@ -19,6 +19,9 @@ from gesture3d.errors import Gesture3dError
 from gesture3d.files import write_text
 from gesture3d.text import csv_text, one_line
 
+NO_GESTURE = "No gesture"
+"""The class of all that lies between the gestures of a stream."""
+
 COLUMNS = ("path", "label", "start", "end")
 MORE_COLUMNS = ("decided", "score")
 ROUNDING = 1e-3  # seconds; by so much a written time may be off

@@ -33,6 +33,11 @@ def stream_of(path: Path) -> str:
 @pytest.mark.parametrize("model", MODELS)
 def test_models_go_with_the_recipes_of_their_stream(model: str, recipe: str) -> None:
     configs = resource("configs")
+    runs_on = "stream" in recipe  # which a causal network alone can follow
+    if runs_on and model == "r3d_18.yaml":
+        with pytest.raises(Gesture3dError, match=r"only a causal network|causal"):
+            load_experiment(model, recipe)
+        return
     if stream_of(configs / model) == stream_of(configs / "data" / f"{recipe}.yaml"):
         assert load_experiment(model, recipe).train.epochs >= 1
         return

@@ -103,6 +103,20 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
+    def _streams_run_on(self) -> "Experiment":
+        if self.data.streams and not getattr(self.model, "causal", False):
+            raise ValueError(
+                f"data set {self.data.name!r} has streams, which only a causal network can follow: "
+                f"set model.causal=true (of gesture_net), not {self.model.name} as it is"
+            )
+        if self.data.streams and self.optim.class_weights:
+            raise ValueError(
+                "optim.class_weights weighs samples, and a stream is of many classes: leave it out "
+                "(data.gesture_share decides how much of a gesture training sees)"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _balanced_once(self) -> "Experiment":
         if self.data.balance and self.optim.class_weights == "balanced":
             raise ValueError(

@@ -19,12 +19,12 @@ class Sample:
     """One clip or sequence under its stable key.
 
     ``inputs`` is uint8 (T, C, H, W) for clips (in memory: T, H, W, C), float32 (T, D) for
-    sequences; ``label`` -1 where it is unknown.
+    sequences; ``label`` -1 where it is unknown; of a stream a label a frame, (T,) int64.
     """
 
     key: str
     inputs: Tensor
-    label: int
+    label: int | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Batch:
 
     ``inputs`` is uint8 (B, T, C, H, W), or (B, V, T, C, H, W) with V views of each clip to average
     over, or float32 (B, T, D), zeros behind a sequence's end; ``lengths`` (B,) int64 for
-    sequences, None for clips; ``labels`` (B,) int64. ``broken`` are samples that were left out.
+    sequences and streams, None for clips; ``labels`` (B,) int64, of streams (B, T), -1 behind a
+    stream's end, where its last frame is repeated. ``broken`` are samples that were left out.
     """
 
     keys: list[str]
@@ -63,6 +64,10 @@ class Batch:
             self.broken,
         )
 
+    def step_labels(self, step_frames: int) -> Tensor:
+        """Of streams: the label of the newest frame of each whole step of a network, (B, S)."""
+        return self.labels[:, step_frames - 1 :: step_frames]
+
     def pin_memory(self) -> "Batch":
         """The batch in page-locked memory (called by a loader with ``pin_memory=True``)."""
         inputs, labels = self.inputs.pin_memory(), self.labels.pin_memory()
@@ -81,6 +86,8 @@ def collate(samples: Sequence[Sample | BrokenSample]) -> Batch:
     if not samples:
         raise Gesture3dError(f"every clip of a batch is broken; the first: {broken[0].reason}")
     keys = [sample.key for sample in samples]
+    if isinstance(samples[0].label, np.ndarray):
+        return _collate_streams(samples, broken)
     labels = torch.tensor([sample.label for sample in samples], dtype=torch.int64)
     is_sequence = samples[0].inputs.ndim == 2
     first = samples[0].inputs.shape
@@ -98,6 +105,19 @@ def collate(samples: Sequence[Sample | BrokenSample]) -> Batch:
     lengths = torch.tensor([len(sample.inputs) for sample in samples], dtype=torch.int64)
     inputs = torch.nn.utils.rnn.pad_sequence([s.inputs for s in samples], batch_first=True)
     return Batch(keys, inputs, lengths, labels, broken)
+
+
+def _collate_streams(samples: list[Sample], broken: tuple[BrokenSample, ...]) -> Batch:
+    """As long as the longest: the last frame of the others is repeated, without a label."""
+    lengths = torch.tensor([len(sample.label) for sample in samples])
+    longest = int(lengths.max())
+    frames, labels = [], torch.full((len(samples), longest), -1)
+    for row, sample in enumerate(samples):
+        rows = torch.arange(longest).clamp(max=len(sample.label) - 1)
+        frames.append(sample.inputs.movedim(-3, -1)[rows])
+        labels[row, : len(sample.label)] = torch.from_numpy(sample.label)
+    inputs = torch.stack(frames).movedim(-1, -3)
+    return Batch([sample.key for sample in samples], inputs, lengths, labels, broken)
 
 
 class EpochSampler:

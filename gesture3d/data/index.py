@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gesture3d.errors import Gesture3dError
+from gesture3d.events import Event
 
 SPLITS = ("train", "validation", "test")
 
@@ -28,6 +29,9 @@ class Item:
             `gesture3d.data.split.split`: as it is used.
         num_frames: how many frames the set's list promises, if it does.
         where: the file, for messages.
+        events: of a stream: what is in it, in order; its label is -1. None: the item is of one
+            class.
+        rate_hz: of a stream: the frames a second of its content.
     """
 
     key: str
@@ -37,6 +41,8 @@ class Item:
     split: str = ""
     num_frames: int | None = None
     where: str = ""
+    events: tuple[Event, ...] | None = field(default=None, repr=False)
+    rate_hz: float | None = None
 
     @property
     def path(self) -> Path:
@@ -96,7 +102,9 @@ class Index:
     def fingerprint(self, split: str) -> str:
         """A short hash of a split's keys and classes, whatever their order."""
         names = [*self.class_names, "?"]  # label -1
-        return fingerprint((item.key, names[item.label]) for item in self.of(split))
+        return fingerprint(
+            (item.key, names[item.label], *(item.events or ())) for item in self.of(split)
+        )
 
     def with_real_paths(self) -> "Index":
         """The same items, their files' folders without links and relative parts.

@@ -43,6 +43,7 @@ class DataSet(Section):
         input_settings: how samples are presented to a network: on another set as in training.
         training_settings: those that an evaluation does not use.
         num_official_folds: test parts that the set's protocol has.
+        streams: whether samples are streams with events in them, a label a frame.
     """
 
     stream: ClassVar[str]
@@ -50,6 +51,7 @@ class DataSet(Section):
     input_settings: ClassVar[frozenset[str]] = frozenset()
     training_settings: ClassVar[tuple[str, ...]] = ("augmentation", "balance")
     num_official_folds: ClassVar[int] = 1
+    streams: ClassVar[bool] = False
 
     classes: tuple[Name, ...] | None = None  # only these, in this order; None: all
     few_shot: PositiveInt | None = None  # training samples a class, None: all

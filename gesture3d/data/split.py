@@ -127,6 +127,10 @@ def _share_out(index: Index, splits: dict[str, str], shares: dict[str, float], s
     items = [item for item in index.items if splits[item.key] in ("", "train")]
     total = Counter(item.label for item in items)
     for label, count in sorted(total.items()):
+        if count < 2 and label < 0:
+            raise Gesture3dError(
+                "there is a single stream to train on: give one of validation as well"
+            )
         if count < 2:
             raise Gesture3dError(
                 f"class {index.class_names[label]!r} has a single sample: give it at least two, or "
@@ -179,6 +183,13 @@ def check_classes(index: Index, data: DataSet) -> None:
         if item.label >= 0 and item.label not in trained:
             name = index.class_names[item.label]
             raise Gesture3dError(f"{data.root}: class {name!r} is in {item.split} but not in train")
+    made = {event.label for item in index.of("train") for event in item.events or ()}
+    for item in index.items:
+        for event in item.events or ():
+            if event.label not in made:
+                raise Gesture3dError(
+                    f"{data.root}: {event.label!r} is in {item.place} but in no stream of train"
+                )
 
 
 def _sorted(groups: Iterable[str]) -> list[str]:

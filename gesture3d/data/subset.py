@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from gesture3d.data.index import Index, Item, fingerprint
 from gesture3d.data.sets import DataSet
+from gesture3d.data.streams import stream_classes
 from gesture3d.errors import Gesture3dError, did_you_mean
 from gesture3d.text import lines_of, one_line
 
@@ -94,6 +95,11 @@ def only_classes(index: Index, classes: tuple[str, ...] | None) -> Index:
         if numbers.setdefault(index.class_names.index(name), number) != number:
             raise Gesture3dError(f"data.classes: {name!r} is named twice")
     items = [replace(i, label=numbers[i.label]) for i in index.items if i.label in numbers]
+    if any(item.events is not None for item in index.items):  # others are background
+        items = [
+            replace(i, events=tuple(e for e in i.events if e.label in classes)) for i in index.items
+        ]
+        classes = stream_classes(classes)
 
     def within(pairs: dict[str, str] | None) -> dict[str, str] | None:
         """None where an item would become one of a class that is left out."""

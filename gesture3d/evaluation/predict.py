@@ -18,7 +18,7 @@ class Predictions:
     """One row a sample, sorted by key.
 
     Attributes:
-        keys: stable sample keys.
+        keys: stable sample keys; of streams a row is a step, `step_key`.
         scores: ``(N, num_classes)`` float32, before the softmax.
         labels: ``(N,)`` int64, -1 where the label is unknown.
     """
@@ -41,6 +41,27 @@ class Predictions:
     def probabilities(self) -> np.ndarray:
         """``(N, num_classes)``, rows sum to 1."""
         return torch.from_numpy(self.scores).softmax(dim=1).numpy()
+
+
+def step_key(key: str, step: int) -> str:
+    """The key of a stream's step; sorted, they are in order."""
+    return f"{key}@{step:06d}"
+
+
+def stream_of_step(key: str) -> str:
+    """The key of the stream of a step's `step_key`."""
+    return key.rpartition("@")[0]
+
+
+def score_steps(model: nn.Module, batch: Batch) -> tuple[list[str], Tensor, Tensor]:
+    """Keys, scores (N, K) and labels (N,) of every whole step of the streams of a batch."""
+    with _without_tf32():
+        scores = model.step_scores(batch.inputs, batch.lengths)  # (B, S, K)
+    labels = batch.step_labels(model.step_frames)
+    counts = (batch.lengths // model.step_frames).tolist()
+    keys = [step_key(batch.keys[row], n) for row, count in enumerate(counts) for n in range(count)]
+    rows = [torch.cat([of[row, :n] for row, n in enumerate(counts)]) for of in (scores, labels)]
+    return keys, *rows
 
 
 def score(model: nn.Module, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -90,6 +111,12 @@ def predict(
     try:
         for batch in batches:
             batch = batch.to(device)
+            if batch.labels.ndim == 2:
+                step_keys, step_scores, step_labels = score_steps(model, batch)
+                keys += step_keys
+                scores.append(step_scores)
+                labels.append(step_labels)
+                continue
             keys += batch.keys
             scores.append(score(model, batch.inputs, batch.lengths))
             labels.append(batch.labels)

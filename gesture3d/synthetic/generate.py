@@ -28,31 +28,18 @@ alone, not on the other splits. A folder without ``dataset.json`` is an unfinish
 again completes it.
 """
 
-import contextlib
-import functools
-import json
-import multiprocessing
-import multiprocessing.connection
-import os
-import signal
-import sys
-import threading
-import types
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-import cv2
 import numpy as np
-from tqdm import tqdm
 
 from gesture3d.errors import Gesture3dError, did_you_mean
-from gesture3d.files import atomic_path, locked, write_text
-from gesture3d.machine import num_cores
+from gesture3d.files import atomic_path, write_text
 from gesture3d.rng import generator
+from gesture3d.synthetic.folder import make_missing, make_once, write_video
 from gesture3d.synthetic.gestures import GESTURES
 from gesture3d.synthetic.motion import perform
 from gesture3d.synthetic.performer import draw_performer
@@ -60,9 +47,7 @@ from gesture3d.synthetic.render import render
 from gesture3d.synthetic.scene import (
     CENTRE,
     FOCAL_LENGTH,
-    HEIGHT,
     SUPERSAMPLING,
-    WIDTH,
     draw_scene,
     few_frames,
 )
@@ -74,7 +59,6 @@ LABELS = tuple(GESTURES)
 NUM_PERFORMERS = MappingProxyType({"train": 40, "validation": 12, "test": 12})
 """At the least, see `num_performers`."""
 CLIPS_PER_CLASS = MappingProxyType({"train": 60, "validation": 8, "test": 8})
-FPS = 12.0
 
 _VIDEOS, _DEPTH, _JOINTS = "20bn-jester-v1", "depth", "joints"
 _NUM_JESTER_IDS = 148_092
@@ -119,22 +103,16 @@ def generate(
         "generator_version": GENERATOR_VERSION,
         "seed": seed,
         "hard": hard,
-        "clips_per_class": _checked(clips_per_class),
+        "clips_per_class": checked_counts(clips_per_class, "clips_per_class"),
     }
-    if _is_finished(root, settings):
-        return
-    root.mkdir(parents=True, exist_ok=True)
-    with locked(root / ".lock"):
-        if _is_finished(root, settings):  # another process was faster
-            return
-        _begin_or_continue(root, settings)
+
+    def make() -> dict:
         clips = _plan(settings)
-        try:
-            _make_clips(root, clips, num_workers, progress)
-        finally:
-            _remove_half_written(root)
+        make_missing(root, clips, _make_clip, _is_made, "clips", num_workers, progress, least=20)
         _write_lists(root, clips, seed)
-        _write_index(root, clips, settings)
+        return _index(clips)
+
+    make_once(root, settings, (_VIDEOS, _DEPTH, _JOINTS), make)
 
 
 def num_performers(split: str, count: int) -> int:
@@ -154,65 +132,17 @@ def joint_pixels(joints: np.ndarray) -> np.ndarray:
     return (CENTRE + FOCAL_LENGTH * joints[..., :2] / joints[..., 2:]) / SUPERSAMPLING
 
 
-def _checked(clips_per_class: Mapping[str, int]) -> dict[str, int]:
-    for split, count in clips_per_class.items():
+def checked_counts(counts: Mapping[str, int], what: str) -> dict[str, int]:
+    """Counts of all splits, 0 where none is given; an error names the setting ``what``."""
+    for split, count in counts.items():
         if split not in NUM_PERFORMERS:
             raise Gesture3dError(
-                f"clips_per_class: no split is called {split!r}; splits are "
+                f"{what}: no split is called {split!r}; splits are "
                 f"{', '.join(NUM_PERFORMERS)}.{did_you_mean(split, NUM_PERFORMERS)}"
             )
         if not isinstance(count, int) or count < 0:
-            raise Gesture3dError(f"clips_per_class: {split} is {count!r}, not a whole number ≥ 0.")
-    return {split: clips_per_class.get(split, 0) for split in NUM_PERFORMERS}
-
-
-def _is_finished(root: Path, settings: dict) -> bool:
-    """Whether the whole set is there; an error where there is one with other settings."""
-    for name in ("dataset.json", "generation.json"):
-        try:
-            found = json.loads((root / name).read_text(encoding="utf-8"))
-            found = {key: found.get(key) for key in settings}
-        except FileNotFoundError:
-            continue
-        except (ValueError, AttributeError, RecursionError):
-            raise Gesture3dError(
-                f"{root / name} is damaged; delete {root} to start anew."
-            ) from None
-        if found != settings:
-            differences = ", ".join(
-                f"{key} is {found[key]}, asked for {settings[key]}"
-                for key in settings
-                if found[key] != settings[key]
-            )
-            older = found["generator_version"] != settings["generator_version"]
-            what = "of another version of the generator" if older else "with other settings"
-            raise Gesture3dError(
-                f"{root} holds a generated data set {what} ({differences}): choose another "
-                f"folder (data.root), or delete this one and it is generated anew."
-            )
-        return name == "dataset.json"
-    return False
-
-
-def _begin_or_continue(root: Path, settings: dict) -> None:
-    """Note the settings before the first clip, so that an unfinished set can be told apart."""
-    note = root / "generation.json"
-    if note.exists():
-        _remove_half_written(root)
-        return
-    others = [path for path in root.iterdir() if path.name != ".lock"]
-    if others:
-        raise Gesture3dError(
-            f"{root} is not empty and holds no generated data set ({others[0].name}, ...): "
-            f"choose an empty folder."
-        )
-    write_text(note, json.dumps(settings, indent=1) + "\n")
-
-
-def _remove_half_written(root: Path) -> None:
-    for folder in (_VIDEOS, _DEPTH, _JOINTS):
-        for path in (root / folder).glob(".*"):
-            path.unlink(missing_ok=True)
+            raise Gesture3dError(f"{what}: {split} is {count!r}, not a whole number ≥ 0.")
+    return {split: counts.get(split, 0) for split in NUM_PERFORMERS}
 
 
 def _plan(settings: dict) -> list[_Clip]:
@@ -234,57 +164,6 @@ def _plan(settings: dict) -> list[_Clip]:
                 is_hard = index % 2 == 1 if hard == "mixed" else hard
                 clips.append(_Clip(int(next(ids)), split, label, index, performer, seed, is_hard))
     return clips
-
-
-def _make_clips(root: Path, clips: list[_Clip], num_workers: int | None, progress: bool) -> None:
-    """Make what is missing: here, or in worker processes where that pays."""
-    missing = [clip for clip in clips if not _is_made(root, clip)]
-    done = len(clips) - len(missing)
-    if missing and progress:
-        print(f"{root}: generating {len(missing)} clips, once")
-    # None: a bar on terminals only
-    hide = None if progress else True
-    bar = tqdm(total=len(clips), initial=done, desc="generating clips", disable=hide)
-    workers = min(num_workers or num_cores(), -(-len(missing) // 20))
-    with bar:
-        if workers <= 1:
-            for clip in missing:
-                _make_clip(root, clip)
-                bar.update()
-            return
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-        try:
-            with _hidden_main():  # the processes start here
-                made = pool.map(functools.partial(_make_clip, root), missing, chunksize=4)
-            for _ in made:
-                bar.update()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _hidden_main() -> Iterator[None]:
-    """Workers would import the running script anew, and with it all it imports; they need none."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-def _start_worker() -> None:
-    """One thread; leave Ctrl-C to the parent; end with the parent, however it ends."""
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sentinel = multiprocessing.parent_process().sentinel
-
-    def end_with_parent() -> None:
-        multiprocessing.connection.wait([sentinel])
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _paths(root: Path, clip: _Clip) -> tuple[Path, Path, Path]:
@@ -314,24 +193,8 @@ def _make_clip(root: Path, clip: _Clip) -> None:
     joints_path, depth_path, video_path = _paths(root, clip)
     with atomic_path(joints_path) as temporary, temporary.open("wb") as file:
         np.save(file, motion.joints.astype(np.float32))
-    _write_video(depth_path, np.repeat(depth[..., None], 3, axis=-1))
-    _write_video(video_path, colour)
-
-
-def _write_video(path: Path, frames: np.ndarray) -> None:
-    """Write BGR frames (T, H, W, 3)."""
-    codec = cv2.VideoWriter.fourcc(*"mp4v")
-    with atomic_path(path) as temporary:
-        writer = cv2.VideoWriter(str(temporary), codec, FPS, (WIDTH, HEIGHT))
-        if not writer.isOpened():
-            raise Gesture3dError(f"OpenCV cannot write {path}: its build lacks the mp4v codec.")
-        for frame in frames:
-            writer.write(frame)
-        writer.release()
-        # OpenCV does not say when the disk is full.
-        written = int(cv2.VideoCapture(str(temporary)).get(cv2.CAP_PROP_FRAME_COUNT))
-        if written != len(frames):
-            raise Gesture3dError(f"{path}: could not be written whole; is the disk full?")
+    write_video(depth_path, np.repeat(depth[..., None], 3, axis=-1))
+    write_video(video_path, colour)
 
 
 def _write_lists(root: Path, clips: list[_Clip], seed: int) -> None:
@@ -348,8 +211,8 @@ def _write_lists(root: Path, clips: list[_Clip], seed: int) -> None:
             write_text(root / f"jester-v1-{split}.csv", labelled)
 
 
-def _write_index(root: Path, clips: list[_Clip], settings: dict) -> None:
-    """``dataset.json``, which makes the set a whole one."""
+def _index(clips: list[_Clip]) -> dict:
+    """What ``dataset.json`` says of the clips."""
     performers = {
         split: [
             f"{split}-{number}"
@@ -357,8 +220,7 @@ def _write_index(root: Path, clips: list[_Clip], settings: dict) -> None:
         ]
         for split in NUM_PERFORMERS
     }
-    index = {
-        **settings,
+    return {
         "num_clips": len(clips),
         "performers": performers,
         "clips": {
@@ -371,4 +233,3 @@ def _write_index(root: Path, clips: list[_Clip], settings: dict) -> None:
             for clip in clips
         },
     }
-    write_text(root / "dataset.json", json.dumps(index, indent=1) + "\n")

@@ -56,7 +56,7 @@ def _lead_in_and_out(take: Take, keys: list[Key]) -> tuple[list[Key], float, flo
         clip.insert(0, Key(0.0, inside[0].place, inside[0].rotation, inside[0].pose))
     else:
         rises = max(begin - take.between(0.14, 0.26), -0.02)
-        clip.insert(0, Key(rises, *_rest_near(take, inside[0], below=start == 0)))
+        clip.insert(0, Key(rises, *rest_near(take, inside[0], below=start == 0)))
     ending = take.rng.choice(3, p=take.performer.endings)
     if start == 2 and ending == 2:  # a hand that is there all the time would not be seen to come
         ending = 0
@@ -64,19 +64,19 @@ def _lead_in_and_out(take: Take, keys: list[Key]) -> tuple[list[Key], float, flo
         leaves = end + (take.between(0, 0.12) if end < 0.8 else 0.0)
         clip.append(Key(leaves, inside[-1].place, inside[-1].rotation, inside[-1].pose))
         clip.append(
-            Key(leaves + take.between(0.13, 0.2), *_rest_near(take, inside[-1], below=ending == 0))
+            Key(leaves + take.between(0.13, 0.2), *rest_near(take, inside[-1], below=ending == 0))
         )
     return clip, begin, end
 
 
-def _rest_near(take: Take, key: Key, below: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def rest_near(take: Take, key: Key, below: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """At rest, more or less below where a gesture begins or ends."""
     place, rotation, pose = take.rest(below)
     share = take.between(0.2, 0.9)
     return np.array([share * key.place[0] + (1 - share) * place[0], *place[1:]]), rotation, pose
 
 
-def _tremble(take: Take, track: Track, times: np.ndarray) -> None:
+def tremble(take: Take, track: Track, times: np.ndarray) -> None:
     """Nobody holds still: slow drifts of a few millimetres and degrees."""
     for values, spread in ((track.place, 0.0025), (track.pose, 1.5)):
         for speed in (1.0, 2.3):
@@ -92,7 +92,7 @@ def perform(label: str, performer: Performer, rng: np.random.Generator) -> Motio
     plan = GESTURES[label](take)
     keys, begin, end = (plan.keys, 0.0, 1.0) if plan.at_rest else _lead_in_and_out(take, plan.keys)
     track = sample(keys, times)
-    _tremble(take, track, times)
+    tremble(take, track, times)
     other = _in_the_mirror(track, take.home[0]) if plan.other else None
     time = (times - begin) / (end - begin)
     fade = minimum_jerk(np.minimum(time, 1 - time) / 0.1 + 0.3)
@@ -100,11 +100,11 @@ def perform(label: str, performer: Performer, rng: np.random.Generator) -> Motio
         plan.cycle(track, time, fade)
     in_view = bool(rng.random() < (0.6 if performer.stand[2] < 0.15 else 0.97))
     stand = performer.stand + rng.normal(0, [0.01, 0.005, 0.015])
-    motion = _move_arm(track, performer, performer.shape, stand, in_view)
+    motion = move_arm(track, performer, performer.shape, stand, in_view)
     if other:
         plan.other(other, time, fade)
         second = replace(performer.shape, side=-take.side)
-        motion = replace(motion, other=_move_arm(other, performer, second, stand, in_view))
+        motion = replace(motion, other=move_arm(other, performer, second, stand, in_view))
     return replace(motion, gesture=(begin, end))
 
 
@@ -116,7 +116,7 @@ def _in_the_mirror(track: Track, x: float) -> Track:
     return Track(place, rotation, track.pose.copy())
 
 
-def _move_arm(
+def move_arm(
     track: Track, performer: Performer, shape: HandShape, stand: np.ndarray, in_view: bool
 ) -> Motion:
     """The joints and the arm behind a hand."""

@@ -5,7 +5,7 @@ a margin of ``MARGIN`` canvas pixels on every side for a camera that moves.
 """
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -141,6 +141,23 @@ def _passer(rng: np.random.Generator, num_frames: int) -> Passer:
         colour=_colour(rng),
         has_head=has_head,
     )
+
+
+def passers_by(rng: np.random.Generator, num_frames: int) -> list[Passer]:
+    """What passes in the course of a stream, one thing after the other, about every dozen seconds,
+    as fast as in clips."""
+    found = []
+    for _ in range(1 + rng.poisson(num_frames / 150)):
+        passer = _passer(rng, int(rng.integers(28, 90)))
+        found.append(replace(passer, start=passer.start - passer.step * rng.uniform(0, num_frames)))
+    return found
+
+
+def held_frames(rng: np.random.Generator, num_frames: int) -> np.ndarray:
+    """The frames that a stream of a hard set shows: one camera in four is slow, and shows each of
+    its frames for more than one of ours."""
+    share = rng.uniform(0.5, 0.8) if rng.random() < 0.25 else 1.0
+    return np.rint(np.floor(np.arange(num_frames) * share) / share).astype(int)
 
 
 def draw_passer(canvas: np.ndarray, passer: Passer, frame: int, shift: np.ndarray) -> None:

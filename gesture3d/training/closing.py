@@ -10,6 +10,13 @@ from gesture3d.evaluation.metrics import compute_metrics
 from gesture3d.evaluation.order import ORDERS, reordered
 from gesture3d.evaluation.predict import Predictions, predict
 from gesture3d.evaluation.predictions import SplitPredictions, write_predictions
+from gesture3d.events import NO_GESTURE
+from gesture3d.inference.choosing import choose_decision
+from gesture3d.inference.stream_predictions import (
+    events_of_streams,
+    measure_streams,
+    scores_of_streams,
+)
 from gesture3d.models.network import Network
 from gesture3d.text import one_line
 from gesture3d.training.batches import evaluation_loader
@@ -31,10 +38,13 @@ def close(trainer: Trainer, left_out: dict[str, str]) -> None:
         return evaluation_loader(split, trainer.experiment, trainer.processes, whole=True)
 
     results, calibration, of_calibration = {}, None, None
-    for order in ORDERS if datasets.validation else ():
+    orders = ORDERS[:1] if trainer.streams else ORDERS
+    for order in orders if datasets.validation else ():
         batches = reordered(whole(datasets.validation), order)
         found = predict(model, batches, trainer.processes.device)
-        if order == ORDERS[0] and not trainer.experiment.data.validate_on_test:
+        if trainer.streams:  # their decision has thresholds of its own
+            spotted = _decide_online(found, trainer)
+        elif order == ORDERS[0] and not trainer.experiment.data.validate_on_test:
             calibration = calibrate(found, f"{trainer.experiment.data.title}, validation")
             checkpoint.add_calibration(log.best_path, calibration)
             of_calibration = effect(found, calibration)
@@ -65,16 +75,31 @@ def close(trainer: Trainer, left_out: dict[str, str]) -> None:
     shown = ", ".join(f"{order} {top1:.1%}" for order, top1 in order_top1.items())
     kept = trainer.experiment.train.keep
     log.say(f"{kept} epoch {progress.best_epoch + 1}; validation top-1: {shown or 'no split'}")
+    if trainer.streams and datasets.validation:
+        log.say(f"events of the validation streams: {spotted}")
     if of_calibration:
         log.say(f"calibrated: {in_words(of_calibration)}")
     log.say(f"report: {report}")
     log.say(f"use it: {how_to_start('classify', 'CLIP', '--weights', log.best_path)}")
 
 
+def _decide_online(found: Predictions, trainer: Trainer) -> str:
+    """Choose on the validation streams how events are decided, keep it with the weights, and say
+    how well they are found."""
+    data, split = trainer.experiment.data, trainer.datasets.validation
+    streams = scores_of_streams(found, trainer.model.step_frames / data.rate_hz)
+    truth, names = events_of_streams(split.items), trainer.datasets.class_names
+    gestures = [name for name in names if name != NO_GESTURE]
+    decision = choose_decision(streams, truth, names, gestures, data=f"{data.title}, validation")
+    checkpoint.add_online_decision(trainer.log.best_path, decision)
+    measured = measure_streams(streams, truth, decision, names)
+    return ", ".join(f"{name} {value:.3f}" for name, value in measured.scalars().items())
+
+
 def _log_explanations(trainer: Trainer, model: Network, count: int = 3) -> None:
     """Heat maps of a few validation clips, where the network can be explained."""
     validation = trainer.datasets.validation
-    if not model.explainable or validation is None:
+    if not model.explainable or validation is None or trainer.streams:
         return
     for index in range(0, len(validation), max(len(validation) // count, 1))[:count]:
         sample = validation[index]

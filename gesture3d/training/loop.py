@@ -53,7 +53,8 @@ class Trainer:
         self.state = RunState(experiment, self.model, datasets)
         if config.gradient_checkpointing:
             self.model.gradient_checkpointing = True
-        self.network = processes.parallel(self.model)
+        self.streams = experiment.data.streams
+        self.network = processes.parallel(StepScores(model) if self.streams else self.model)
         if config.compile:
             self.network = torch.compile(self.network)
         self.loss = Loss(
@@ -144,15 +145,24 @@ class Trainer:
             with contextlib.nullcontext() if last else self.network.no_sync():
                 with self.autocast, batch_norm_in_words(batch):
                     scores = self.network(batch.inputs, batch.lengths).float()
-                loss = self.loss(scores, batch.labels)
+                labels = batch.labels
+                if self.streams:
+                    scores, labels = self._learnt_steps(scores, batch)
+                loss = self.loss(scores, labels)
                 (loss * (len(batch.keys) / total)).backward()
-            _add_sums(sums, loss.detach(), scores.detach(), batch.labels)
+            _add_sums(sums, loss.detach(), scores.detach(), labels)
         if optim.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip_norm)
         self.state.optimizer.step()
         self.state.optimizer.zero_grad(set_to_none=True)
         if self.state.average:
             self.state.average.update(self.model, step)
+
+    def _learnt_steps(self, scores: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(N, K) and (N,): of the steps in windows of streams, without the pre-roll."""
+        labels = batch.step_labels(self.model.step_frames)
+        learnt = labels >= 0
+        return scores[learnt], labels[learnt]
 
     def _after_step(self, sums: Tensor, seconds: float) -> None:
         """Save now and then, and when asked to stop (then in all processes together)."""
@@ -240,6 +250,17 @@ class Trainer:
 
     def _ask_to_stop(self) -> None:
         self._stop = True
+
+
+class StepScores(nn.Module):
+    """A causal network that gives scores at every step, (B, S, K), where it is called."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None) -> Tensor:
+        return self.model.step_scores(inputs, lengths)
 
 
 def _add_sums(sums: Tensor, loss: Tensor, scores: Tensor, labels: Tensor) -> None:

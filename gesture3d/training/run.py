@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from gesture3d import checkpoint
@@ -133,10 +134,16 @@ def _check_size(model: Network, experiment: Experiment) -> None:
             raise Gesture3dError(f"data.num_frames, data.size: {error}") from None
 
 
+def _label(sample: Sample, class_names: tuple[str, ...]) -> str:
+    """Of a clip its class; of a stream all that are in it."""
+    numbers = np.unique(sample.label)
+    return ", ".join(class_names[n] for n in numbers if n >= 0)
+
+
 def _log_inputs(log: RunLog, datasets: Datasets, count: int = 8) -> None:
     """A few training clips as the network gets them."""
     chosen = range(0, len(datasets.train), max(len(datasets.train) // count, 1))[:count]
     samples = [s for s in (datasets.train[index] for index in chosen) if isinstance(s, Sample)]
     if samples and samples[0].inputs.ndim == 4:
-        titles = [f"{s.key}: {datasets.class_names[s.label]}" for s in samples]
+        titles = [f"{s.key}: {_label(s, datasets.class_names)}" for s in samples]
         log.inputs(collate(samples).inputs.numpy(), titles)

@@ -98,10 +98,10 @@ def _stack_views(clips: list[np.ndarray], rows: np.ndarray, data: VideoData) -> 
         views = clips
     else:
         views = [clip[view] for view in rows for clip in clips]
-    return _to_tensor(views[0] if len(views) == 1 else np.stack(views), data)
+    return to_tensor(views[0] if len(views) == 1 else np.stack(views), data)
 
 
-def _to_tensor(frames: np.ndarray, data: VideoData) -> Tensor:
+def to_tensor(frames: np.ndarray, data: VideoData) -> Tensor:
     """(..., H, W, C) → (..., C, H, W), in memory still in the order of decoded frames.
 
     What a mirroring camera took is turned back here, so that decoded frames stay the files'.
@@ -192,7 +192,7 @@ class ReadClip:
             frames = frames[::-1]
             frames = reverse_flow(frames) if data.modality == "flow" else frames
             label = self._reversed_label[label] if label >= 0 else label
-        return Sample(clip.key, _to_tensor(frames, data), label)
+        return Sample(clip.key, to_tensor(frames, data), label)
 
     def _training_crop(self, clip: Item, rng: np.random.Generator) -> tuple[Crop, np.ndarray]:
         data = self.data
@@ -200,13 +200,13 @@ class ReadClip:
             frames = self.cache[clip.key]
             frames = frames[_training_indices(len(frames), data, rng)]
             crop = random_crop(*frames.shape[1:3], data.augmentation, rng)
-            return crop, crop.apply(_corrupted(frames, data, rng), data.size)
+            return crop, crop.apply(corrupted(frames, data, rng), data.size)
         reader = _open(clip, data)
         indices = _training_indices(reader.num_frames, data, rng)
         if data.augmentation.corruption:  # of whole frames, before the crop
             frames = read_opened(clip.path, reader, indices, data.cache_size, data.pixels)
             crop = random_crop(*frames.shape[1:3], data.augmentation, rng)
-            return crop, crop.apply(_corrupted(frames, data, rng), data.size)
+            return crop, crop.apply(corrupted(frames, data, rng), data.size)
         crops, clips = _read_crops(
             clip.path,
             reader,
@@ -224,7 +224,7 @@ def _training_indices(length: int, data: VideoData, rng: np.random.Generator) ->
     return uniform_indices(length, data.num_frames, rng, span, data.temporal_jitter)
 
 
-def _corrupted(frames: np.ndarray, data: VideoData, rng: np.random.Generator) -> np.ndarray:
+def corrupted(frames: np.ndarray, data: VideoData, rng: np.random.Generator) -> np.ndarray:
     """Frames (T, H, W, C) to which with ``augmentation.corruption`` one or two things happen."""
     share = data.augmentation.corruption
     if not share or rng.random() >= share:

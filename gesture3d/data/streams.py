@@ -1,0 +1,71 @@
+"""Streams with events as items: frames as classes, and the windows that training takes of them.
+
+A set of streams has the classes of its gestures and, last, `NO_GESTURE`: all that lies between.
+A frame's class is that of the event in which it lies, ``start <= t < end``.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from gesture3d.events import NO_GESTURE, Event
+
+NOT_LEARNT = -1  # the label of a frame that is no part of the loss
+
+
+def stream_classes(labels: Iterable[str]) -> tuple[str, ...]:
+    """The names of gestures, in this order, and last that of all else."""
+    return (*(name for name in labels if name != NO_GESTURE), NO_GESTURE)
+
+
+def frame_labels(
+    events: Iterable[Event], seconds: np.ndarray, class_names: Sequence[str]
+) -> np.ndarray:
+    """The class of each frame of a stream: (T,) int64.
+
+    Args:
+        seconds: (T,) when each frame is, ascending.
+    """
+    labels = np.full(len(seconds), class_names.index(NO_GESTURE))
+    for event in events:
+        first, end = np.searchsorted(seconds, [event.start, event.end])
+        labels[first:end] = class_names.index(event.label)
+    return labels
+
+
+def steady_frames(num_frames: int, source_hz: float, rate_hz: float) -> np.ndarray:
+    """The frames of a stream of ``source_hz`` frames a second to take for ``rate_hz``."""
+    count = max(round(num_frames * rate_hz / source_hz), 1)
+    wanted = np.floor((np.arange(count) + 0.5) * (source_hz / rate_hz)).astype(np.int64)
+    return np.minimum(wanted, num_frames - 1)
+
+
+def random_window(
+    labels: np.ndarray,
+    length: int,
+    pre_roll: int,
+    rng: np.random.Generator,
+    around: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """A window of ``length`` frames anywhere in a stream, whose first frames are not learnt: a
+    random number up to ``pre_roll``, none where the window begins with the stream.
+
+    Args:
+        around: frames, one of which is to be in the window behind its pre-roll; None: any.
+
+    Returns:
+        Its frames, (length,) ascending, the last one repeated where the stream is shorter; and
+        their labels, `NOT_LEARNT` in the pre-roll and behind the stream.
+    """
+    total = len(labels)
+    last = max(total - length, 0)
+    start = int(rng.integers(0, last + 1))
+    if around is not None and len(around):
+        start = int(rng.choice(around)) - int(rng.integers(pre_roll, length))
+        start = min(max(start, 0), last)
+    frames = start + np.arange(length)
+    inside = np.minimum(frames, total - 1)
+    learnt = np.where(frames < total, labels[inside], NOT_LEARNT)
+    if start:
+        learnt[: int(rng.integers(0, pre_roll + 1))] = NOT_LEARNT
+    return inside, learnt

@@ -1,0 +1,111 @@
+"""Sets of long videos with the events in them: windows in training, whole streams elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field, model_validator
+
+from gesture3d.data.index import Index, Item
+from gesture3d.data.sets import Opened
+from gesture3d.data.streams import stream_classes
+from gesture3d.data.video.stream import VideoData
+from gesture3d.errors import Gesture3dError
+from gesture3d.events import check_within, read_annotations
+from gesture3d.settings import Fraction, Frames, Rate
+
+if TYPE_CHECKING:
+    from gesture3d.data.spec import InputSpec
+
+
+class VideoStreams(VideoData):
+    """What every set of streams has: the rate of its frames, the windows it is learnt from.
+
+    ``num_frames`` is the length of a training window, its pre-roll included.
+    """
+
+    streams: ClassVar[bool] = True
+    input_settings: ClassVar[frozenset[str]] = VideoData.input_settings | {"rate_hz"}
+    training_settings: ClassVar[tuple[str, ...]] = (
+        *VideoData.training_settings,
+        "pre_roll",
+        "gesture_share",
+    )
+
+    num_frames: Frames = 96
+    rate_hz: Rate = 12.0  # frames a second that the network is given, by the clock of each video
+    # At most so many frames at the beginning of a training window lead the network in; their scores
+    # are no part of the loss.
+    pre_roll: Annotated[int, Field(ge=0, le=10_000)] = 24
+    # This share of the training windows has some of a gesture in it; the others are anywhere.
+    gesture_share: Fraction = 0.0
+
+    @model_validator(mode="after")
+    def _fits_streams(self) -> VideoStreams:
+        if self.pre_roll >= self.num_frames:
+            raise ValueError(
+                f"pre_roll {self.pre_roll} leaves nothing to learn of windows of num_frames "
+                f"{self.num_frames} frames; make it smaller"
+            )
+        for name in ("few_shot", "balance", "augmentation.time_reversal"):
+            value = self
+            for part in name.split("."):
+                value = getattr(value, part)
+            if value:
+                raise ValueError(f"{name} is there for clips only, not for streams: leave it out")
+        return self
+
+    def open(self, index: Index, progress: bool) -> Opened:
+        """As of clips; samples have a label a frame."""
+        from gesture3d.data.video.prepared.open import open_clips
+        from gesture3d.data.video.windows import ReadStream
+
+        index, cache, left_out = open_clips(index, self, progress)
+        return Opened(index, ReadStream(self, index, cache), left_out=left_out)
+
+    def input_spec(
+        self, num_features: int | None = None, channel_names: tuple[str, ...] | None = None
+    ) -> InputSpec:
+        return replace(super().input_spec(), rate_hz=self.rate_hz)
+
+
+def read_streams(
+    data: VideoStreams,
+    lists: Mapping[Path, str],
+    gestures: Sequence[str] | None = None,
+    missing_ok: Container[str] = (),
+) -> Index:
+    """The streams of annotation files, see `gesture3d.events`.
+
+    A path is relative to its file, or to ``data.root``; it is the key.
+
+    Args:
+        lists: file → the split of its streams, or "".
+        gestures: the classes, in order; None: those that occur.
+
+    Raises:
+        Gesture3dError: a file that is not there or cannot be read, an event that ends behind its
+            stream, a stream in two files.
+    """
+    from gesture3d.data.video.reading import open_video
+
+    found: list[Item] = []
+    for path, split in lists.items():
+        for name, events in read_annotations(path, labels=gestures).items():
+            key = Path(name).as_posix()
+            video = next((p for f in (path.parent, data.root) if (p := f / name).exists()), None)
+            item = Item(key, -1, video or data.root / name, split=split, where=f"{path}: {name}")
+            if video is not None:
+                opened = open_video(video, rules=data.frame_rules)
+                rate = opened.fps or data.rate_hz  # folders of frames have no clock
+                seconds = opened.num_frames / rate
+                events = check_within(events, seconds, item.where, clip=2 / rate)
+                item = replace(item, num_frames=opened.num_frames, rate_hz=rate)
+            elif key not in missing_ok:
+                raise Gesture3dError(f"{path}: {name}: no such video there or in {data.root}")
+            found.append(replace(item, events=tuple(events)))
+    labels = gestures or sorted({event.label for item in found for event in item.events})
+    return Index(stream_classes(labels), found)
