@@ -58,6 +58,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     deepgru.add_argument("--batches", type=int, default=4, help="of 64 sequences, a pass (4)")
     residual_lstm = commands.add_parser("residual_lstm", help="its cells against nn.LSTMs in turn")
     residual_lstm.add_argument("--repetitions", type=int, default=20, help="of every pair (20)")
+    hands = commands.add_parser("hands", help="finding hands, by every engine in turn")
+    hands.add_argument("--seconds", type=float, default=2, help="of each measurement (2)")
     cost = commands.add_parser("cost", help="parameters and multiply-adds of a network's blocks")
     cost.add_argument("--cfg", required=True, help="a network: a file, or a name in configs/")
     cost.add_argument("--data", default="jester", help="a recipe: input size, width (jester)")
@@ -178,6 +180,18 @@ def residual_lstm(args: argparse.Namespace) -> int:
     return 0
 
 
+def hands(args: argparse.Namespace) -> int:
+    from gesture3d.benchmarks.hands import TARGETS, measure
+    from gesture3d.benchmarks.tables import format_table
+    from gesture3d.machine import instruction_set
+
+    print(f"processor: {instruction_set()}; milliseconds")
+    print(format_table(measure(args.seconds)))
+    wanted = ", ".join(f"{what} {limit:g}" for what, limit in TARGETS.items())
+    print(f"wanted of lite at most: {wanted}")
+    return 0
+
+
 def cost(args: argparse.Namespace) -> int:
     from gesture3d.benchmarks.cost import network_cost, print_cost
     from gesture3d.config import load_experiment
@@ -197,6 +211,7 @@ COMMANDS = {
     "training": training,
     "deepgru": deepgru,
     "residual_lstm": residual_lstm,
+    "hands": hands,
     "cost": cost,
 }
 
