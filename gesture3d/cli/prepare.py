@@ -1,4 +1,4 @@
-"""Prepare data: tools/prepare.py check | cache | flow --data jester [--set …], or fetch NAME."""
+"""Prepare data: tools/prepare.py check | cache | flow | joints --data jester, or fetch NAME."""
 
 import argparse
 from pathlib import Path
@@ -15,6 +15,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         ("check", "decode every clip once; write a manifest and a list of bad clips"),
         ("cache", "decode every clip once into one file that training reads (data.cache_size)"),
         ("flow", "compute the optical flow of every clip"),
+        ("joints", "find the hands in every clip, and say in which there are none"),
     ):
         command = commands.add_parser(name, help=about, description=about)
         command.add_argument("--data", required=True, help="a data recipe, as of tools/train.py")
@@ -32,6 +33,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
                 default=120,
                 help="pixels of larger clips' flow (120)",
             )
+        if name == "joints":
+            command.add_argument("--size", choices=["lite", "full"], default="lite")
+            command.add_argument("--out", type=Path, help="folder (default: beside the clips)")
+            command.add_argument("--draw", type=whole(200), default=0, help="clips in a picture")
     about = "download a public data set, or the networks that find hands"
     command = commands.add_parser("fetch", help=about, description=about)
     command.add_argument("name", help="for example utd_mhad or hands; any other name lists all")
@@ -55,7 +60,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    return {"check": check, "cache": cache, "flow": flow, "fetch": fetch}[args.command](args)
+    return COMMANDS[args.command](args)
 
 
 def check(args: argparse.Namespace) -> int:
@@ -130,6 +135,43 @@ def flow(args: argparse.Namespace) -> int:
     return 1 if broken else 0
 
 
+def joints(args: argparse.Namespace) -> int:
+    from gesture3d.data import read_index
+    from gesture3d.data.video.prepared.joints import draw_clips, kept_joints, what_is_seen
+    from gesture3d.data.video.prepared.places import joints_folder
+    from gesture3d.files import check_writable
+    from gesture3d.hands.weights import find_weights
+
+    find_weights(f"hand_landmark_{args.size}")
+    config = data_config(args).model_copy(update={"modality": "rgb", "channels": None})
+    folder = args.out or joints_folder(config)
+    check_writable(folder, is_folder=True)
+    index = read_index(config, not args.quiet)
+    kept = kept_joints(folder, args.size, config.frame_rules)
+    broken = kept.complete(index, args.workers, not args.quiet)
+    rows = what_is_seen(index, kept)
+    for name in index.class_names:
+        of_class = [row for row in rows if row.label == name]
+        if of_class:
+            share = sum(row.either for row in of_class) / sum(row.frames for row in of_class)
+            print(
+                one_line(f"{share:4.0%} of the frames with a hand: {name}, {len(of_class)} clips")
+            )
+    without = [row.key for row in rows if not row.either]
+    for key in without[:20]:
+        print(one_line(f"no hand: {key}"))
+    for reason in broken.values():
+        print(one_line(f"bad: {reason}"))
+    frames, either = sum(row.frames for row in rows), sum(row.either for row in rows)
+    print(
+        f"hands of {len(rows)} clips, in {either / max(frames, 1):.1%} of {frames:,} frames; "
+        f"{len(without)} clips without any: {folder / 'hands.csv'}"
+    )
+    if args.draw and rows:
+        print(f"drawn: {draw_clips(index, kept, args.draw, config.frame_rules)}")
+    return 1 if broken else 0
+
+
 def fetch(args: argparse.Namespace) -> int:
     from gesture3d.data.fetch import fetch
     from gesture3d.files import check_writable
@@ -158,6 +200,8 @@ def data_config(args: argparse.Namespace):
         raise Gesture3dError(f"--data {args.data}: only sets of clips are prepared")
     return config
 
+
+COMMANDS = {"check": check, "cache": cache, "flow": flow, "joints": joints, "fetch": fetch}
 
 if __name__ == "__main__":
     run_command_line(main)

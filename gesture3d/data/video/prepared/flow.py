@@ -9,26 +9,22 @@ al., "Fast optical flow using dense inverse search", ECCV 2016), preset medium.
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
-from gesture3d.data.index import Index, Item, fingerprint
-from gesture3d.data.video.depth import split_zip
+from gesture3d.data.index import Index, Item
 from gesture3d.data.video.frames import ANY_FRAMES, FrameRules
 from gesture3d.data.video.pixels import flow_to_frame
+from gesture3d.data.video.prepared.beside import Kept, inside
 from gesture3d.data.video.prepared.places import flow_folder
 from gesture3d.data.video.reading import VideoError, open_video, read_frames, read_opened
 from gesture3d.errors import Gesture3dError
-from gesture3d.files import atomic_path, write_text
-from gesture3d.helpers import Helper, HelperDied, answer_questions, in_helpers, num_helpers
+from gesture3d.files import atomic_path
 
 if TYPE_CHECKING:
     from gesture3d.data.video.stream import VideoData
@@ -98,6 +94,18 @@ def _has_frames(path: Path, count: int) -> bool:
         return False
 
 
+def write_one(source: Path, target: Path, short_side: str, *rules: str) -> None:
+    """As `write_flow`, for `Kept`."""
+    write_flow(source, target, int(short_side), rules)
+
+
+def kept_flow(folder: Path, short_side: int = SHORT_SIDE, rules: FrameRules = ANY_FRAMES) -> Kept:
+    """The flow in a folder."""
+    settings = {"format": FORMAT, "method": "DIS medium", "short_side": short_side}
+    how = (__name__, "write_one", (str(short_side), *rules))
+    return Kept("optical flow", folder, ".avi", settings, "flow.json", *how)
+
+
 def prepare_flow(
     index: Index,
     folder: Path,
@@ -107,31 +115,12 @@ def prepare_flow(
     progress: bool = True,
     rules: FrameRules = ANY_FRAMES,
 ) -> dict[str, str]:
-    """Compute what is missing or older than its clip, on all cores.
+    """Compute what is missing or older than its clip, see `Kept.complete`.
 
     Args:
-        num_workers: processes; None for one per core.
         rules: how folders of frames are taken.
-
-    Returns:
-        Why clips have no flow now, by key; empty where all went well.
-
-    Raises:
-        Gesture3dError: the folder holds flow with other settings, or cannot be written to.
     """
-    _check_settings(folder, short_side)
-    todo = [clip for clip in index.items if not _is_done(clip, folder)]
-    broken = {}
-    hide = None if progress else True  # None: a bar on terminals only
-    bar = tqdm(todo, unit="clip", desc="computing flow", disable=hide)
-    for clip, reason in zip(
-        bar, _compute(todo, folder, num_workers, short_side, rules), strict=True
-    ):
-        if reason.startswith("disk: "):
-            raise Gesture3dError(f"cannot write optical flow to {folder}: {reason[6:]}")
-        if reason:
-            broken[clip.key] = reason
-    return broken
+    return kept_flow(folder, short_side, rules).complete(index, num_workers, progress)
 
 
 def flow_index(index: Index, config: VideoData, missing_ok: Container[str] = ()) -> Index:
@@ -145,7 +134,7 @@ def flow_index(index: Index, config: VideoData, missing_ok: Container[str] = ())
 
     def flow_of(clip: Item) -> Item:
         path = next(
-            (p for p in (target(folder, clip), folder / _inside(clip.key)) if p.exists()), None
+            (p for p in (target(folder, clip), folder / inside(clip.key)) if p.exists()), None
         )
         if path is None and clip.key not in missing_ok:
             missing.append(clip.key)
@@ -163,78 +152,4 @@ def flow_index(index: Index, config: VideoData, missing_ok: Container[str] = ())
 
 def target(folder: Path, clip: Item) -> Path:
     """Where the flow of a clip is kept."""
-    return folder / f"{_inside(clip.key)}.avi"
-
-
-def _inside(key: str) -> str:
-    """A key as a path that stays inside a folder and fits; others (absolute, long) are hashed."""
-    path = Path(key)
-    is_text = key == key.encode(errors="replace").decode()  # OpenCV crashes on other names
-    fits = is_text and all(len(os.fsencode(part)) <= 251 for part in path.parts)
-    return (
-        key if fits and not path.is_absolute() and ".." not in path.parts else fingerprint([(key,)])
-    )
-
-
-def answer(short_side: str, *rules: str) -> None:
-    """The helper process."""
-
-    def compute_one(question: list[str], _: Callable[[Any], Any]) -> str:
-        return _try_to_write(Path(question[0]), Path(question[1]), int(short_side), rules)
-
-    answer_questions(compute_one)
-
-
-def _compute(
-    todo: list[Item], folder: Path, num_workers: int | None, short_side: int, rules: FrameRules
-) -> Iterator[str]:
-    workers = num_helpers(len(todo), num_workers)
-    if workers <= 1:
-        for clip in todo:
-            yield _try_to_write(clip.path, target(folder, clip), short_side, rules)
-        return
-
-    def work(helper: Helper, clip: Item) -> str:
-        try:
-            return helper.ask([str(clip.path), str(target(folder, clip))])
-        except HelperDied as death:
-            return f"{clip.path}: {death}"
-
-    helpers = [Helper(__name__, "answer", str(short_side), *rules) for _ in range(workers)]
-    yield from in_helpers(helpers, todo, work)
-
-
-def _try_to_write(source: Path, path: Path, short_side: int, rules: FrameRules) -> str:
-    """What went wrong, or nothing."""
-    try:
-        write_flow(source, path, short_side, rules)
-    except VideoError as error:
-        return str(error)
-    except OSError as error:
-        return f"disk: {error.strerror or error}"
-    return ""
-
-
-def _is_done(clip: Item, folder: Path) -> bool:
-    try:
-        source = split_zip(clip.path)[0] or clip.path
-        return target(folder, clip).stat().st_mtime_ns >= source.stat().st_mtime_ns
-    except OSError:
-        return False
-
-
-def _check_settings(folder: Path, short_side: int) -> None:
-    settings = {"format": FORMAT, "method": "DIS medium", "short_side": short_side}
-    path = folder / "flow.json"
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        write_text(path, json.dumps(settings) + "\n")
-        return
-    except (ValueError, RecursionError):
-        raise Gesture3dError(f"{path} is damaged: delete {folder} to start anew") from None
-    if found != settings:
-        raise Gesture3dError(
-            f"{folder} holds optical flow with other settings ({found}, asked for {settings}): "
-            "give the same, or delete that folder"
-        )
+    return kept_flow(folder).path(clip)

@@ -30,6 +30,11 @@ def manifest_path(config: VideoData) -> Path:
     return prepared_folder(config) / f"manifest-{config.modality}.jsonl"
 
 
+def joints_folder(config: VideoData) -> Path:
+    """``<key>.npz`` of every clip, as ``tools/prepare.py joints`` finds the hands in it."""
+    return prepared_folder(config) / "hands"
+
+
 def flow_folder(config: VideoData) -> Path:
     """``<key>.avi`` of every clip, as ``tools/prepare.py flow`` computes it."""
     return prepared_folder(config) / "flow"
