@@ -182,10 +182,10 @@ def fetch(args: argparse.Namespace) -> int:
         raise Gesture3dError(f"--from {args.source}: only hands are taken from a file")
     folder = args.to or (weights_folder() if of_hands else Path("data") / args.name)
     check_writable(folder, is_folder=True)
-    if args.source is None:
+    if args.source:
+        paths = unpack_weights(args.source, folder)
+    else:
         paths = fetch(args.name, folder, progress=not args.quiet)
-    if of_hands:
-        paths = unpack_weights(args.source or folder, folder)
     for path in paths:
         print(path)
     return 0

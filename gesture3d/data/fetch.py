@@ -35,7 +35,6 @@ class Source:
     by_hand: str = ""
 
 
-_MEDIAPIPE = "https://cdn.jsdelivr.net/npm/@mediapipe/hands@0.4.1675469240"  # as its page has it
 _UCI = "https://archive.ics.uci.edu/static/public"
 _UTD = "https://www.utdallas.edu/~kehtar/UTD-MAD"
 SOURCES: dict[str, Source] = {
@@ -73,24 +72,27 @@ SOURCES: dict[str, Source] = {
             RemoteFile(f"{_UTD}/Depth.zip"),
         )
     ),
-    "hands": Source(  # networks, not data: `gesture3d.hands.weights` unpacks them
-        (
-            RemoteFile(
-                f"{_MEDIAPIPE}/hand_landmark_lite.tflite",
-                "d7fde8ac11f8ce03f8663775bfc323f4fc9f2a38062b4f4efa142874ef5b2a48",
-            ),
-            RemoteFile(
-                f"{_MEDIAPIPE}/hand_landmark_full.tflite",
-                "8c026882c9ec059ce0f8e75266bee5a9a23c341a40e0000df755374d3d1b9b68",
-            ),
-            RemoteFile(
-                f"{_MEDIAPIPE}/hands_solution_packed_assets.data",
-                "bdce7b66bfc5b39ba86a47775c98e0b186fe73f8308c2279f852af4c89ffdf42",
-            ),
-            RemoteFile(
-                f"{_MEDIAPIPE}/hands_solution_packed_assets_loader.js",
-                "d05c073a62a0c8d2d21c18bc8f158424ece0078ea00a636e9527083b10ca1e17",
-            ),
+    "hands": Source(  # networks, not data: `gesture3d.hands`
+        tuple(
+            RemoteFile(f"https://storage.googleapis.com/mediapipe-assets/{name}.tflite", sha256)
+            for name, sha256 in (
+                (
+                    "palm_detection_lite",
+                    "e9a4aaddf90dda56a87235303cf00e4c2d3fb28725f68fd88772997dac905c18",
+                ),
+                (
+                    "palm_detection_full",
+                    "1b14e9422c6ad006cde6581a46c8b90dd573c07ab7f3934b5589e7cea3f89a54",
+                ),
+                (
+                    "hand_landmark_lite",
+                    "048edd3645c9bf7397d19a9f6e3a42957d6e414c9bea6598030a2e9b624156e6",
+                ),
+                (
+                    "hand_landmark_full",
+                    "11c272b891e1a99ab034208e23937a8008388cf11ed2a9d776ed3d01d0ba00e3",
+                ),
+            )
         )
     ),
     "jester": Source(
