@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from gesture3d.errors import Gesture3dError, did_you_mean
 from gesture3d.files import write_text
+from gesture3d.hands.weights import PUBLISHED
 
 
 @dataclass(frozen=True)
@@ -75,24 +76,7 @@ SOURCES: dict[str, Source] = {
     "hands": Source(  # networks, not data: `gesture3d.hands`
         tuple(
             RemoteFile(f"https://storage.googleapis.com/mediapipe-assets/{name}.tflite", sha256)
-            for name, sha256 in (
-                (
-                    "palm_detection_lite",
-                    "e9a4aaddf90dda56a87235303cf00e4c2d3fb28725f68fd88772997dac905c18",
-                ),
-                (
-                    "palm_detection_full",
-                    "1b14e9422c6ad006cde6581a46c8b90dd573c07ab7f3934b5589e7cea3f89a54",
-                ),
-                (
-                    "hand_landmark_lite",
-                    "048edd3645c9bf7397d19a9f6e3a42957d6e414c9bea6598030a2e9b624156e6",
-                ),
-                (
-                    "hand_landmark_full",
-                    "11c272b891e1a99ab034208e23937a8008388cf11ed2a9d776ed3d01d0ba00e3",
-                ),
-            )
+            for name, sha256 in PUBLISHED.items()
         )
     ),
     "jester": Source(

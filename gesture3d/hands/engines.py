@@ -10,6 +10,7 @@ import torch
 from gesture3d.errors import Gesture3dError
 from gesture3d.hands.networks import GraphNetwork
 from gesture3d.hands.tflite import read_graph
+from gesture3d.hands.weights import is_published
 from gesture3d.machine import has_bf16
 
 Engine = Literal["auto", "torch", "litert"]
@@ -19,12 +20,12 @@ Network = Callable[[np.ndarray], tuple[np.ndarray, ...]]
 
 
 class TorchNetwork:
-    """A `.tflite` file run by PyTorch."""
+    """The content of a `.tflite` file run by PyTorch; ``where`` is for messages."""
 
-    def __init__(self, path: Path, precision: Precision = "auto") -> None:
+    def __init__(self, content: bytes, where: str, precision: Precision = "auto") -> None:
         in_bf16 = precision == "bf16" or (precision == "auto" and has_bf16())
         dtype = torch.bfloat16 if in_bf16 else torch.float32
-        self._network = GraphNetwork(read_graph(_read(path), str(path)), str(path), dtype)
+        self._network = GraphNetwork(read_graph(content, where), where, dtype)
 
     def __call__(self, pictures: np.ndarray) -> tuple[np.ndarray, ...]:
         with torch.inference_mode():
@@ -33,17 +34,15 @@ class TorchNetwork:
 
 
 class LiteRTNetwork:
-    """A `.tflite` file run by LiteRT (``ai-edge-litert``), on one thread.
+    """The content of a `.tflite` file run by LiteRT (``ai-edge-litert``), on one thread.
 
     Raises:
         ImportError: it is not installed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, content: bytes) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        content = _read(path)
-        read_graph(content, str(path))  # LiteRT crashes on damaged files
         self._interpreter = Interpreter(model_content=content, num_threads=1)
         self._interpreter.allocate_tensors()
         (self._input,) = (d["index"] for d in self._interpreter.get_input_details())
@@ -65,26 +64,26 @@ def load_network(path: Path, engine: Engine = "auto", precision: Precision = "au
     """The network in a ``.tflite`` file.
 
     Args:
-        engine: auto: LiteRT where it is installed and no precision is asked for, else PyTorch.
+        engine: auto: LiteRT where it is installed, no precision is asked for, and the file is one
+            that MediaPipe published (it crashes on damaged ones); else PyTorch.
         precision: of PyTorch's convolutions; auto: bf16 where the processor computes in it.
 
     Raises:
         Gesture3dError: no such file, a damaged one, or an engine that is not installed.
     """
-    if engine == "litert" or (engine == "auto" and precision == "auto"):
-        try:
-            return LiteRTNetwork(path)
-        except ImportError:
-            if engine == "litert":
-                raise Gesture3dError(
-                    "the engine litert is not installed: pip install 'gesture3d[hands]', or take "
-                    "torch"
-                ) from None
-    return TorchNetwork(path, precision)
-
-
-def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         raise Gesture3dError(f"{path}: cannot be read ({error.strerror or error})") from None
+    wanted = engine == "litert" or (engine == "auto" and precision == "auto")
+    if wanted and is_published(content):
+        try:
+            return LiteRTNetwork(content)
+        except ImportError:
+            pass
+    if engine == "litert":
+        raise Gesture3dError(
+            f"{path}: LiteRT runs only whole files that MediaPipe published, and where it is "
+            "installed: pip install 'gesture3d[hands]', or take the engine torch"
+        )
+    return TorchNetwork(content, str(path), precision)

@@ -74,6 +74,13 @@ class HandTrack:
         """Bool (T, 2): which hands are seen."""
         return self.presence > 0
 
+    @property
+    def normalised(self) -> np.ndarray:
+        """The joints as MediaPipe gives them: x and z in widths of the frame, y in heights, from
+        its upper left corner."""
+        shift = np.array([0.5, 0.5, 0], np.float32)
+        return (self.joints + shift) / np.array([self.width, self.height, self.width], np.float32)
+
     def mirrored(self) -> "HandTrack":
         """The track of the mirrored clip: left for right, and the hands change places."""
         joints, world = self.joints[:, ::-1].copy(), self.world[:, ::-1].copy()

@@ -1,6 +1,7 @@
 """Where the weights of the hands' networks are, and how to get them. They are MediaPipe's
 (Apache-2.0) and no part of this project."""
 
+import hashlib
 import os
 import re
 import tarfile
@@ -16,7 +17,18 @@ from gesture3d.hands.tflite import read_graph
 
 Size = Literal["lite", "full"]
 FOLDER = Path("data/hands")
-NAMES = ("palm_detection_lite", "palm_detection_full", "hand_landmark_lite", "hand_landmark_full")
+PUBLISHED = {  # SHA-256, as third_party/external_files.bzl of MediaPipe states them
+    "palm_detection_lite": "e9a4aaddf90dda56a87235303cf00e4c2d3fb28725f68fd88772997dac905c18",
+    "palm_detection_full": "1b14e9422c6ad006cde6581a46c8b90dd573c07ab7f3934b5589e7cea3f89a54",
+    "hand_landmark_lite": "048edd3645c9bf7397d19a9f6e3a42957d6e414c9bea6598030a2e9b624156e6",
+    "hand_landmark_full": "11c272b891e1a99ab034208e23937a8008388cf11ed2a9d776ed3d01d0ba00e3",
+}
+_OF_NPM = (  # the same networks in another wrapping
+    "2f25e740121983f68ffc05f99991d524dc0ea812134f6316a26125816941ee85",
+    "d7fde8ac11f8ce03f8663775bfc323f4fc9f2a38062b4f4efa142874ef5b2a48",
+    "8c026882c9ec059ce0f8e75266bee5a9a23c341a40e0000df755374d3d1b9b68",
+)
+NAMES = tuple(PUBLISHED)
 HOW = "get them with: tools/prepare.py fetch hands (with --from FILE where there is no network)"
 _OTHER_NAMES = {
     "hand_detector": "palm_detection_full",
@@ -30,6 +42,11 @@ _PACKED, _PLACES = "hands_solution_packed_assets.data", "hands_solution_packed_a
 def weights_folder() -> Path:
     """``data/hands``, or what the environment variable ``GESTURE3D_HANDS`` says."""
     return Path(os.environ.get("GESTURE3D_HANDS") or FOLDER)
+
+
+def is_published(content: bytes) -> bool:
+    """Whether it is one of MediaPipe's own files, whole."""
+    return hashlib.sha256(content).hexdigest() in (*PUBLISHED.values(), *_OF_NPM)
 
 
 def find_weights(name: str) -> Path:

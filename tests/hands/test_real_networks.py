@@ -9,7 +9,7 @@ import pytest
 
 from gesture3d.data.video.reading import read_frames
 from gesture3d.errors import Gesture3dError
-from gesture3d.hands.engines import TorchNetwork, load_network
+from gesture3d.hands.engines import load_network
 from gesture3d.hands.track import HandTrack
 from gesture3d.hands.tracker import HandTracker
 from gesture3d.hands.weights import NAMES, find_weights
@@ -53,7 +53,7 @@ def some_numbers(name: str, network) -> list[list[float]]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_pytorch_gives_the_reference_outputs(name) -> None:
-    found = some_numbers(name, TorchNetwork(find_weights(name), "fp32"))
+    found = some_numbers(name, load_network(find_weights(name), "torch", "fp32"))
     for mine, expected in zip(found, json.loads(REFERENCE.read_text())[name], strict=True):
         np.testing.assert_allclose(mine, expected, atol=TOLERANCE)
 
@@ -63,7 +63,7 @@ def test_the_engines_are_equal(name) -> None:
     pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
     path, waves = find_weights(name), picture(192 if "palm" in name else 224)
     pair = np.concatenate([255 - waves, waves[..., ::-1]])
-    expected, found = load_network(path, "litert")(pair), TorchNetwork(path, "fp32")(pair)
+    expected, found = load_network(path, "litert")(pair), load_network(path, "torch", "fp32")(pair)
     for mine, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=TOLERANCE)
 

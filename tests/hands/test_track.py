@@ -40,6 +40,13 @@ def test_mirroring_changes_sides_and_is_its_own_inverse() -> None:
     np.testing.assert_allclose(mirrored.mirrored().joints, track.joints, atol=1e-5)
 
 
+def test_normalised_joints_are_parts_of_the_frame() -> None:
+    track = some_track()
+    track.joints[-1, RIGHT, 0] = 63.5, 23.5, 6.4  # the right edge, half way down
+    np.testing.assert_allclose(track.normalised[-1, RIGHT, 0], (1, 0.5, 0.1), atol=1e-6)
+    np.testing.assert_array_equal(np.isnan(track.normalised), np.isnan(track.joints))
+
+
 def test_what_contradicts_itself_is_refused() -> None:
     track = some_track()
     hole = track.joints.copy()

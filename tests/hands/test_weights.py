@@ -9,6 +9,7 @@ import pytest
 
 from gesture3d.cli.prepare import main
 from gesture3d.errors import Gesture3dError
+from gesture3d.hands.engines import TorchNetwork, load_network
 from gesture3d.hands.tracker import HandTracker
 from gesture3d.hands.weights import NAMES, find_weights, unpack_weights
 from tests.hands.tiny_networks import Model
@@ -106,3 +107,12 @@ def test_without_weights_one_line_says_how_to_get_them(tmp_path, monkeypatch) ->
     (tmp_path / "hand_landmark_lite.tflite").write_bytes(CONTENTS["hand_landmark_lite"])
     with pytest.raises(Gesture3dError, match=r"palm_detection_lite\.tflite: a damaged"):
         HandTracker()
+
+
+def test_litert_is_given_published_files_only(tmp_path) -> None:
+    """It crashes on damaged ones."""
+    path = tmp_path / "palm_detection_full.tflite"
+    path.write_bytes(CONTENTS["palm_detection_full"])
+    with pytest.raises(Gesture3dError, match="LiteRT runs only whole files that MediaPipe"):
+        load_network(path, "litert")
+    assert isinstance(load_network(path), TorchNetwork)
