@@ -37,11 +37,18 @@ class SkeletonAugmentation(Section):
     time_warp: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # largest relative change of speed
     speed: tuple[Factor, Factor] = (1.0, 1.0)  # a factor from this range; 2 plays twice as fast
     joint_dropout: Fraction = 0.0  # probability that a joint stands still at its mean
+    # What detectors do to hands (data.hands), see `gesture3d.hands.noise`; ``jitter`` is in palms.
+    jitter: NonNegative = 0.0
+    hand_depth: tuple[Factor, Factor] = (1.0, 1.0)  # depths within a hand, times one factor
+    lost_frames: Fraction = 0.0  # share at most
+    found_late: Fraction = 0.0  # share of the frames at both ends, at most each
+    swapped_hands: Fraction = 0.0  # probability that left is taken for right
+    hidden_parts: Fraction = 0.0  # probability of each part of a hand's features to be 0
     one_at_a_time: bool = False  # each sample gets one of these changes or none, as likely each
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> SkeletonAugmentation:
-        for name in ("scale", "speed"):
+        for name in ("scale", "speed", "hand_depth"):
             low, high = getattr(self, name)
             if not 0 < low <= high:
                 raise ValueError(
@@ -60,7 +67,7 @@ class SkeletonData(DataSet):
     stream: ClassVar[str] = "skeleton"
     own_suffix: ClassVar[str | None] = None  # of files in the set's own format
     input_settings: ClassVar[frozenset[str]] = frozenset(
-        ("num_frames", "centre", "centre_joint", "scale_joints", "differences")
+        ("num_frames", "centre", "centre_joint", "scale_joints", "differences", "hands")
     )
     training_settings: ClassVar[tuple[str, ...]] = (
         *DataSet.training_settings,
@@ -73,6 +80,9 @@ class SkeletonData(DataSet):
     scale_joints: tuple[Joint, ...] = ()
     num_frames: Frames | None = None  # resample to this many; None: keep the own length
     differences: bool = False  # append the change from frame to frame to the coordinates
+    # Joints are 21 of a hand, or of the left, then of the right one, all 0 where it is not seen: in
+    # place of centring, scale and differences, the features of `gesture3d.hands.features`.
+    hands: bool = False
     standardise: bool = True  # z-scores by the training set's mean and deviation
     augmentation: SkeletonAugmentation = SkeletonAugmentation()
     bucket_by_length: bool = True  # training batches of similar lengths; the same samples
@@ -81,6 +91,8 @@ class SkeletonData(DataSet):
     def _chain_of_joints(self) -> SkeletonData:
         if len(self.scale_joints) == 1:
             raise ValueError("scale_joints needs two joints or more, or none")
+        if self.hands and self.num_frames is None:
+            raise ValueError("hands needs num_frames, to which every sequence is resampled")
         return self
 
     def present(self, index: Index, missing_ok: object = ()) -> Index:

@@ -14,6 +14,8 @@ import numpy as np
 
 from gesture3d.data.numeric import LARGEST
 from gesture3d.errors import Gesture3dError
+from gesture3d.hands import noise
+from gesture3d.hands.features import as_hands, hand_features
 
 if TYPE_CHECKING:
     from gesture3d.data.skeleton.stream import SkeletonAugmentation, SkeletonData
@@ -134,6 +136,11 @@ def augment(
         (s.time_warp > 0, lambda x: time_warp(x, s.time_warp, rng)),
         (s.speed != (1.0, 1.0), lambda x: change_speed(x, *s.speed, rng)),
         (s.noise > 0, lambda x: add_noise(x, s.noise, rng)),
+        (s.hand_depth != (1.0, 1.0), lambda x: noise.deepen(x, *s.hand_depth, rng)),
+        (s.jitter > 0, lambda x: noise.jitter(x, s.jitter, rng)),
+        (s.lost_frames > 0, lambda x: noise.lose_frames(x, s.lost_frames, rng)),
+        (s.found_late > 0, lambda x: noise.find_late(x, s.found_late, rng)),
+        (s.swapped_hands > 0, lambda x: noise.swap_hands(x, s.swapped_hands, rng)),
     ]
     wanted = [change for is_wanted, change in changes if is_wanted]
     if s.one_at_a_time:
@@ -157,13 +164,16 @@ def features(
         rng: of the augmentation; None: no augmentation.
 
     Returns:
-        float32 (T', D): T' = ``data.num_frames`` or T; D = J · C, twice that with differences.
+        float32 (T', D): T' = ``data.num_frames`` or T; D = J · C, twice that with differences; of
+        hands see `gesture3d.hands.features.hand_features`.
 
     Raises:
         Gesture3dError: the settings name a joint that there is not, or make numbers that are not
             finite or too large for a network.
     """
     joints = np.asarray(joints, np.float64)
+    if data.hands:
+        return _features_of_hands(joints, data, rng)
     for name, used in (("centre_joint", [data.centre_joint]), ("scale_joints", data.scale_joints)):
         for joint in used:
             if joint >= joints.shape[1]:
@@ -187,6 +197,18 @@ def features(
             "data.scale_joints all at one place?"
         )
     return (append_differences(flat) if data.differences else flat).astype(np.float32)
+
+
+def _features_of_hands(
+    joints: np.ndarray, data: SkeletonData, rng: np.random.Generator | None
+) -> np.ndarray:
+    hands = as_hands(joints)
+    if rng is None:
+        return hand_features(hands, data.num_frames)
+    flat = hands.reshape(len(joints), -1, 3)  # NaN where one is not seen
+    changed = augment(flat, data.augmentation, rng)
+    found = hand_features(changed.reshape(len(changed), *hands.shape[1:]), data.num_frames)
+    return noise.hide_parts(found, data.augmentation.hidden_parts, rng)
 
 
 def _at(joints: np.ndarray, positions: np.ndarray) -> np.ndarray:
