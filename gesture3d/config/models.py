@@ -166,7 +166,25 @@ class Cnn1dConfig(InertialInputsConfig):
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
 
 
+class TemplatesConfig(NetworkConfig):
+    """Examples to compare with, made by tools/teach.py; the arguments of `Templates`, see there."""
+
+    reads = "sequences"
+
+    name: Literal["templates"]
+    num_templates: LayerSize
+    num_frames: Frames = 32
+    band: Annotated[int, Field(ge=0, le=10_000)] = 4
+    sharpness: Scale = 10.0
+
+
 ModelConfig = Annotated[
-    GestureNetConfig | R3D18Config | DeepGRUConfig | GRUConfig | ResidualLSTMConfig | Cnn1dConfig,
+    GestureNetConfig
+    | R3D18Config
+    | DeepGRUConfig
+    | GRUConfig
+    | ResidualLSTMConfig
+    | Cnn1dConfig
+    | TemplatesConfig,
     Field(discriminator="name"),
 ]

@@ -84,11 +84,15 @@ class Walk:
     def clips_below(self, folder: Path, suffixes: Collection[str]) -> list[Path]:
         """The clips in a folder and all folders in it: files first, then folder by folder.
 
-        A folder with frames, and without video files, is a clip where ``suffixes`` are those of
-        videos.
+        A folder with frames, and without video files, is a clip where those of videos are among
+        ``suffixes``.
         """
         videos = set(suffixes) >= VIDEO_SUFFIXES
-        is_wanted = is_clip if videos else lambda path: path.suffix.lower() in suffixes
+        named = set(suffixes) - VIDEO_SUFFIXES if videos else set(suffixes)
+
+        def is_wanted(path: Path) -> bool:
+            return path.suffix.lower() in named or (videos and is_clip(path))
+
         clips, remaining = [], [folder]
         while remaining:
             folder = remaining.pop()

@@ -105,3 +105,14 @@ def compare_runs(correct_a: np.ndarray, correct_b: np.ndarray) -> Difference:
     return Difference(
         difference, max(difference - half, -1.0), min(difference + half, 1.0), p_value
     )
+
+
+def wilson(right: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a share, ``right`` of ``total`` > 0, which is honest for few samples and
+    where all are right (Wilson, "Probable inference, the law of succession, and statistical
+    inference", Journal of the American Statistical Association 22, 1927)."""
+    share, z = right / total, 1.959964
+    middle = share + z * z / (2 * total)
+    spread = z * np.sqrt(share * (1 - share) / total + (z / (2 * total)) ** 2)
+    scale = 1 + z * z / total
+    return float(max((middle - spread) / scale, 0.0)), float(min((middle + spread) / scale, 1.0))

@@ -7,6 +7,7 @@ from gesture3d.models.gru import GRUNet
 from gesture3d.models.network import Network
 from gesture3d.models.r3d_18 import R3D18
 from gesture3d.models.residual_lstm import ResidualLSTM
+from gesture3d.models.templates import Templates
 
 MODELS: dict[str, type[Network]] = {
     "gesture_net": GestureNet,
@@ -15,6 +16,7 @@ MODELS: dict[str, type[Network]] = {
     "gru": GRUNet,
     "residual_lstm": ResidualLSTM,
     "cnn1d": Cnn1d,
+    "templates": Templates,
 }
 
 

@@ -1,0 +1,73 @@
+"""Gestures of your own from a few clips: tools/teach.py my_clips/ (a folder a gesture, 1–10 clips).
+
+Finds the hands in each clip and compares new clips with these: seconds, and nothing is trained.
+The result is a checkpoint like any other, for tools/classify.py and tools/evaluate.py. Says which
+clips show no hand, which gestures are too alike, and how well clips recognise each other. Clips of
+a test split (my_clips/test/<gesture>/ beside my_clips/train/, or data.test_groups of a CSV) are
+recognised behind that.
+"""
+
+import argparse
+from pathlib import Path
+
+from gesture3d.command_line import add_settings, how_to_start, run_command_line, whole
+from gesture3d.errors import Gesture3dError
+from gesture3d.text import one_line
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("clips", type=Path, help="a folder with a folder of clips for each gesture")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="(the folder's name and .safetensors, here)"
+    )
+    parser.add_argument(
+        "--unknown", nargs="+", default=[], metavar="PATH", help="clips that must be refused"
+    )
+    parser.add_argument(
+        "--draws",
+        type=whole(100),
+        default=1,
+        help="with --set data.few_shot=N: so many choices of N clips, one after the other (1)",
+    )
+    add_settings(parser, "change a setting of the data, e.g. data.mirrored_camera=true")
+    return parser.parse_args(argv)
+
+
+def main() -> int:
+    args = parse_args()
+    from gesture3d.config import load_data
+    from gesture3d.data import read_index
+    from gesture3d.files import check_writable
+    from gesture3d.training.taught import advice, measure, unknown_joints
+    from gesture3d.training.teach import clips_of, save, teach
+
+    out = args.out or Path(f"{args.clips.resolve().name}.safetensors")
+    if not args.clips.is_dir():
+        raise Gesture3dError(
+            f"{args.clips}: no such folder; put clips into {args.clips}/<gesture>/"
+        )
+    check_writable(out)
+    settings = [f"data.root={args.clips}", "data.validation_share=0", *args.set]
+    for draw in range(args.draws):
+        chosen = [f"data.subset_seed={draw}"] if args.draws > 1 else []
+        data = load_data("hand_folder", [*settings, *chosen])
+        index = read_index(data)
+        clips, shares = clips_of(index, data.num_frames)
+        taught = teach(clips)
+        save(out, taught, clips, data, {"train": index.fingerprint("train")})
+        if draw == 0:
+            print(*map(one_line, advice(taught, clips, shares)), sep="\n")
+        tested = index.of("test")
+        if tested or args.unknown:
+            unknown = unknown_joints(args.unknown, data) if args.unknown else []
+            print(measure(taught, tested, unknown, data.num_frames).in_words())
+    use = how_to_start("classify", "CLIP", "--weights", out, "--reject", "0.9")
+    print(f"written: {out}\nuse it: {use}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command_line(main)

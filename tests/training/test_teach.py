@@ -1,0 +1,105 @@
+"""Gestures from a few examples, end to end, of hands that are generated."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gesture3d import Classifier
+from gesture3d.cli import teach
+from gesture3d.errors import Gesture3dError
+from gesture3d.hands.track import HandTrack
+from gesture3d.synthetic.tracks import performances
+
+GESTURES = ("Thumb Up", "Swiping Left", "Zooming Out With Two Fingers")
+
+
+def track_of(joints: np.ndarray) -> HandTrack:
+    presence = np.isfinite(joints[:, :, 0, 0]).astype(np.float32)
+    seconds = np.arange(len(joints)) / 12
+    return HandTrack(joints, joints / 1000, presence, 176, 100, seconds)
+
+
+@pytest.fixture(scope="module")
+def tracks() -> dict[str, list[HandTrack]]:
+    found: dict[str, list[HandTrack]] = {}
+    for one in performances("train", 8, seed=4):
+        if np.isfinite(one.joints[..., 0, 0]).sum() > 9:
+            found.setdefault(one.label, []).append(track_of(one.joints))
+    return found
+
+
+def write(root: Path, tracks: dict, names=GESTURES, rows=slice(0, 2)) -> Path:
+    for name in names:
+        (root / name).mkdir(parents=True)
+        for number, track in enumerate(tracks[name][rows]):
+            track.save(root / name / f"{number}.npz")
+    return root
+
+
+def run(monkeypatch, *arguments: object) -> int:
+    monkeypatch.setattr("sys.argv", ["teach", *map(str, arguments)])
+    return teach.main()
+
+
+def test_two_clips_of_three_gestures_make_a_recogniser(
+    tmp_path, tracks, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = write(tmp_path / "mine", tracks)
+    write(tmp_path / "other", tracks, ["Zooming In With Full Hand", "Drumming Fingers"])
+    assert run(monkeypatch, folder, "--unknown", tmp_path / "other") == 0
+    said = capsys.readouterr().out
+    assert (
+        "6 clips of 3 gestures (Swiping Left 2, Thumb Up 2, Zooming Out With Two Fingers 2)" in said
+    )
+    assert "each clip left out once, the others recognise" in said
+    assert "of 4 unknown clips refused" in said
+    classifier = Classifier("mine.safetensors", reject=0.9)
+    paths = classifier.find(folder / "Thumb Up" / "0.npz")
+    (result,) = classifier.classify(paths)
+    assert result.segments[0].classes[0].name == "Thumb Up"
+    assert sorted(classifier.class_names) == sorted(GESTURES)
+
+
+def test_a_test_split_is_recognised_and_the_choice_of_clips_repeated(
+    tmp_path, tracks, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "mine" / "train", tracks, rows=slice(0, 4))
+    write(tmp_path / "mine" / "test", tracks, rows=slice(4, 6))
+    assert run(monkeypatch, "mine", "--draws", "2", "--set", "data.few_shot=2") == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "of 6 test clips" in line]
+    assert len(lines) == 2
+    assert all(int(line.split()[0]) >= 4 for line in lines)
+
+
+def test_clips_without_a_hand_are_named_and_left_out(tmp_path, tracks, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = write(tmp_path / "mine", tracks)
+    nothing = track_of(np.full((20, 2, 21, 3), np.nan, np.float32))
+    nothing.save(folder / "Thumb Up" / "dark.npz")
+    assert run(monkeypatch, folder) == 0
+    assert "Thumb Up/dark.npz: no hand; left out" in capsys.readouterr().out
+    with pytest.raises(Gesture3dError, match=r"dark\.npz: a hand is seen in 0 of 20 frames"):
+        Classifier("mine.safetensors")(folder / "Thumb Up" / "dark.npz")
+    for number in range(2):
+        nothing.save(folder / "Thumb Up" / f"{number}.npz")
+    with pytest.raises(Gesture3dError, match="no hand is seen in any clip of 'Thumb Up'"):
+        run(monkeypatch, folder)
+
+
+def test_equal_gestures_are_called_alike(tmp_path, tracks, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = write(tmp_path / "mine", {**tracks, "same": tracks["Thumb Up"]}, ["Thumb Up", "same"])
+    assert run(monkeypatch, folder) == 0
+    assert "'Thumb Up' and 'same' are too alike: record these again" in capsys.readouterr().out
+
+
+def test_what_cannot_be_taught_is_said(tmp_path, tracks, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Gesture3dError, match="nowhere: no such folder"):
+        run(monkeypatch, "nowhere")
+    folder = write(tmp_path / "one", tracks, GESTURES[:1])
+    with pytest.raises(Gesture3dError, match="only one gesture, 'Thumb Up'"):
+        run(monkeypatch, folder)
