@@ -5,13 +5,14 @@ drops, is lowered, or stays) is the performer's habit and never depends on the g
 length of the clip, the distance or the height of the camera.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gesture3d.synthetic.gestures import GESTURES
 from gesture3d.synthetic.hand import HandShape, forward_kinematics, solve_elbow
-from gesture3d.synthetic.performer import Key, Performer, Take, Track, minimum_jerk, sample
+from gesture3d.synthetic.performer import Key, Performer, Plan, Take, Track, minimum_jerk, sample
 
 MIN_FRAMES, MAX_FRAMES = 28, 44
 
@@ -85,11 +86,16 @@ def tremble(take: Take, track: Track, times: np.ndarray) -> None:
             values += size * np.sin(2 * np.pi * speed * times[:, None] + phase)
 
 
-def perform(label: str, performer: Performer, rng: np.random.Generator) -> Motion:
-    """A performance of one of ``GESTURES``. Its number of frames does not depend on the label."""
+def perform(
+    label: str,
+    performer: Performer,
+    rng: np.random.Generator,
+    gestures: Mapping[str, Callable[[Take], Plan]] = GESTURES,
+) -> Motion:
+    """A performance of one of ``gestures``. Its number of frames does not depend on the label."""
     times = np.linspace(0, 1, int(rng.integers(MIN_FRAMES, MAX_FRAMES + 1)))
     take = Take(performer, rng)
-    plan = GESTURES[label](take)
+    plan = gestures[label](take)
     keys, begin, end = (plan.keys, 0.0, 1.0) if plan.at_rest else _lead_in_and_out(take, plan.keys)
     track = sample(keys, times)
     tremble(take, track, times)

@@ -1,14 +1,15 @@
 """Generated performances as a hand tracker would give them: joints in the picture, not rendered."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from gesture3d.rng import generator
 from gesture3d.synthetic.gestures import GESTURES
+from gesture3d.synthetic.hand import POSES
 from gesture3d.synthetic.motion import Motion, perform
-from gesture3d.synthetic.performer import draw_performer
+from gesture3d.synthetic.performer import Plan, Take, draw_performer
 from gesture3d.synthetic.scene import CENTRE, FOCAL_LENGTH, HEIGHT, SUPERSAMPLING, WIDTH
 
 FOCAL_PIXELS = FOCAL_LENGTH / SUPERSAMPLING
@@ -45,9 +46,42 @@ def performances(split: str, count: int, seed: int) -> Iterator[Performance]:
             number = index % len(people)
             rng = generator(seed, "track", split, label, index)
             person = people[number]
-            joints = hand_joints(perform(label, person, rng), person.shape.side)
+            motion = perform(label, person, rng, _GESTURES)
+            joints = hand_joints(motion, person.shape.side)
             key = f"{split}/{label}/{index}"
             yield Performance(key, label, f"{split}-{number}", joints)
+
+
+def _flick(usual: Callable[[Take], Plan], up: bool, pose: str) -> Callable[[Take], Plan]:
+    """Up or down as usual, or by the fingers alone, the palm upright: bent at their roots towards
+    the camera they straighten, or the reverse, and the hand follows a little."""
+    flexions = [1, 4, 7, 10] if pose == "open" else [1, 4]  # of the first joints
+
+    def plan(take: Take) -> Plan:
+        if not take.chance(0.35):
+            return usual(take)
+        bent = POSES[pose].copy()
+        for finger in flexions:
+            bent[finger] += take.between(55, 90)
+            bent[finger + 1] += take.between(0, 30)
+        rotation = take.facing(take.between(-15, 35), take.between(0, 30))
+        reach = take.between(0.01, 0.05) * take.size
+        low = (take.place(y=reach), rotation, bent)
+        high = (take.place(y=-reach), rotation, POSES[pose])
+        return Plan(take.move(low, high) if up else take.move(high, low))
+
+    return plan
+
+
+_GESTURES = {
+    **GESTURES,
+    **{
+        f"{name} {way}": _flick(GESTURES[f"{name} {way}"], way == "Up", pose)
+        for name, pose in (("Swiping", "open"), ("Sliding Two Fingers", "two"))
+        for way in ("Up", "Down")
+    },
+}
+"""Those that are rendered, and what real hands do besides."""
 
 
 def hand_joints(motion: Motion, side: int) -> np.ndarray:

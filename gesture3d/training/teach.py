@@ -39,6 +39,7 @@ USUAL = (
 GENERIC = 4  # generated performances of each of 27 gestures
 KEPT = 0.9  # of known clips, by the threshold
 BAND = 4
+FEW_FOR_MEANS = 3  # clips of each gesture
 FEW = 10  # left-out clips, from which on probabilities are fitted to them
 LEAST_SEEN = 0.3  # share of a clip's frames with a hand, below which it is doubtful
 
@@ -108,55 +109,90 @@ def clips_of(index: Index, num_frames: int) -> tuple[Clips, dict[str, float]]:
 
 def teach(clips: Clips) -> Taught:
     """The recogniser of these clips."""
-    way = choose_way(clips)
-    distances = _distances(clips, clips, WAYS[way])
-    same, other = _nearest(distances, clips.labels)
+    way, by_means = choose_way(clips)
+    parts = WAYS[way]
+    distances = left_out_distances(clips, parts, by_means)
+    same, other = _own_and_other(distances, clips.labels)
     counted = np.isfinite(same)
-    size = clips.features.shape[1]
-    model = Templates(NUM_FEATURES, len(clips.class_names), len(clips.labels), size, BAND)
-    model.templates.copy_(clips.features)
-    model.weights.copy_(weights_of(WAYS[way]))
-    model.nearest.classes.copy_(torch.from_numpy(clips.labels))
-    limit = find_threshold(clips, same, WAYS[way])
+    kept = class_means(clips) if by_means else clips
+    count, size, _ = kept.features.shape
+    model = Templates(NUM_FEATURES, len(clips.class_names), count, size, BAND)
+    model.templates.copy_(kept.features)
+    model.weights.copy_(weights_of(parts))
+    model.nearest.classes.copy_(torch.from_numpy(kept.labels))
+    limit = find_threshold(kept, same[counted], parts)
     return Taught(
         model.eval(),
-        way,
+        f"{way}, {'the mean of each gesture' if by_means else 'clip by clip'}",
         int((same < other)[counted].sum()),
         int(counted.sum()),
         limit,
         _alike(clips, distances, limit),
-        _calibration(model, clips, distances, limit),
+        _calibration(model, distances, clips.labels, limit),
     )
 
 
-def choose_way(clips: Clips) -> str:
+def choose_way(clips: Clips) -> tuple[str, bool]:
     """Of `WAYS` the one by which clips of one gesture are nearest to each other, measured by how
-    far those of others are (medians); another one, where it recognises two left-out clips more.
+    far those of others are (medians), clip by clip; another one, or comparing with the mean of each
+    gesture's clips (where all have `FEW_FOR_MEANS`), if it recognises two left-out clips more.
     Where most gestures have one clip: by shapes where these differ, else by where the hand goes."""
     closeness, rates, apart = {}, {}, {}
+    enough = np.bincount(clips.labels).min() >= FEW_FOR_MEANS
     for way, parts in WAYS.items():
-        distances = _distances(clips, clips, parts)
-        same, other = _nearest(distances, clips.labels)
-        counted = np.isfinite(same)
-        closeness[way] = _median(other[counted] / np.maximum(same[counted], 1e-6))
-        rates[way] = int((same < other)[counted].sum())
-        apart[way] = float(np.median(other))
+        for by_means in (False, True) if enough else (False,):
+            distances = left_out_distances(clips, parts, by_means)
+            same, other = _own_and_other(distances, clips.labels)
+            counted = np.isfinite(same)
+            rates[way, by_means] = int((same < other)[counted].sum())
+            if not by_means:
+                closeness[way, False] = _median((other / np.maximum(same, 1e-6))[counted])
+                apart[way] = _median(other)
     course, shape = next(iter(WAYS)), list(WAYS)[-1]
     if 2 * counted.sum() < len(clips.labels):
-        return shape if apart[shape] > max(SHAPES_DIFFER, 0.55 * apart[course]) else course
+        differ = apart[shape] > max(SHAPES_DIFFER, 0.55 * apart[course])
+        return (shape if differ else course), False
     best, most = (max(found, key=found.get) for found in (closeness, rates))
     return most if rates[most] > rates[best] + 1 else best
 
 
-def find_threshold(clips: Clips, same: np.ndarray, parts: dict[str, float]) -> float:
-    """The distance to the nearest clip from which on one is none of these.
+def left_out_distances(clips: Clips, parts: dict[str, float], by_means: bool) -> np.ndarray:
+    """(N, K): of each clip, as if it had not been given, to every class; infinite to its own where
+    it is the only one.
 
     Args:
-        same: (N,), of each clip to the nearest other one of its gesture; infinite without one.
+        by_means: to the mean of a class, else to its nearest clip.
     """
-    others = torch.from_numpy(np.stack(list(_other_gestures(clips.features.shape[1]))))
-    far = _distances(replace(clips, features=others), clips, parts).min(axis=1)
-    same = same[np.isfinite(same)]
+    classes = range(len(clips.class_names))
+    own = np.eye(len(classes), dtype=bool)[clips.labels]
+    if not by_means:
+        between = _distances(clips.features, clips.features, parts)
+        np.fill_diagonal(between, np.inf)
+        return np.stack([between[:, clips.labels == k].min(axis=1) for k in classes], axis=1)
+    means, counts = class_means(clips).features, np.bincount(clips.labels)
+    found = _distances(clips.features, means, parts)
+    count = torch.from_numpy(counts[clips.labels])[:, None, None]
+    others = (means[clips.labels] * count - clips.features) / (count - 1)
+    pairs = zip(clips.features, others, strict=True)
+    found[own] = [_distances(x[None], y[None], parts).item() for x, y in pairs]
+    return found
+
+
+def class_means(clips: Clips) -> Clips:
+    """One template a class: the mean of its clips."""
+    classes = range(len(clips.class_names))
+    means = torch.stack([clips.features[clips.labels == k].mean(dim=0) for k in classes])
+    return Clips(means, np.array(classes), list(clips.class_names), clips.class_names)
+
+
+def find_threshold(templates: Clips, same: np.ndarray, parts: dict[str, float]) -> float:
+    """The distance to the nearest template from which on a clip is none of these.
+
+    Args:
+        same: distances of left-out clips to their own class.
+    """
+    others = np.stack(list(_other_gestures(templates.features.shape[1])))
+    far = _distances(torch.from_numpy(others), templates.features, parts).min(axis=1)
     usual = np.sqrt(USUAL * 1.7 * np.median(same)) if len(same) else USUAL
     return float(min(usual, np.quantile(far, 0.25)))
 
@@ -173,7 +209,7 @@ def save(path: Path, taught: Taught, clips: Clips, data: HandFolderData, prints:
     """A checkpoint like any other."""
     config = TemplatesConfig(
         name="templates",
-        num_templates=len(clips.labels),
+        num_templates=len(taught.model.templates),
         num_frames=clips.features.shape[1],
         band=BAND,
         sharpness=taught.model.sharpness,
@@ -192,20 +228,18 @@ def save(path: Path, taught: Taught, clips: Clips, data: HandFolderData, prints:
     checkpoint.save(path, dict(taught.model.state_dict()), description)
 
 
-def _distances(ours: Clips, theirs: Clips, parts: dict[str, float]) -> np.ndarray:
+def _distances(ours: Tensor, theirs: Tensor, parts: dict[str, float]) -> np.ndarray:
     weights = weights_of(parts)
     used = weights > 0
     scale = weights[used].sqrt()
-    rows = (ours.features[..., used] * scale).split(16)
-    other = theirs.features[..., used] * scale
+    rows, other = (ours[..., used] * scale).split(16), theirs[..., used] * scale
     return torch.cat([warped_distances(part, other, BAND) for part in rows]).double().numpy()
 
 
-def _nearest(distances: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each clip to the nearest other one of its class, and of another class: (N,), (N,)."""
-    alone = distances + np.diag(np.full(len(labels), np.inf))
-    same = labels[:, None] == labels
-    return np.where(same, alone, np.inf).min(axis=1), np.where(same, np.inf, alone).min(axis=1)
+def _own_and_other(distances: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N, K) → of each clip to its own class, and to the nearest other one."""
+    own = np.eye(distances.shape[1], dtype=bool)[labels]
+    return distances[own], np.where(own, np.inf, distances).min(axis=1)
 
 
 def _median(values: np.ndarray) -> float:
@@ -222,36 +256,30 @@ def _other_gestures(num_frames: int) -> Iterator[np.ndarray]:
 
 
 def _alike(clips: Clips, distances: np.ndarray, limit: float) -> list[tuple[str, str]]:
-    """Pairs of classes, the nearest first, of which a left-out clip is taken for the other; where a
-    class has one clip, it must be half the limit from the others."""
-    names, pairs = clips.class_names, []
-    same, _ = _nearest(distances, clips.labels)
-    for a, one in enumerate(names):
-        for b, other in enumerate(names[:a]):
-            rows, columns = np.flatnonzero(clips.labels == a), np.flatnonzero(clips.labels == b)
-            between = distances[np.ix_(rows, columns)]
-            nearest = np.concatenate([between.min(axis=1), between.min(axis=0)])
-            own = same[np.concatenate([rows, columns])]
-            own = np.where(np.isfinite(own), own, limit / 2)
-            if (nearest < own).any():
-                pairs.append((nearest.min(), other, one))
-    return [pair[1:] for pair in sorted(pairs)]
+    """Pairs of classes, the nearest first, of which a left-out clip is taken for the other; the
+    only clip of a class must be half the limit from the others."""
+    same, _ = _own_and_other(distances, clips.labels)
+    own = np.where(np.isfinite(same), same, limit / 2)
+    pairs: dict[tuple[int, int], float] = {}
+    for row, label in enumerate(clips.labels):
+        for other in np.flatnonzero(distances[row] < own[row]):
+            if other != label:
+                pair = min(label, other), max(label, other)
+                pairs[pair] = min(distances[row, other], pairs.get(pair, np.inf))
+    names = clips.class_names
+    return [(names[a], names[b]) for a, b in sorted(pairs, key=pairs.get)]
 
 
 def _calibration(
-    model: Templates, clips: Clips, distances: np.ndarray, limit: float
+    model: Templates, distances: np.ndarray, labels: np.ndarray, limit: float
 ) -> Calibration:
     """Probabilities from the left-out clips; the threshold keeps 90 % of known clips."""
-    classes = range(len(clips.class_names))
-    nearest = np.stack(
-        [distances[:, clips.labels == k].min(axis=1, initial=2.0) for k in classes], 1
-    )
-    scores = -model.sharpness * nearest
-    counted = np.bincount(clips.labels)[clips.labels] > 1
+    scores = -model.sharpness * distances
+    counted = np.isfinite(distances).all(axis=1)
     enough = counted.sum() >= FEW
-    temperature = fit_temperature(scores[counted], clips.labels[counted]) if enough else 1.0
+    temperature = fit_temperature(scores[counted], labels[counted]) if enough else 1.0
     steps = np.linspace(0.0, 1.0, 101)
     # Highest scores: 90 % at the limit or nearer, the last 10 % as far again as half the limit.
     farness = np.interp(steps, [0.0, 1.0 - KEPT, 1.0], [1.5 * limit, limit, 0.0])
     quantiles = -model.sharpness / temperature * farness
-    return Calibration(temperature, quantiles.tolist(), len(scores), "given clips, each left out")
+    return Calibration(temperature, quantiles.tolist(), len(labels), "given clips, each left out")

@@ -30,6 +30,18 @@ def test_hands_are_in_the_picture_or_missing() -> None:
         assert np.nanmin(sizes, initial=99.0) > 2.0
 
 
+def test_up_and_down_are_told_by_the_fingertips() -> None:
+    """Also where the palm hardly moves and the fingers alone are flicked."""
+    rises = {"Up": [], "Down": []}
+    for one in performances("train", 12, seed=0):
+        if one.label in ("Swiping Up", "Swiping Down"):
+            tip = hand_features(one.joints, 32)[:, COLUMNS.shape][:, 2 * 12 + 1]  # middle finger, y
+            way = hand_features(one.joints, 32)[:, COLUMNS.way][:, 1] / 8
+            height = -(tip + way)
+            rises[one.label.rpartition(" ")[2]].append(height[12:26].mean() - height[2:12].mean())
+    assert np.median(rises["Up"]) > 0 > np.median(rises["Down"])
+
+
 def test_directions_are_the_performers() -> None:
     for label, sign in (("Swiping Left", 1), ("Swiping Right", -1)):
         ways = [

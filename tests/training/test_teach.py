@@ -10,6 +10,7 @@ from gesture3d.cli import teach
 from gesture3d.errors import Gesture3dError
 from gesture3d.hands.track import HandTrack
 from gesture3d.synthetic.tracks import performances
+from tests.clips import square_clip, write_clip
 
 GESTURES = ("Thumb Up", "Swiping Left", "Zooming Out With Two Fingers")
 
@@ -94,6 +95,15 @@ def test_equal_gestures_are_called_alike(tmp_path, tracks, monkeypatch, capsys) 
     folder = write(tmp_path / "mine", {**tracks, "same": tracks["Thumb Up"]}, ["Thumb Up", "same"])
     assert run(monkeypatch, folder) == 0
     assert "'Thumb Up' and 'same' are too alike: record these again" in capsys.readouterr().out
+
+
+def test_videos_without_the_networks_that_find_hands(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GESTURE3D_HANDS", str(tmp_path / "nowhere"))
+    for direction in ("left", "right"):
+        write_clip(tmp_path / "mine" / direction / "1.mp4", square_clip(direction, 0))
+    with pytest.raises(Gesture3dError, match=r"prepare\.py fetch hands"):
+        run(monkeypatch, "mine")
 
 
 def test_what_cannot_be_taught_is_said(tmp_path, tracks, monkeypatch) -> None:
