@@ -21,6 +21,7 @@ from gesture3d.evaluation.predict import score
 from gesture3d.files import resource
 from gesture3d.inference.segments import RankedClass, Segment, cover, merge, rank
 from gesture3d.machine import choose_device
+from gesture3d.models.folding import fold_batch_norms
 
 NOT_FINITE = "the network's scores are not finite; its weights or the values are out of range"
 DEFAULT_WEIGHTS = "variant_a-synthetic.safetensors"
@@ -85,7 +86,7 @@ class Classifier:
         self.calibration = self.description.calibration
         self.threshold = -np.inf if reject is None else self._threshold(reject)
         self.device = choose_device(device)
-        self.model = model.to(self.device)
+        self.model = fold_batch_norms(model).to(self.device)
         if compile:
             self.model = torch.compile(self.model, options={"freezing": True})
         self._smallest_batch = 0 if compile else None  # once compiled, for all batches

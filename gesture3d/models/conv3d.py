@@ -33,7 +33,7 @@ AMX = has_amx()
 
 
 class SafeConv3d(nn.Conv3d):
-    """`nn.Conv3d` without bias, dilation and groups.
+    """`nn.Conv3d` without dilation and groups.
 
     In bf16 (or fp16) on a CPU it is a sum of 2-D convolutions where oneDNN's own is unsafe: always
     with AMX, and for clips shorter than the kernel. Elsewhere these take up to a third longer than
@@ -50,7 +50,8 @@ class SafeConv3d(nn.Conv3d):
             if dtype in (torch.bfloat16, torch.float16):
                 with torch.autocast("cpu", enabled=False):
                     weight = self.weight.to(dtype)
-                    return sum_of_2d(x.to(dtype), weight, self.stride, self.padding)
+                    y = sum_of_2d(x.to(dtype), weight, self.stride, self.padding)
+                    return y if self.bias is None else y + self.bias.to(dtype)[:, None, None, None]
         return super().forward(x)
 
     def _is_unsafe(self, frames: int) -> bool:
@@ -67,9 +68,11 @@ class CausalConv3d(SafeConv3d):
 
     A step of a stream on a CPU, a few frames, is one 2-D convolution: PyTorch's 3-D one is up to
     seven times slower there (64 channels of 56 × 56, one thread of a Zen 5, torch 2.15).
+    ``in_2d`` is whether it always is, or never; None: as it is faster.
     """
 
     FEW_FRAMES = 8  # of the result, in all clips
+    in_2d: bool | None = None
 
     def __init__(
         self,
@@ -95,10 +98,12 @@ class CausalConv3d(SafeConv3d):
             carried.leave(x[:, :, -self.past_frames :], torch.channels_last_3d)
         x = x[:, :, self.skipped_frames :]
         count = (x.shape[2] - self.kernel_size[0]) // self.stride[0] + 1
-        is_short = self.past_frames and count * len(x) <= self.FEW_FRAMES
-        if is_short and x.is_cpu and not torch.is_grad_enabled():
-            return self._in_2d(x, count)
-        return super().forward(x)
+        in_2d = self._is_faster_in_2d(x, count) if self.in_2d is None else self.in_2d
+        return self._in_2d(x, count) if in_2d else super().forward(x)
+
+    def _is_faster_in_2d(self, x: Tensor, count: int) -> bool:
+        is_short = self.past_frames and count * x.shape[0] <= self.FEW_FRAMES
+        return bool(is_short) and x.is_cpu and not torch.is_grad_enabled()
 
     def _in_2d(self, x: Float[Tensor, "B C T H W"], count: int) -> Float[Tensor, "B C2 T2 H2 W2"]:
         """The frames that the kernel covers side by side, as channels."""
@@ -108,7 +113,8 @@ class CausalConv3d(SafeConv3d):
         covered = torch.cat([frames[:, k : k + last : stride] for k in range(kernel)], -1)
         weight = self.weight.movedim((2, 1), (3, 4)).flatten(3).movedim(3, 1)  # (C2, KT·C, KH, KW)
         images = covered.flatten(0, 1).movedim(-1, 1)
-        return _clips(F.conv2d(images, weight, None, self.stride[1:], self.padding[1:]), len(x))
+        y = F.conv2d(images, weight, self.bias, self.stride[1:], self.padding[1:])
+        return _clips(y, x.shape[0])
 
 
 def sum_of_2d(

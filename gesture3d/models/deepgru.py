@@ -124,10 +124,9 @@ class DeepGRU(Network):
         if isinstance(x, PackedSequence):
             x, x_lengths = pad_packed_sequence(x, batch_first=True)
         num_sequences, num_steps = x.shape[:2]
-        if x_lengths is None:
-            x_lengths = torch.full((num_sequences,), num_steps)
-        x_lengths = x_lengths.cpu()
-        check_lengths(x_lengths, num_sequences, num_steps)
+        if x_lengths is not None:
+            x_lengths = x_lengths.cpu()
+            check_lengths(x_lengths, num_sequences, num_steps)
         if self.training and num_sequences == 1:
             raise Gesture3dError(
                 "a training batch of one sequence: set train.batch_size to 2 or more"
@@ -135,21 +134,21 @@ class DeepGRU(Network):
         with no_half_precision(x.device):
             return self._scores(x, x_lengths)
 
-    def _scores(self, x: Tensor, x_lengths: Tensor) -> Tensor:
+    def _scores(self, x: Tensor, x_lengths: Tensor | None) -> Tensor:
         num_steps = x.shape[1]
         outputs = self._encode(x, x_lengths)  # (B, T, D)
         mask = None
-        if (x_lengths < num_steps).any():
+        if x_lengths is not None and (x_lengths < num_steps).any():
             mask = padding_mask(x_lengths, num_steps, x.device)
             outputs = outputs.masked_fill(~mask[:, :, None], 0.0)
         last = last_outputs(outputs, x_lengths)  # (B, D)
         features = self.attention(outputs, last, mask if self.mask_padding else None)
         return self.classifier(features).log_softmax(dim=1)
 
-    def _encode(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def _encode(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """The third GRU's outputs; behind a sequence's end they are arbitrary."""
-        packing_pays = not self.training and lengths.sum() < 0.95 * x.shape[0] * x.shape[1]
-        if not packing_pays:
+        longest = x.shape[0] * x.shape[1]
+        if self.training or lengths is None or lengths.sum() >= 0.95 * longest:
             return self.gru3(self.gru2(self.gru1(x)[0])[0])[0]
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         packed = self.gru3(self.gru2(self.gru1(packed)[0])[0])[0]

@@ -296,7 +296,7 @@ class GestureNet(ClipNetwork, OnlineNetwork):
         self, x: Float[Tensor, "B T2 C H2 W2"], recompute: bool
     ) -> Float[Tensor, "B T2 C2"]:
         y = self.mobilenet(x.flatten(0, 1), recompute)  # (B·T/2, C, H/32, W/32)
-        return y.mean((2, 3)).unflatten(0, (len(x), -1))
+        return y.mean((2, 3)).unflatten(0, (x.shape[0], -1))
 
     def _scores(self, x: Float[Tensor, "... C2"]) -> Float[Tensor, "... classes"]:
         scores = self.classifier(self.dropout(x))

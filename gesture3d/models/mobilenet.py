@@ -24,7 +24,7 @@ class DepthwiseConv2d(nn.Conv2d):
         super().__init__(channels, channels, 3, stride, padding=1, groups=channels, bias=False)
 
     def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C H2 W2"]:
-        if x.is_cpu and self.stride != (1, 1):
+        if x.is_cpu and self.stride != (1, 1) and torch.is_autocast_enabled("cpu"):
             with torch.autocast("cpu", enabled=False):
                 return super().forward(x.to(self.weight.dtype))
         return super().forward(x)

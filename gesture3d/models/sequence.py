@@ -11,9 +11,12 @@ from gesture3d.errors import Gesture3dError
 from gesture3d.models.network import Network
 
 
-def no_autocast(device: torch.device) -> torch.autocast:
+def no_autocast(device: torch.device) -> contextlib.AbstractContextManager:
     """Full precision for the length of a block, also where a network runs on shapes alone."""
-    return torch.autocast("cpu" if device.type == "meta" else device.type, enabled=False)
+    kind = "cpu" if device.type == "meta" else device.type
+    if not torch.is_autocast_enabled(kind):
+        return contextlib.nullcontext()  # which leaves no trace in an exported network
+    return torch.autocast(kind, enabled=False)
 
 
 def no_half_precision(device: torch.device) -> contextlib.AbstractContextManager:
