@@ -1,11 +1,14 @@
 """What a network is given of one sample: fixed by its training, and checked wherever it is used."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gesture3d.errors import Gesture3dError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class InputSpec:
         Args:
             num_frames: in place of T.
         """
+        import torch
+
         shape = (num_frames or self.shape[0] or 1, *self.shape[1:])
         dtype = torch.uint8 if self.kind == "clips" else torch.float32
         return torch.zeros(count, *shape, dtype=dtype)
@@ -45,7 +50,7 @@ class InputSpec:
                 f"coordinates or channels; the network was trained on {self.num_features}"
             )
 
-    def check_same(self, other: "InputSpec", where: object) -> None:
+    def check_same(self, other: InputSpec, where: object) -> None:
         """Raise Gesture3dError where a data set's samples (``other``) are no such input."""
         ours, theirs = self.channel_names, other.channel_names
         if None not in (ours, theirs) and ours != theirs:

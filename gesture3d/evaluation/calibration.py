@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 from scipy.special import log_softmax, logsumexp, softmax
 from scipy.stats import rankdata
 
-from gesture3d.checkpoint import Calibration
+from gesture3d.decisions import Calibration
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.predict import Predictions
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gesture3d.checkpoint import OnlineDecision
+from gesture3d.decisions import OnlineDecision
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation import spotting
 from gesture3d.evaluation.spotting import Streams

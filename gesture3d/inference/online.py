@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import softmax
 
-from gesture3d.checkpoint import OnlineDecision
+from gesture3d.decisions import OnlineDecision
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import Event
 

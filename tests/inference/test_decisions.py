@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from gesture3d.checkpoint import OnlineDecision
+from gesture3d.decisions import OnlineDecision
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import Event
 from gesture3d.inference.online import EventFinder, StreamScores, find_events
