@@ -14,6 +14,7 @@ TOOLS = {  # in the order in which one meets them
     "explain": "see what a video network looks at",
     "ablate": "train networks × data sets × seeds and compare them in one table",
     "fuse": "combine the predictions of several streams",
+    "export": "write a network for other programs, proven equal: ONNX, torch.export",
     "prepare": "check, cache, compute optical flow, find hands, fetch",
     "benchmark": "measure speed, count cost",
 }

@@ -60,6 +60,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     residual_lstm.add_argument("--repetitions", type=int, default=20, help="of every pair (20)")
     hands = commands.add_parser("hands", help="finding hands, by every engine in turn")
     hands.add_argument("--seconds", type=float, default=2, help="of each measurement (2)")
+    export = commands.add_parser("export", help="exported files: differences, sizes, speeds")
+    export.add_argument("--networks", nargs="+", default=[], help="by name in configs/ (all)")
+    export.add_argument("--seconds", type=float, default=2, help="of each measurement (2)")
     cost = commands.add_parser("cost", help="parameters and multiply-adds of a network's blocks")
     cost.add_argument("--cfg", required=True, help="a network: a file, or a name in configs/")
     cost.add_argument("--data", default="jester", help="a recipe: input size, width (jester)")
@@ -192,6 +195,23 @@ def hands(args: argparse.Namespace) -> int:
     return 0
 
 
+def export(args: argparse.Namespace) -> int:
+    import torch
+
+    from gesture3d.benchmarks.export import matrix
+    from gesture3d.benchmarks.tables import format_table
+    from gesture3d.machine import processor
+
+    torch.set_num_threads(1)
+    print(f"processor: {processor()}, one thread; torch {torch.__version__}", flush=True)
+    rows = []
+    for row in matrix(args.networks, args.seconds):
+        rows.append(row)
+        print(f"{row['network']}, {row['kind']}: onnx {row['onnx: difference']}", flush=True)
+    print(format_table(rows))
+    return 0
+
+
 def cost(args: argparse.Namespace) -> int:
     from gesture3d.benchmarks.cost import network_cost, print_cost
     from gesture3d.config import load_experiment
@@ -212,6 +232,7 @@ COMMANDS = {
     "deepgru": deepgru,
     "residual_lstm": residual_lstm,
     "hands": hands,
+    "export": export,
     "cost": cost,
 }
 

@@ -1,0 +1,124 @@
+"""What each network becomes when it is exported: how far off, how large, how fast.
+
+Networks are untrained ones of their recipes, with running statistics and weights of batch norms
+drawn at random, so that scores depend on everything.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gesture3d import checkpoint
+from gesture3d.benchmarks.tables import Row
+from gesture3d.benchmarks.timing import Clock, interleave, milliseconds
+from gesture3d.config import load_experiment
+from gesture3d.errors import Gesture3dError, did_you_mean
+from gesture3d.export.verify import choose_inputs, session
+from gesture3d.export.write import export, open_source
+from gesture3d.models import build_model
+from gesture3d.models.folding import fold_batch_norms
+
+VIDEO = ("variant_a", "variant_b", "variant_c", "variant_d", "convlstm", "no_recurrence", "r3d_18")
+SKELETONS = ("deepgru", "deepgru_small", "gru")
+INERTIAL = ("residual_bilstm", "residual_bilstm_original", "residual_lstm", "bilstm", "lstm")
+# Data set, features of a frame, frames that are timed.
+RECIPES = {name: ("synthetic", None, 16) for name in VIDEO}
+RECIPES |= {name: ("utd_mhad_skeleton", 60, 60) for name in SKELETONS}
+RECIPES |= {name: ("hapt", 6, 128) for name in (*INERTIAL, "cnn1d")}
+# Settings with which a network is causal.
+_STREAMS = ("model.causal=true", "model.preprocessing=running_mean", "model.differences=true")
+CAUSAL = {name: _STREAMS for name in VIDEO if name != "r3d_18"}
+CLASSES = 27
+CALLS = {"onnx": "onnxruntime, ms", "torch": "torch.export, ms"}
+
+
+def matrix(names: Sequence[str], seconds: float) -> Iterator[Row]:
+    """A row for each network, kind (clip; of causal ones also step) and runtime.
+
+    Args:
+        names: of networks in ``RECIPES``; none: all.
+        seconds: of each measurement of speed.
+
+    Raises:
+        Gesture3dError: an unknown network; a missing extra; a file that differs.
+    """
+    for name in names:
+        if name not in RECIPES:
+            raise Gesture3dError(f"no network {name!r} here.{did_you_mean(name, RECIPES)}")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names or RECIPES:
+            for causal in (False, True)[: 1 + (name in CAUSAL)]:
+                weights = Path(folder) / f"{name}.safetensors"
+                _write_network(weights, name, CAUSAL[name] if causal else ())
+                for kind in ("clip", "step")[: 1 + causal]:
+                    row = _row(weights, kind == "step", RECIPES[name][2], seconds)
+                    yield {"network": name + ", causal" * causal, "kind": kind, **row}
+
+
+def _write_network(path: Path, name: str, settings: Sequence[str]) -> None:
+    data, features, _ = RECIPES[name]
+    experiment = load_experiment(name, data, settings)
+    torch.manual_seed(0)
+    model = build_model(experiment.model, CLASSES, features)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+            _disturb(module)
+    description = checkpoint.Description(
+        experiment.model_dump(mode="json"),
+        [f"class {n}" for n in range(CLASSES)],
+        {},
+        num_features=features,
+    )
+    checkpoint.save(path, model.state_dict(), description)
+
+
+@torch.no_grad()
+def _disturb(norm: nn.Module) -> None:
+    for tensor in (norm.weight, norm.running_var):
+        if tensor is not None:
+            tensor.uniform_(0.5, 1.5)
+    for tensor in (norm.bias, norm.running_mean):
+        if tensor is not None:
+            tensor.normal_(0.0, 0.3)
+
+
+def _row(weights: Path, step: bool, frames: int, seconds: float) -> Row:
+    source = open_source(weights, step=step)
+    shape = source.exported.shape
+    one = choose_inputs(source.exported, []).batches[0][:1]
+    one = one if shape[0] else np.resize(one, (1, frames, *shape[1:]))
+    values = [one, *(np.zeros((1, *s), np.float32) for s in source.exported.state_shapes)]
+    tensors = [torch.from_numpy(value) for value in values]
+    row: Row = {"frames": one.shape[1]}
+    sides: dict[str, Callable] = {"PyTorch, ms": _plain(source.model, step, tensors)}
+    if not step:
+        folded = fold_batch_norms(source.model)
+        sides["folded, ms"] = lambda: folded(tensors[0])
+    for to, suffix in (("onnx", ".onnx"), ("torch", ".pt2")):
+        path = weights.with_suffix(suffix)
+        proof = export(source, to, path).proof
+        row[f"{to}: difference"] = f"{proof.difference:.1e}"
+        if proof.events is not None:
+            row["events"] = str(proof.events)
+        row[f"{to}: MB"] = path.stat().st_size / 1e6
+        sides[CALLS[to]] = _of_file(path, values, tensors)
+    with torch.inference_mode():
+        times = interleave(sides, Clock(torch.device("cpu")), seconds)
+    return row | {name: milliseconds(times[name]) for name in sides}
+
+
+def _plain(model: nn.Module, step: bool, tensors: list[Tensor]) -> Callable:
+    return (lambda: model.step(tensors[0], tensors[1:])) if step else lambda: model(tensors[0])
+
+
+def _of_file(path: Path, values: list[np.ndarray], tensors: list[Tensor]) -> Callable:
+    if path.suffix == ".pt2":
+        program = torch.export.load(path).module()
+        return lambda: program(*tensors)
+    opened = session(path)
+    feeds = dict(zip([entry.name for entry in opened.get_inputs()], values, strict=True))
+    return lambda: opened.run(None, feeds)

@@ -1,0 +1,100 @@
+"""Export a trained network for other programs: tools/export.py --weights W --to onnx | torch.
+
+The file holds the preprocessing, and in its metadata all that is needed to use it (class names,
+input, thresholds …; gesture3d.export.read_onnx). It is run and compared with PyTorch on random and,
+where the validation split or --inputs are there, on real samples, before it takes its place.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gesture3d.command_line import add_settings, run_command_line
+from gesture3d.errors import Gesture3dError
+
+if TYPE_CHECKING:
+    from gesture3d.export.write import Source
+
+SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--weights", type=Path, required=True, help="a checkpoint")
+    parser.add_argument("--to", choices=SUFFIXES, required=True)
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
+        "--clip", action="store_true", help="one clip or sequence → scores, any batch (default)"
+    )
+    kind.add_argument(
+        "--step", action="store_true", help="the next frames and a state → scores and the state"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="(<weights>.onnx, <weights>-step.onnx, ….pt2 here)"
+    )
+    parser.add_argument(
+        "--inputs",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="compare on these files too, of those that tools/classify.py takes",
+    )
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="also write <out>-int8.onnx, and print what it loses on validation and gains",
+    )
+    add_settings(parser, "where the data has moved, e.g. data.root=…")
+    args = parser.parse_args(argv)
+    if args.int8 and args.to != "onnx":
+        parser.error("--int8: only with --to onnx")
+    if args.out and args.out.suffix != SUFFIXES[args.to]:
+        parser.error(f"--out {args.out}: the name must end in {SUFFIXES[args.to]}")
+    ending = ("-step" if args.step else "") + SUFFIXES[args.to]
+    args.out = args.out or Path(args.weights.stem + ending)
+    return args
+
+
+def main() -> int:
+    args = parse_args()
+    from gesture3d.export.write import export, in_words, open_source
+    from gesture3d.files import check_writable
+
+    places = [args.out, args.out.with_name(f"{args.out.stem}-int8.onnx")][: 1 + args.int8]
+    for place in places:
+        if place.is_file():
+            raise Gesture3dError(f"{place}: there already; remove it, or name another with --out")
+        check_writable(place, [args.weights, *args.inputs])
+    source = open_source(args.weights, step=args.step)
+    samples = real_samples(args)
+    exported = export(source, args.to, args.out, samples)
+    print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB, {in_words(exported)}")
+    if args.int8:
+        quantise(args, source, places[1])
+    return 0
+
+
+def real_samples(args: argparse.Namespace) -> list:
+    """Those of --inputs, or 16 of the validation split where its data lies here."""
+    from gesture3d.export.samples import of_files, of_split
+
+    if args.inputs:
+        return of_files(args.weights, args.inputs)
+    samples, problem = of_split(args.weights, "validation", 16, args.set)
+    if problem:
+        print(f"no real samples to compare on: {problem}")
+    return samples
+
+
+def quantise(args: argparse.Namespace, source: "Source", path: Path) -> None:
+    from gesture3d.export.int8 import price, write_int8
+
+    write_int8(source, args.out, path, args.weights, args.set)
+    print(f"{path}: {price(args.weights, args.out, path, args.set)}")
+
+
+if __name__ == "__main__":
+    run_command_line(main)
