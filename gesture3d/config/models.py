@@ -112,6 +112,8 @@ class DeepGRUConfig(NetworkConfig):
     dims: DeepGRUDims = DeepGRUDims()
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
     mask_padding: bool = True  # False: the authors' attention, which looks at padding
+    causal: bool = False
+    attention_steps: Frames = 32  # where it is causal
 
 
 class GRUConfig(NetworkConfig):
@@ -123,6 +125,7 @@ class GRUConfig(NetworkConfig):
     hidden_size: LayerSize = 128
     num_layers: NumLayers = 2
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    causal: bool = False
 
 
 class InertialInputsConfig(NetworkConfig):
@@ -149,6 +152,19 @@ class ResidualLSTMConfig(InertialInputsConfig):
     relu_scores: bool = False
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
     forget_bias: Bias = 1.0
+    causal: bool = False
+
+    @model_validator(mode="after")
+    def _no_future(self) -> "ResidualLSTMConfig":
+        fields = ("bidirectional", "norm", "readout")
+        bidirectional, norm, readout = (getattr(self, field) for field in fields)
+        if self.causal and (bidirectional or norm in ("batch", "original") or readout == "last"):
+            raise ValueError(
+                "causal=true needs bidirectional=false, norm running or none and readout mean, not "
+                + ", ".join(f"{field}={getattr(self, field)}" for field in fields)
+                + "; --cfg residual_lstm has them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _two_halves(self) -> "ResidualLSTMConfig":

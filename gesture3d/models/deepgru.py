@@ -12,11 +12,14 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from gesture3d.errors import Gesture3dError
-from gesture3d.models.network import Network
+from gesture3d.models.online import Carried, OnlineNetwork, Shapes
 from gesture3d.models.sequence import (
     Standardised,
     check_lengths,
+    gru_shapes,
+    gru_with_state,
     last_outputs,
+    mean_over_steps,
     no_half_precision,
     padding_mask,
 )
@@ -54,8 +57,30 @@ class Attention(nn.Module):
         auxiliary, _ = self.gru(context[:, None], last[None].contiguous())
         return torch.cat([auxiliary[:, 0], context], dim=1)
 
+    def of_steps(
+        self, outputs: Float[Tensor, "B T D"], num_steps: int, carried: Carried
+    ) -> Float[Tensor, "B T D2"]:
+        """The same at every step, over the last ``num_steps`` outputs up to it; those before the
+        chunk are carried in a buffer, with how many there are."""
+        batch, time, size = outputs.shape
+        before = num_steps - 1
+        buffer = carried.take(outputs, (batch, before, size))
+        count = carried.take(outputs, (batch,))
+        memory = torch.cat([buffer, outputs], 1)  # output t is at t + before
+        carried.leave(memory[:, time:])
+        carried.leave((count + time).clamp(max=before))
+        place = torch.arange(before + time, device=outputs.device)
+        age = place[before:, None] - place  # (T, before + T)
+        seen = ((age >= 0) & (age <= before))[None] & (place >= before - count[:, None])[:, None]
+        scores = torch.einsum("btd,bsd->bts", outputs @ self.w.weight, memory)
+        weights = scores.masked_fill(~seen, float("-inf")).softmax(dim=2)
+        context = torch.einsum("bts,bsd->btd", weights.to(outputs.dtype), memory).flatten(0, 1)
+        last = outputs.flatten(0, 1)[None].contiguous()
+        auxiliary, _ = self.gru(context[:, None], last)
+        return torch.cat([auxiliary[:, 0], context], dim=1).unflatten(0, (batch, time))
 
-class DeepGRU(Network):
+
+class DeepGRU(OnlineNetwork):
     """``model(x, x_lengths)`` → log-softmax scores (B, n_classes), for `torch.nn.NLLLoss`.
 
     ``x`` is a padded batch (B, T, n_features) with ``x_lengths`` (B,) in any order – all of length
@@ -72,6 +97,9 @@ class DeepGRU(Network):
         mask_padding: False lets the softmax of the attention run over the padding too, as the
             authors' code does: then the scores of a sequence depend on its batch, except in
             batches of equal lengths.
+        causal: every step has scores, with the attention over the last ``attention_steps`` outputs,
+            and a sequence's are their mean: for streams, see `OnlineNetwork`.
+        attention_steps: 1: no attention but to the step itself.
 
     Raises:
         Gesture3dError: lengths that do not fit the batch; training on a batch of one sequence
@@ -90,11 +118,14 @@ class DeepGRU(Network):
         *,
         dropout: float = 0.5,
         mask_padding: bool = True,
+        causal: bool = False,
+        attention_steps: int = 32,
     ) -> None:
         super().__init__()
         if dims.keys() != DIMS.keys():
             raise ValueError(f"dims must have the keys {list(DIMS)}, not {list(dims)}")
         self.mask_padding = mask_padding
+        self.causal, self.attention_steps = causal, attention_steps
         self.gru1 = nn.GRU(n_features, dims["gru1"], 2, batch_first=True)
         self.gru2 = nn.GRU(dims["gru1"], dims["gru2"], 2, batch_first=True)
         self.gru3 = nn.GRU(dims["gru2"], dims["gru3"], 1, batch_first=True)
@@ -131,8 +162,31 @@ class DeepGRU(Network):
             raise Gesture3dError(
                 "a training batch of one sequence: set train.batch_size to 2 or more"
             )
+        if self.causal:
+            return mean_over_steps(self.step_scores(x, x_lengths), x_lengths)
         with no_half_precision(x.device):
             return self._scores(x, x_lengths)
+
+    def state_shapes(self, batch: int, size: Sequence[int]) -> Shapes:
+        buffer = (batch, self.attention_steps - 1, self.gru3.hidden_size)
+        return [*gru_shapes(batch, self.gru1, self.gru2, self.gru3), buffer, (batch,)]
+
+    def scores_of_steps(
+        self, inputs: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"] | None, carried: Carried
+    ) -> Float[Tensor, "B T K"]:
+        """Behind a sequence's end they are 0, and in training no part of the batch norms."""
+        self.check_causal()
+        with no_half_precision(inputs.device):
+            x = inputs
+            for gru in (self.gru1, self.gru2, self.gru3):
+                x = gru_with_state(gru, x, carried)
+            x = self.attention.of_steps(x, self.attention_steps, carried)
+            if lengths is None:
+                scores = self.classifier(x.flatten(0, 1)).log_softmax(dim=1)
+                return scores.unflatten(0, x.shape[:2])
+            mask = padding_mask(lengths, x.shape[1], x.device)
+            own = self.classifier(x[mask]).log_softmax(dim=1)
+            return own.new_zeros(*mask.shape, own.shape[1]).masked_scatter(mask[:, :, None], own)
 
     def _scores(self, x: Tensor, x_lengths: Tensor | None) -> Tensor:
         num_steps = x.shape[1]

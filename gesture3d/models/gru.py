@@ -3,14 +3,23 @@
 Its cell is Cho et al. 2014 in the form that PyTorch documents under `torch.nn.GRU`.
 """
 
+from collections.abc import Sequence
+
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gesture3d.models.network import Network
-from gesture3d.models.sequence import Standardised, last_outputs, no_half_precision
+from gesture3d.models.online import Carried, OnlineNetwork, Shapes
+from gesture3d.models.sequence import (
+    Standardised,
+    gru_shapes,
+    gru_with_state,
+    last_outputs,
+    mean_over_steps,
+    no_half_precision,
+)
 
 
-class GRUNet(Network):
+class GRUNet(OnlineNetwork):
     """A stack of GRU layers, and a linear layer on the last hidden state.
 
     ``model(inputs, lengths=None)``: (B, T, input_size) → (B, output_size): class scores before the
@@ -20,6 +29,8 @@ class GRUNet(Network):
     Args:
         hidden_size: of every layer.
         dropout: share of values dropped between layers, and before the linear one, in training.
+        causal: every step has scores, and a sequence's are their mean: for streams, see
+            `OnlineNetwork`.
     """
 
     reads = "sequences"
@@ -32,8 +43,10 @@ class GRUNet(Network):
         output_size: int,
         num_layers: int = 1,
         dropout: float = 0.0,
+        causal: bool = False,
     ) -> None:
         super().__init__()
+        self.causal = causal
         between = dropout if num_layers > 1 else 0.0
         self.gru = nn.GRU(input_size, hidden_size, num_layers, batch_first=True, dropout=between)
         self.dropout = nn.Dropout(dropout)
@@ -49,6 +62,18 @@ class GRUNet(Network):
     def forward(
         self, inputs: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"] | None = None
     ) -> Float[Tensor, "B K"]:
+        if self.causal:
+            return mean_over_steps(self.step_scores(inputs, lengths), lengths)
         with no_half_precision(inputs.device):
             outputs, _ = self.gru(inputs)  # (B, T, hidden_size)
             return self.fc(self.dropout(last_outputs(outputs, lengths)))
+
+    def state_shapes(self, batch: int, size: Sequence[int]) -> Shapes:
+        return gru_shapes(batch, self.gru)
+
+    def scores_of_steps(
+        self, inputs: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"] | None, carried: Carried
+    ) -> Float[Tensor, "B T K"]:
+        self.check_causal()
+        with no_half_precision(inputs.device):
+            return self.fc(self.dropout(gru_with_state(self.gru, inputs, carried)))

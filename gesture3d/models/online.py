@@ -31,6 +31,10 @@ class Carried:
         self._past = None if state is None else list(reversed(state))
         self._kept: list[Tensor] = []
 
+    @property
+    def begins(self) -> bool:
+        return self._past is None
+
     def take(self, like: Tensor, shape: Sequence[int]) -> Tensor:
         """What the layer left, of this shape; at the beginning zeros of the dtype of ``like``."""
         return like.new_zeros(shape) if self._past is None else self._past.pop()
@@ -83,7 +87,7 @@ class OnlineNetwork(Network):
         Raises:
             Gesture3dError: the network is not causal.
         """
-        self._check_causal()
+        self.check_causal()
         like = next(self.parameters())
         return tuple(like.new_zeros(shape) for shape in self.state_shapes(batch, size))
 
@@ -113,7 +117,7 @@ class OnlineNetwork(Network):
             Gesture3dError: the network is not causal; frames that make no whole steps; a state of
                 another network, batch or size.
         """
-        self._check_causal()
+        self.check_causal()
         frames = inputs.shape[1]
         if frames == 0 or frames % self.step_frames:
             raise Gesture3dError(
@@ -140,12 +144,13 @@ class OnlineNetwork(Network):
         """Scores at every recurrent step of whole clips or sequences, whose mean is the clip's.
 
         Step s ends with frame (s + 1) · ``step_frames``; frames that make no whole step at the end
-        are left out by causal networks. A network that is not causal has scores of every step, too,
-        that depend on all frames. Behind a sequence's end scores are arbitrary.
+        are left out. Behind a sequence's end scores are arbitrary. A video network that is not
+        causal has scores of steps, too, which depend on all frames; one for sequences has not.
         """
         return self.scores_of_steps(inputs, lengths, Carried())
 
-    def _check_causal(self) -> None:
+    def check_causal(self) -> None:
+        """Raise Gesture3dError unless the network is causal."""
         if not self.causal:
             raise Gesture3dError(
                 "this network looks into the future, so it has no state for a stream: train one "

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gesture3d.models.autograd import first_order
+from gesture3d.models.online import Carried
 
 # On a CPU one block-diagonal LSTM is the fastest up to this many sequences, and the own backward
 # pass from this many on (6 cells of 14 units, one thread of a Zen 5; tools/benchmark.py).
@@ -20,7 +21,8 @@ class ParallelLSTM(nn.Module):
     """``num_cells`` LSTM cells of ``hidden_size`` units: (T, N, K, B) → (T, N, H, B).
 
     The layout is time-major with the batch last: T steps, N cells, K inputs (H outputs) each, B
-    sequences. Cell n reads ``x[:, n]`` from the zero state. Gates in PyTorch's order (input,
+    sequences. Cell n reads ``x[:, n]``, from the zero state or, in a stream, the one that it left,
+    (B, N, H) of each of h and c. Gates in PyTorch's order (input,
     forget, candidate, output), one bias per gate; ``forget_bias`` is where the forget gate's
     starts (the authors' BasicLSTMCell: 0.999).
 
@@ -43,11 +45,21 @@ class ParallelLSTM(nn.Module):
             self.bias.view(num_cells, 4, hidden_size)[:, 1] = forget_bias
 
     def forward(
-        self, x: Float[Tensor, "T N K B"], method: str = "auto"
+        self, x: Float[Tensor, "T N K B"], method: str = "auto", carried: Carried | None = None
     ) -> Float[Tensor, "T N H B"]:
+        if carried and not carried.begins:
+            return self._go_on(x, carried)
         if method == "auto":
             method = self._choose(x)
         return {"turn": self._turn, "block": self._block, "scan": self._scan}[method](x)
+
+    def _go_on(self, x: Tensor, carried: Carried) -> Tensor:
+        shape = (x.shape[3], self.num_cells, self.hidden_size)
+        state = [carried.take(x, shape).flatten(1)[None] for _ in "hc"]
+        y, *state = self._block_and_state(x, state)
+        for tensor in state:
+            carried.leave(tensor[0].unflatten(1, shape[1:]))
+        return y
 
     def _choose(self, x: Tensor) -> str:
         if x.is_cuda or x.shape[3] <= BLOCK_UP_TO:
@@ -57,7 +69,7 @@ class ParallelLSTM(nn.Module):
     def _turn(self, x: Tensor) -> Tensor:
         bias = self.bias.view(self.num_cells, -1)
         outputs = [
-            _lstm(x[:, n].transpose(1, 2).contiguous(), w_ih, w_hh, b)
+            _lstm(x[:, n].transpose(1, 2).contiguous(), w_ih, w_hh, b)[0]
             for n, (w_ih, w_hh, b) in enumerate(
                 zip(self.weight_ih, self.weight_hh, bias, strict=True)
             )
@@ -65,15 +77,21 @@ class ParallelLSTM(nn.Module):
         return torch.stack(outputs, 1).transpose(2, 3)
 
     def _block(self, x: Tensor) -> Tensor:
+        return self._block_and_state(x)[0]
+
+    def _block_and_state(
+        self, x: Tensor, state: list[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         cells, hidden = self.num_cells, self.hidden_size
         flat = x.flatten(1, 2).transpose(1, 2).contiguous()  # (T, B, N·K)
-        y = _lstm(
+        y, h, c = _lstm(
             flat,
             _block_diagonal(self.weight_ih),
             _block_diagonal(self.weight_hh),
             self.bias.view(cells, 4, hidden).transpose(0, 1).reshape(-1),
+            state,
         )
-        return y.transpose(1, 2).unflatten(1, (cells, hidden))
+        return y.transpose(1, 2).unflatten(1, (cells, hidden)), h, c
 
     def _scan(self, x: Tensor) -> Tensor:
         # One product a step: the inputs, a row of ones for the bias, and the last output.
@@ -85,12 +103,19 @@ class ParallelLSTM(nn.Module):
         return _Scan.apply(torch.cat([x, ones], 2), weight * doubled[:, None])
 
 
-def _lstm(x: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor) -> Tensor:
-    """PyTorch's own LSTM: (T, B, K) → (T, B, H)."""
-    zeros = x.new_zeros(1, x.shape[1], weight_hh.shape[1])
+def _lstm(
+    x: Tensor,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias: Tensor,
+    state: list[Tensor] | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """PyTorch's own LSTM: (T, B, K) → (T, B, H), and its last h and c, (1, B, H)."""
+    if state is None:
+        state = [x.new_zeros(1, x.shape[1], weight_hh.shape[1])] * 2
     weights = [weight_ih.contiguous(), weight_hh.contiguous(), bias, torch.zeros_like(bias)]
     train = torch.is_grad_enabled()
-    return torch.lstm(x, (zeros, zeros), weights, True, 1, 0.0, train, False, False)[0]
+    return torch.lstm(x, state, weights, True, 1, 0.0, train, False, False)
 
 
 def _block_diagonal(weight: Float[Tensor, "N G K"]) -> Tensor:

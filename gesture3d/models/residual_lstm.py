@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gesture3d.models.inertial_inputs import InertialInputs, InertialNetwork
+from gesture3d.models.online import Carried, OnlineNetwork, Shapes
 from gesture3d.models.parallel_lstm import ParallelLSTM
 from gesture3d.models.sequence import no_autocast
 
@@ -71,11 +72,11 @@ class Cells(nn.Module):
             nn.init.kaiming_uniform_(part, nonlinearity="relu")
         self.lstm = ParallelLSTM(count, self.width, self.width, forget_bias)
 
-    def forward(self, x: Steps) -> Hidden:
+    def forward(self, x: Steps, carried: Carried | None = None) -> Hidden:
         cells, directions = self.num_cells, self.directions
         inputs = torch.relu(self.weight @ x + self.bias[:, None])
         inputs = inputs.unflatten(1, (cells, directions, self.width))  # (T, N, 2, H/2, B)
-        outputs = self.lstm(_reverse_backward(inputs).flatten(1, 2))
+        outputs = self.lstm(_reverse_backward(inputs).flatten(1, 2), carried=carried)
         outputs = _reverse_backward(outputs.unflatten(1, (cells, directions)))
         return outputs.sum(1).flatten(1, 2)
 
@@ -115,14 +116,14 @@ class ResidualBlock(nn.Module):
             channels = hidden
         self.norm = step_norm(norm, hidden)
 
-    def forward(self, x: Steps) -> Hidden:
+    def forward(self, x: Steps, carried: Carried | None = None) -> Hidden:
         for cells in self.cells:
-            y = cells(x)
+            y = cells(x, carried)
             x = x + y if self.add_input and x.shape == y.shape else y
         return self.norm(x)
 
 
-class ResidualLSTM(InertialNetwork):
+class ResidualLSTM(InertialNetwork, OnlineNetwork):
     """``model(windows)``: (B, T, D) in physical units → scores (B, classes), as logits.
 
     ``num_stacked`` blocks of ``num_residual`` cells: "3×3" is the authors' best; without
@@ -130,6 +131,9 @@ class ResidualLSTM(InertialNetwork):
     length; all windows of a batch have the same. Dropout acts on the input and before the output.
     The last block's output is read from the ``last`` step or as the ``mean`` over all.
     See `InertialInputs` for ``magnitudes``, ``log_scales`` and ``input_std``.
+
+    ``causal``, for which there must be one direction, a norm of ``running`` statistics (or none)
+    and the ``mean``: every step has scores, and a window's are their mean; see `OnlineNetwork`.
 
     Raises:
         Gesture3dError: channels that do not fit these arguments.
@@ -154,8 +158,15 @@ class ResidualLSTM(InertialNetwork):
         magnitudes: bool = False,
         log_scales: Sequence[float] = (),
         input_std: float = 1.0,
+        causal: bool = False,
     ):
         super().__init__()
+        if causal and (bidirectional or norm not in ("running", "none") or readout != "mean"):
+            raise ValueError(
+                "a causal network has one direction, the norm running or none, and the readout "
+                f"mean, not bidirectional={bidirectional}, norm={norm}, readout={readout}"
+            )
+        self.causal = causal
         if bidirectional and hidden % 2:
             raise ValueError(f"hidden must be even when bidirectional, not {hidden}")
         self.inputs = InertialInputs(num_features, magnitudes, log_scales, input_std)
@@ -175,11 +186,31 @@ class ResidualLSTM(InertialNetwork):
     def forward(
         self, windows: Float[Tensor, "B T D"], lengths: Tensor | None = None
     ) -> Float[Tensor, "B classes"]:
+        if self.causal:
+            return self.step_scores(windows, lengths).mean(1)
         with no_autocast(windows.device):
-            x = self.inputs(windows.float(), lengths)
-            x = self.dropout(x).permute(1, 2, 0).contiguous()  # (T, C, B)
-            for block in self.blocks:
-                x = block(x)
+            x = self._features(windows, lengths, Carried())
             x = x[-1] if self.readout == "last" else x.mean(0)  # (H, B)
-            scores = self.classifier(self.dropout(x.t()))
+            return self._scores(x.t())
+
+    def state_shapes(self, batch: int, size: Sequence[int]) -> Shapes:
+        lstms = [cells.lstm for block in self.blocks for cells in block.cells]
+        return [(batch, lstm.num_cells, lstm.hidden_size) for lstm in lstms for _ in "hc"]
+
+    def scores_of_steps(
+        self, inputs: Float[Tensor, "B T D"], lengths: Tensor | None, carried: Carried
+    ) -> Float[Tensor, "B T classes"]:
+        self.check_causal()
+        with no_autocast(inputs.device):
+            return self._scores(self._features(inputs, lengths, carried).permute(2, 0, 1))
+
+    def _features(self, windows: Tensor, lengths: Tensor | None, carried: Carried) -> Hidden:
+        x = self.inputs(windows.to(self.classifier.weight.dtype), lengths)
+        x = self.dropout(x).permute(1, 2, 0).contiguous()  # (T, C, B)
+        for block in self.blocks:
+            x = block(x, carried)
+        return x
+
+    def _scores(self, x: Float[Tensor, "... H"]) -> Float[Tensor, "... classes"]:
+        scores = self.classifier(self.dropout(x))
         return scores.relu() if self.relu_scores else scores

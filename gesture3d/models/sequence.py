@@ -1,14 +1,15 @@
 """What the networks for padded sequences (B, T, D) share."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from gesture3d.errors import Gesture3dError
 from gesture3d.models.network import Network
+from gesture3d.models.online import Carried, OnlineNetwork, Shapes
 
 
 def no_autocast(device: torch.device) -> contextlib.AbstractContextManager:
@@ -62,6 +63,37 @@ def last_outputs(
     return outputs[rows, lengths.to(outputs.device) - 1]
 
 
+def mean_over_steps(
+    scores: Float[Tensor, "B T K"], lengths: Int[Tensor, " B"] | None
+) -> Float[Tensor, "B K"]:
+    """The mean of each sequence's own steps.
+
+    Raises:
+        Gesture3dError: lengths that do not fit the batch.
+    """
+    if lengths is None:
+        return scores.mean(1)
+    check_lengths(lengths, *scores.shape[:2])
+    lengths = lengths.to(scores.device)
+    mask = padding_mask(lengths, scores.shape[1], scores.device)
+    return scores.masked_fill(~mask[:, :, None], 0.0).sum(1) / lengths[:, None]
+
+
+def gru_with_state(
+    gru: nn.GRU, x: Float[Tensor, "B T D"], carried: Carried
+) -> Float[Tensor, "B T D2"]:
+    """The outputs of PyTorch's GRU that goes on where it was; it carries (B, layers, D2)."""
+    hidden = carried.take(x, (len(x), gru.num_layers, gru.hidden_size))
+    outputs, hidden = gru(x, hidden.transpose(0, 1).contiguous())
+    carried.leave(hidden.transpose(0, 1))
+    return outputs
+
+
+def gru_shapes(batch: int, *grus: nn.GRU) -> Shapes:
+    """Of what `gru_with_state` carries."""
+    return [(batch, gru.num_layers, gru.hidden_size) for gru in grus]
+
+
 def mean_and_std(
     sequences: Iterable[Float[Tensor, "T D"]],
 ) -> tuple[Float[Tensor, " D"], Float[Tensor, " D"]]:
@@ -82,12 +114,12 @@ def mean_and_std(
     return mean, torch.where(std > 1e-6 * mean.abs().clamp(min=1e-6), std, 1.0)
 
 
-class Standardised(Network):
+class Standardised(OnlineNetwork):
     """A sequence network behind the z-scores of its input features.
 
     ``model(inputs, lengths)`` is ``network((inputs - mean) / std, lengths)``. Mean and standard
     deviation of each feature, over all frames of the training sequences, are buffers: they travel
-    with the weights. They are 0 and 1 until `fit_inputs`.
+    with the weights. They are 0 and 1 until `fit_inputs`. Steps through a stream are the network's.
     """
 
     reads = "sequences"
@@ -95,6 +127,7 @@ class Standardised(Network):
     def __init__(self, network: Network, num_features: int) -> None:
         super().__init__()
         self.network = network
+        self.causal = network.causal
         self.register_buffer("mean", torch.zeros(num_features))
         self.register_buffer("std", torch.ones(num_features))
 
@@ -121,5 +154,16 @@ class Standardised(Network):
     def forward(
         self, inputs: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"] | None = None
     ) -> Float[Tensor, "B K"]:
+        return self.network(self._standardised(inputs), lengths)
+
+    def state_shapes(self, batch: int, size: Sequence[int]) -> Shapes:
+        return self.network.state_shapes(batch, size)
+
+    def scores_of_steps(
+        self, inputs: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"] | None, carried: Carried
+    ) -> Float[Tensor, "B T K"]:
+        return self.network.scores_of_steps(self._standardised(inputs), lengths, carried)
+
+    def _standardised(self, inputs: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
         self.check(inputs.shape)
-        return self.network((inputs - self.mean) / self.std, lengths)
+        return (inputs - self.mean) / self.std
