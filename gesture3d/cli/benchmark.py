@@ -63,6 +63,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     export = commands.add_parser("export", help="exported files: differences, sizes, speeds")
     export.add_argument("--networks", nargs="+", default=[], help="by name in configs/ (all)")
     export.add_argument("--seconds", type=float, default=2, help="of each measurement (2)")
+    online = commands.add_parser("online", help="a causal network's steps against sliding windows")
+    online.add_argument("--cfg", default="variant_a", help="the offline network (variant_a)")
+    online.add_argument("--data", default="synthetic", help="a recipe (synthetic)")
+    online.add_argument(
+        "--windows", type=int, nargs="+", default=[16, 48], help="frames of a window (16 48)"
+    )
+    online.add_argument("--features", type=int, default=63, help="of a sequence's frame (63)")
+    online.add_argument("--seconds", type=float, default=10, help="of the measurement (10)")
+    add_settings(online, "change any setting")
     cost = commands.add_parser("cost", help="parameters and multiply-adds of a network's blocks")
     cost.add_argument("--cfg", required=True, help="a network: a file, or a name in configs/")
     cost.add_argument("--data", default="jester", help="a recipe: input size, width (jester)")
@@ -212,6 +221,19 @@ def export(args: argparse.Namespace) -> int:
     return 0
 
 
+def online(args: argparse.Namespace) -> int:
+    import torch
+
+    from gesture3d.benchmarks.online import compare
+    from gesture3d.benchmarks.tables import format_table
+    from gesture3d.config import load_experiment
+
+    torch.set_num_threads(1)
+    experiment = load_experiment(args.cfg, args.data, args.set)
+    print(format_table(compare(experiment, args.windows, args.features, args.seconds)))
+    return 0
+
+
 def cost(args: argparse.Namespace) -> int:
     from gesture3d.benchmarks.cost import network_cost, print_cost
     from gesture3d.config import load_experiment
@@ -233,6 +255,7 @@ COMMANDS = {
     "residual_lstm": residual_lstm,
     "hands": hands,
     "export": export,
+    "online": online,
     "cost": cost,
 }
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gesture3d.data.inertial.signal import interpolate_gaps
+from gesture3d.data.inertial.gaps import interpolate_gaps
 from gesture3d.data.numeric import LARGEST, is_count, listed, shown, text_lines
 from gesture3d.errors import Gesture3dError, did_you_mean
 

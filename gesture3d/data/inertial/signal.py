@@ -1,5 +1,5 @@
-"""Recordings as arrays (T, D): gaps, filters, windows. Pure functions, used wherever a recording
-becomes the network's input: in training, evaluation and classification."""
+"""Recordings as arrays (T, D): what becomes the network's input, in windows. Pure functions, used
+in training, evaluation and classification."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gesture3d.data.numeric import LARGEST
+from gesture3d.data.inertial.causal import filter_chunk
+from gesture3d.data.inertial.filters import acceleration, lowpass, split_gravity
+from gesture3d.data.inertial.gaps import gap_limit, interpolate_gaps
 from gesture3d.errors import Gesture3dError
 
 if TYPE_CHECKING:
     from gesture3d.data.inertial.stream import InertialData
-
-FILTER_ORDER = 3  # of every Butterworth filter (Anguita et al., ESANN 2013)
 
 
 def prepare(
@@ -23,7 +23,8 @@ def prepare(
 
     Gaps are interpolated, then a median filter and a low-pass filter take the noise away, then a
     low-pass filter splits the acceleration into gravity and body. All filters are without delay
-    (Butterworth filters run forwards and backwards).
+    (Butterworth filters run forwards and backwards); with ``causal_filters`` they see nothing of
+    the future, see `gesture3d.data.inertial.causal`.
 
     Args:
         recording: (T, D); with ``gravity_hz`` the first three channels are the acceleration.
@@ -34,11 +35,13 @@ def prepare(
         total acceleration, as in UCI HAR.
 
     Raises:
-        Gesture3dError: a gap that is too long, a value that is infinite or beyond `LARGEST`.
+        Gesture3dError: a gap that is too long, a value that is infinite or too large.
     """
     if len(recording) == 0:
         raise Gesture3dError(f"{where}: has no samples")
-    limit = None if config.max_gap_seconds is None else config.max_gap_seconds * config.rate_hz
+    if config.causal_filters:
+        return filter_chunk(recording, config, None, where, first_line)[0]
+    limit = gap_limit(config)
     x = interpolate_gaps(np.asarray(recording, dtype=np.float64), limit, where, first_line)
     if config.median_steps > 1:
         from scipy import ndimage
@@ -46,72 +49,10 @@ def prepare(
         x = ndimage.median_filter(x, size=(config.median_steps, 1), mode="nearest")
     if config.lowpass_hz is not None:
         x = lowpass(x, config.lowpass_hz, config.rate_hz)
+    gravity = None
     if config.gravity_hz is not None:
-        if x.shape[1] < 3:
-            raise Gesture3dError(f"{where}: data.gravity_hz needs three channels of acceleration")
-        total = x[:, :3]
-        gravity = lowpass(total, config.gravity_hz, config.rate_hz)
-        x = np.concatenate([total - gravity, x[:, 3:], total], axis=1)
-    if not np.isfinite(x).all():
-        raise Gesture3dError(
-            f"{where}: filtered at data.lowpass_hz={config.lowpass_hz}, "
-            f"data.gravity_hz={config.gravity_hz}, it is not finite; choose other frequencies"
-        )
-    return x.astype(np.float32)
-
-
-def lowpass(x: np.ndarray, cutoff_hz: float, rate_hz: float) -> np.ndarray:
-    """Butterworth filter along the first axis, without delay; -6 dB at ``cutoff_hz``."""
-    from scipy import signal
-
-    sections = signal.butter(FILTER_ORDER, cutoff_hz, fs=rate_hz, output="sos")
-    padding = min(int(3 * rate_hz / cutoff_hz), len(x) - 1)
-    return signal.sosfiltfilt(sections, x, axis=0, padlen=padding)
-
-
-def interpolate_gaps(
-    x: np.ndarray,
-    limit: float | None,
-    where: str,
-    first_line: int = 1,
-    unit: str = "line",
-    setting: str = "data.max_gap_seconds",
-) -> np.ndarray:
-    """NaNs replaced by straight lines between their neighbours, at the ends by the nearest value.
-
-    A channel without a single value becomes 0 (where ``limit`` is None).
-
-    Args:
-        limit: samples that a gap may have at most; None: any number.
-        unit, setting: what a row is, and which setting gives the limit, for messages.
-
-    Raises:
-        Gesture3dError: a longer gap, or a value that is infinite or too large, with its line.
-    """
-    if (np.abs(x) > LARGEST).any():
-        row, channel = np.argwhere(np.abs(x) > LARGEST)[0]
-        value = x[row, channel]
-        what = "infinite" if np.isinf(value) else f"{value:g}, beyond the {LARGEST:g} that is taken"
-        raise Gesture3dError(f"{where}, {unit} {first_line + row}: channel {channel + 1} is {what}")
-    missing = np.isnan(x)
-    if not missing.any():
-        return x
-    x = x.copy()
-    steps = np.arange(len(x))
-    for channel in np.flatnonzero(missing.any(axis=0)):
-        gap = missing[:, channel]
-        if limit is not None:
-            edges = np.flatnonzero(np.diff(np.concatenate([[0], gap, [0]]).astype(int)))
-            starts, lengths = edges[::2], edges[1::2] - edges[::2]
-            if lengths.max() > limit:
-                first = starts[lengths.argmax()]
-                raise Gesture3dError(
-                    f"{where}, {unit} {first_line + first}: channel {channel + 1} has no values "
-                    f"for {lengths.max()} samples; at most {limit:g} are interpolated ({setting})"
-                )
-        known = steps[~gap]
-        x[gap, channel] = np.interp(steps[gap], known, x[known, channel]) if len(known) else 0.0
-    return x
+        gravity = lowpass(acceleration(x, where), config.gravity_hz, config.rate_hz)
+    return split_gravity(x, gravity, config, where)
 
 
 def window_starts(start: int, stop: int, window: int, step: int) -> range:

@@ -47,7 +47,10 @@ class InertialData(DataSet):
 
     stream: ClassVar[str] = "inertial"
     input_settings: ClassVar[frozenset[str]] = frozenset(
-        ("rate_hz", "median_steps", "lowpass_hz", "gravity_hz", "window", "step", "resample")
+        (
+            *("rate_hz", "median_steps", "lowpass_hz", "gravity_hz", "causal_filters"),
+            *("window", "step", "resample"),
+        )
     )
 
     rate_hz: Rate = 50.0
@@ -58,6 +61,8 @@ class InertialData(DataSet):
     # Split the first three channels (total acceleration) below this into gravity and body: the
     # channels become body acceleration, the others, total acceleration.
     gravity_hz: Rate | None = None
+    # Filters that see nothing of the future, and delay what they pass: as a stream is filtered.
+    causal_filters: bool = False
     # Gaps (NaN) are interpolated up to this; longer ones are errors. None: any length.
     max_gap_seconds: Annotated[float, Field(gt=0.0, le=1e9)] | None = 0.5
     window: Annotated[int, Field(ge=2, le=100_000)] = 128  # samples

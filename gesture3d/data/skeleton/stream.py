@@ -67,15 +67,21 @@ class SkeletonData(DataSet):
     stream: ClassVar[str] = "skeleton"
     own_suffix: ClassVar[str | None] = None  # of files in the set's own format
     input_settings: ClassVar[frozenset[str]] = frozenset(
-        ("num_frames", "centre", "centre_joint", "scale_joints", "differences", "hands")
+        (
+            *("num_frames", "centre", "centre_joint", "centre_frames", "scale_joints"),
+            *("differences", "hands"),
+        )
     )
     training_settings: ClassVar[tuple[str, ...]] = (
         *DataSet.training_settings,
         *("bucket_by_length", "standardise"),
     )
 
-    centre: Literal["none", "first_frame", "every_frame"] = "none"
+    # running_mean: where the joint is on the average of the frames so far, nothing of the future;
+    # then the chain of scale_joints has the running mean length 1. As streams are prepared.
+    centre: Literal["none", "first_frame", "every_frame", "running_mean"] = "none"
     centre_joint: Joint = 0  # moved to the origin
+    centre_frames: Frames = 80  # of running_mean: 4 s at 20 frames a second
     # Neighbours in this chain of joints: the chain's mean length becomes 1. Empty: no scaling.
     scale_joints: tuple[Joint, ...] = ()
     num_frames: Frames | None = None  # resample to this many; None: keep the own length

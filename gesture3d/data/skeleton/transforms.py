@@ -8,7 +8,7 @@ The random ones draw from the NumPy generator that they are given.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -151,6 +151,84 @@ def augment(
     return joints
 
 
+# --- streams that do not end ---------------------------------------------------------------------
+
+
+class Past(NamedTuple):
+    """What the features of a stream carry from chunk to chunk.
+
+    Attributes:
+        count: frames so far, at most ``data.centre_frames``.
+        means: (C + 1,), the running means of the joint's place and of the chain's length.
+        last: (D,), the last frame's features, without differences.
+    """
+
+    count: int
+    means: np.ndarray
+    last: np.ndarray | None = None
+
+
+def centre_on_running_mean(
+    joints: np.ndarray, data: SkeletonData, past: Past | None
+) -> tuple[np.ndarray, Past]:
+    """Move the running mean of a joint's place to the origin, and divide by that of the length of
+    ``data.scale_joints`` (a length of 0 changes nothing).
+
+    Frame t of the stream counts max(1 / t, 1 / ``data.centre_frames``): the plain mean of all
+    frames at first, then an exponential one. Nothing depends on later frames.
+    """
+    bones = np.diff(joints[:, list(data.scale_joints)], axis=1)
+    length = np.linalg.norm(bones, axis=2).sum(axis=1)  # (T,)
+    values = np.concatenate([joints[:, data.centre_joint], length[:, None]], axis=1)
+    count, mean = (past.count, past.means) if past else (0, np.zeros(values.shape[1]))
+    means = np.empty_like(values)
+    for frame, value in enumerate(values):
+        count = min(count + 1, data.centre_frames)
+        mean = mean + (value - mean) / count
+        means[frame] = mean
+    centred = joints - means[:, None, :-1]
+    scale = np.where(means[:, -1:] > 0, means[:, -1:], 1.0)[:, None]
+    return centred / scale, Past(count, mean)
+
+
+def features_of_chunk(
+    joints: np.ndarray, data: SkeletonData, past: Past | None = None
+) -> tuple[np.ndarray, Past]:
+    """The next frames of a stream as the network's input: in any chunks those of `features` of the
+    whole stream.
+
+    Args:
+        joints: (T, J, C), T ≥ 1.
+        past: what the chunk before left; None: the stream begins.
+
+    Returns:
+        float32 (T, D), and what the next chunk needs.
+
+    Raises:
+        Gesture3dError: settings that need the whole sequence; those of `features`.
+    """
+    wrong = {"data.centre": data.centre not in ("none", "every_frame", "running_mean")}
+    wrong["data.num_frames"] = data.num_frames is not None
+    wrong["data.scale_joints"] = bool(data.scale_joints) and data.centre != "running_mean"
+    for name in (name for name, is_wrong in wrong.items() if is_wrong):
+        raise Gesture3dError(
+            f"{name} needs the whole sequence, which a stream has not: train with "
+            "data.centre=running_mean data.num_frames=null"
+        )
+    joints = _checked(joints, data)
+    now = Past(0, np.zeros(0))
+    if data.centre == "running_mean":
+        joints, now = centre_on_running_mean(joints, data, past)
+    elif data.centre == "every_frame":
+        joints = centre_on_joint(joints, data.centre_joint, every_frame=True)
+    flat = _flat(joints)
+    found = flat
+    if data.differences:
+        before = flat[:1] if past is None else past.last[None]
+        found = append_differences(np.concatenate([before, flat]))[1:]
+    return found.astype(np.float32), now._replace(last=flat[-1])
+
+
 # --- from joints to the network's input ----------------------------------------------------------
 
 
@@ -171,6 +249,24 @@ def features(
         Gesture3dError: the settings name a joint that there is not, or make numbers that are not
             finite or too large for a network.
     """
+    joints = _checked(joints, data)
+    if data.centre == "running_mean":
+        joints, _ = centre_on_running_mean(joints, data, None)
+    else:
+        if data.centre != "none":
+            every_frame = data.centre == "every_frame"
+            joints = centre_on_joint(joints, data.centre_joint, every_frame=every_frame)
+        if data.scale_joints:
+            joints = scale_to_length(joints, data.scale_joints)
+    if rng is not None:
+        joints = augment(joints, data.augmentation, rng)
+    if data.num_frames is not None:
+        joints = resample(joints, data.num_frames)
+    flat = _flat(joints)
+    return (append_differences(flat) if data.differences else flat).astype(np.float32)
+
+
+def _checked(joints: np.ndarray, data: SkeletonData) -> np.ndarray:
     joints = np.asarray(joints, np.float64)
     if data.hands:
         return _features_of_hands(joints, data, rng)
@@ -181,22 +277,17 @@ def features(
                     f"data.{name}: no joint {joint}; the sequences have joints 0 to "
                     f"{joints.shape[1] - 1}"
                 )
-    if data.centre != "none":
-        every_frame = data.centre == "every_frame"
-        joints = centre_on_joint(joints, data.centre_joint, every_frame=every_frame)
-    if data.scale_joints:
-        joints = scale_to_length(joints, data.scale_joints)
-    if rng is not None:
-        joints = augment(joints, data.augmentation, rng)
-    if data.num_frames is not None:
-        joints = resample(joints, data.num_frames)
+    return joints
+
+
+def _flat(joints: np.ndarray) -> np.ndarray:
     flat = joints.reshape(len(joints), -1)
     if not (np.abs(flat) <= LARGEST).all():
         raise Gesture3dError(
             f"centred, scaled and augmented, coordinates are beyond {LARGEST:g}; are the joints of "
             "data.scale_joints all at one place?"
         )
-    return (append_differences(flat) if data.differences else flat).astype(np.float32)
+    return flat
 
 
 def _features_of_hands(

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from gesture3d.data.inertial.signal import cut_windows, interpolate_gaps, lowpass, prepare
+from gesture3d.data.inertial.filters import lowpass
+from gesture3d.data.inertial.gaps import interpolate_gaps
+from gesture3d.data.inertial.signal import cut_windows, prepare
 from gesture3d.errors import Gesture3dError
 from tests.data.inertial.layouts import data_config
 
