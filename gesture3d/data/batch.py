@@ -112,11 +112,15 @@ def _collate_streams(samples: list[Sample], broken: tuple[BrokenSample, ...]) ->
     lengths = torch.tensor([len(sample.label) for sample in samples])
     longest = int(lengths.max())
     frames, labels = [], torch.full((len(samples), longest), -1)
+    is_sequence = samples[0].inputs.ndim == 2
     for row, sample in enumerate(samples):
         rows = torch.arange(longest).clamp(max=len(sample.label) - 1)
-        frames.append(sample.inputs.movedim(-3, -1)[rows])
+        # Clips are stacked in the order in memory.
+        values = sample.inputs if is_sequence else sample.inputs.movedim(-3, -1)
+        frames.append(values[rows])
         labels[row, : len(sample.label)] = torch.from_numpy(sample.label)
-    inputs = torch.stack(frames).movedim(-1, -3)
+    inputs = torch.stack(frames)
+    inputs = inputs if is_sequence else inputs.movedim(-1, -3)
     return Batch([sample.key for sample in samples], inputs, lengths, labels, broken)
 
 

@@ -39,13 +39,13 @@ class HAPTData(InertialData):
         """
         archive = Archive(self.root, "RawData/labels.txt", "HAPT")
         stretches = archive.whole_numbers("RawData/labels.txt", 5)
-        names = _class_names(archive)
+        names = class_names(archive)
         test_subjects = set(archive.whole_numbers("Test/subject_id_test.txt", 1)[:, 0].tolist())
         recordings: dict[tuple[int, int], np.ndarray] = {}
         parts, keys, labels, subjects = [], [], [], []
         for line, (experiment, user, activity, first, last) in enumerate(stretches.tolist(), 1):
             if (experiment, user) not in recordings:
-                recordings[experiment, user] = _recording(archive, experiment, user, self)
+                recordings[experiment, user] = recording(archive, experiment, user, self)
             x = recordings[experiment, user]
             where = f"{archive.where('RawData/labels.txt')}, line {line}"
             if not 1 <= first <= last <= len(x) or not 1 <= activity <= len(names):
@@ -73,13 +73,13 @@ class HAPTData(InertialData):
         return replace(index, class_names=names[:NUM_BASIC], items=basic)
 
 
-def _recording(archive: Archive, experiment: int, user: int, config: HAPTData) -> np.ndarray:
+def recording(archive: Archive, experiment: int, user: int, config: HAPTData) -> np.ndarray:
     name = f"RawData/acc_exp{experiment:02d}_user{user:02d}.txt"
     where = archive.where(name)
     return prepare(read_pair(archive.numbers, name, where), config, where)
 
 
-def _class_names(archive: Archive) -> tuple[str, ...]:
+def class_names(archive: Archive) -> tuple[str, ...]:
     lines = archive.text("activity_labels.txt").split("\n")
     return tuple(line.split()[1] for line in lines if len(line.split()) == 2)
 
