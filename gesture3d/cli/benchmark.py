@@ -72,6 +72,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     online.add_argument("--features", type=int, default=63, help="of a sequence's frame (63)")
     online.add_argument("--seconds", type=float, default=10, help="of the measurement (10)")
     add_settings(online, "change any setting")
+    spotting = commands.add_parser("spotting", help="sliding classifiers on streams of joints")
+    spotting.add_argument("--data", default="sfinge3d_stream", help="a recipe (sfinge3d_stream)")
+    spotting.add_argument(
+        "--measure", choices=["shrec22", "sfinge", "segment_f1", "levenshtein"], default="sfinge"
+    )
+    spotting.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the streams (0)")
+    add_settings(spotting, "change a setting of the data, e.g. data.root=…")
     cost = commands.add_parser("cost", help="parameters and multiply-adds of a network's blocks")
     cost.add_argument("--cfg", required=True, help="a network: a file, or a name in configs/")
     cost.add_argument("--data", default="jester", help="a recipe: input size, width (jester)")
@@ -234,6 +241,24 @@ def online(args: argparse.Namespace) -> int:
     return 0
 
 
+def spotting(args: argparse.Namespace) -> int:
+    from gesture3d.benchmarks.spotting import baselines
+    from gesture3d.benchmarks.tables import format_table
+    from gesture3d.config import load_data
+    from gesture3d.data import read_index
+
+    rows = []
+    for seed in args.seeds:
+        data = load_data(args.data, [*args.set, f"data.seed={seed}"])
+        for found in baselines(read_index(data), data, args.measure, seed):
+            for split in ("validation", "test"):
+                values = getattr(found, split).scalars().items()
+                row = {"slides": found.name, "seed": seed, "split": split}
+                rows.append(row | {name: f"{value:.3f}" for name, value in values})
+    print(format_table(rows))
+    return 0
+
+
 def cost(args: argparse.Namespace) -> int:
     from gesture3d.benchmarks.cost import network_cost, print_cost
     from gesture3d.config import load_experiment
@@ -256,6 +281,7 @@ COMMANDS = {
     "hands": hands,
     "export": export,
     "online": online,
+    "spotting": spotting,
     "cost": cost,
 }
 
