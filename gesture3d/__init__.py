@@ -15,6 +15,7 @@ _PUBLIC = {
     "GestureNet": "gesture3d.models.gesture_net",
     "ResidualLSTM": "gesture3d.models.residual_lstm",
     "Gesture3dError": "gesture3d.errors",
+    "Stream": "gesture3d.inference.stream",
     "load_experiment": "gesture3d.config",
     "load_model": "gesture3d.checkpoint",
     "train": "gesture3d.training.run",

@@ -1,10 +1,10 @@
 """What a causal network on streams has to beat: classifiers of single windows that slide along.
 
-Both see the last ``WINDOW`` seconds, resampled to `STEPS` frames, centred on their mean and scaled;
-their online decision is chosen on the validation streams as that of networks is, its lag included.
-Multinomial logistic regression learns the training streams' gestures, and "No gesture" from windows
-between them. The other one compares with every training gesture by dynamic time warping (Sakoe and
-Chiba 1978, band of a fifth), and takes the nearest of each class.
+Both see the last `WINDOW` seconds, resampled to `STEPS` frames; their online decision is chosen on
+the validation streams as that of networks is, its lag included. Multinomial logistic regression
+learns the training streams' gestures, and "No gesture" from windows between them. The other one
+compares with training gestures by dynamic time warping (Sakoe and Chiba 1978, band of a fifth), and
+takes the nearest of each class.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -106,10 +106,12 @@ def _scores(item: Item, classify: Classify, data: SkeletonStreams) -> StreamScor
 
 
 def _features(joints: np.ndarray, data: SkeletonStreams) -> np.ndarray:
-    """(T, J, C) → (STEPS, D)."""
+    """(T, J, C) → (STEPS, D): the centre joint about its mean, the others relative to it."""
     size = (chain_length(joints, data.scale_joints) if data.scale_joints else 0.0) or 1.0
-    centre = joints[:, data.centre_joint].mean(axis=0)
-    placed = (joints - centre) / size
+    centre = joints[:, data.centre_joint].copy()
+    placed = joints - centre[:, None]
+    placed[:, data.centre_joint] = centre - centre.mean(axis=0)
+    placed /= size
     return resample(placed, STEPS).reshape(STEPS, -1)
 
 
@@ -183,7 +185,7 @@ def nearest_by_dtw(
     held = np.concatenate([x[(y == k)][most_templates : most_templates + 6] for k in set(labels)])
     gestures, others = (nearest(part).min(1) for part in (held, x[y == background][:100]))
     border = (np.median(gestures) + np.median(others)) / 2
-    width = max(abs(np.median(others) - np.median(gestures)) / 4, 1e-6)
+    width = max(abs(np.median(others) - np.median(gestures)) / 10, 1e-6)
 
     def classify(windows: np.ndarray) -> np.ndarray:
         found = nearest(windows)

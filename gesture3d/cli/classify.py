@@ -1,4 +1,7 @@
-"""Classify clips, sequences of joints and recordings: tools/classify.py PATH… [--weights W]."""
+"""Classify clips, sequences of joints and recordings: tools/classify.py PATH… [--weights W].
+
+With a network that was trained on streams: the gestures in long files, with their times.
+"""
 
 import argparse
 import sys
@@ -61,6 +64,7 @@ def main() -> int:
     from gesture3d.files import check_writable
     from gesture3d.inference.classifier import Classifier
     from gesture3d.inference.output import check_drawable, draw, lines, write
+    from gesture3d.inference.stream_files import classify_streams
 
     classifier = Classifier(
         args.weights, args.device, compile=args.compile, mirror=args.mirror, reject=args.reject
@@ -80,7 +84,10 @@ def main() -> int:
         check_writable(path, paths)
     results = []
     try:
-        found = classifier.classify(paths, batch_size=args.batch_size)
+        if classifier.experiment.data.streams:
+            found = classify_streams(classifier, paths)
+        else:
+            found = classifier.classify(paths, batch_size=args.batch_size)
         for result in tqdm(found, total=len(paths), unit="file", leave=False, disable=None):
             results.append(result)
             if result.error:

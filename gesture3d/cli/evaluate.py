@@ -6,6 +6,10 @@ share the work. --calibrate fits the temperature and the thresholds of tools/cla
 the validation split and writes them into the checkpoint. Instead, --unknown measures how well
 samples of no class are told apart, and --corruptions how much cameras harm: light, lens, motion,
 time, each at five strengths (corruptions.csv, .json, .png).
+
+On streams it finds their gestures as they would be found online, and writes them (events.csv),
+every measure of them (metrics.json) and a timeline, truth above (timeline.png); --calibrate chooses
+thresholds and smoothing of the decision on the validation streams.
 """
 
 import argparse
@@ -68,6 +72,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="calibrate the weights on validation, in place or as another file",
     )
     parser.add_argument(
+        "--measure",
+        choices=["shrec22", "sfinge", "segment_f1", "levenshtein"],
+        default="shrec22",
+        help="of streams, what --calibrate makes greatest by its choice of the online decision",
+    )
+    parser.add_argument(
         "--unknown",
         nargs="+",
         metavar="WHAT",
@@ -125,6 +135,8 @@ def main() -> int:
             f"{args.weights}: its validation split is its test split (data.validate_on_test), on "
             "which nothing may be fitted"
         )
+    if experiment.data.streams:
+        return evaluate_events(args, folder)
     if args.corruptions is None:
         predictions, metrics = evaluate_checkpoint(
             args.weights, args.split, args.set, args.data, raw=bool(args.calibrate)
@@ -158,6 +170,30 @@ def main() -> int:
         if args.corruptions is not None:
             row = row_of_corruptions(row, found, args.corruptions)
         print(*record(args.record, [row]), sep="\n")
+    return 0
+
+
+def evaluate_events(args: argparse.Namespace, folder: Path) -> int:
+    """Of streams: events beside the annotated ones; with --calibrate their decision is chosen."""
+    from gesture3d.inference import stream_report
+
+    if args.corruptions is not None or args.record:
+        raise Gesture3dError(f"{args.weights}: of streams, neither --corruptions nor --record")
+    predicted = stream_report.predict_streams(args.weights, args.split, args.set, args.data)
+    if not is_main_process():
+        return 0
+    if args.calibrate:
+        target = args.weights if args.calibrate is True else args.calibrate
+        chosen = stream_report.choose_for(args.weights, predicted, args.measure, target)
+        print(f"{target}: {chosen}")
+        args.weights = target
+    found = stream_report.evaluate_streams(args.weights, predicted)
+    stream_report.write_stream_evaluation(folder, args.weights, found)
+    print(f"{args.weights}: {found.data}, {found.split}")
+    print(stream_report.summary_line(found))
+    for name, value in found.rows():
+        print(f"  {name:<28} {value}")
+    print(f"written: {folder}")
     return 0
 
 

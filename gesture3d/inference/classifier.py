@@ -38,6 +38,7 @@ class Result:
         seconds: the time to read the file and its share of the network's time.
         signal: (T, D), what a recording's windows were cut from.
         rate_hz: of the signal.
+        length: of a stream, seconds; its segments are the events in it.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class Result:
     error: str | None = None
     signal: np.ndarray | None = None
     rate_hz: float | None = None
+    length: float | None = None
 
 
 class Classifier:

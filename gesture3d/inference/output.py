@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gesture3d.errors import Gesture3dError
+from gesture3d.events import Event
 from gesture3d.files import atomic_path, write_text
 from gesture3d.inference.classifier import Classifier, Result
 from gesture3d.inference.segments import NONE, RankedClass, Segment
@@ -18,8 +19,11 @@ MOST_TIMELINES = 12
 
 
 def lines(result: Result, top: int) -> list[str]:
-    """What is printed of a file: its most probable classes; of a recording, when which one was."""
-    if result.signal is None:
+    """What is printed of a file: its most probable classes; of a recording or a stream, when which
+    one was."""
+    if result.length is not None and not result.segments:
+        return [one_line(f"{result.path}  no gestures in {clock(result.length)}")]
+    if result.signal is None and result.length is None:
         named = [_named(c) for s in result.segments for c in s.classes[:top]]
         return [one_line(f"{result.path}  {', '.join(named)}  [{result.seconds:.3f} s]")]
     return [
@@ -32,6 +36,11 @@ def _named(c: RankedClass) -> str:
     if c.name == NONE:  # the probability is not of that
         return f"{NONE} (the best {c.probability:.1%})"
     return f"{c.name} {c.probability:.1%}"
+
+
+def event_line(event: Event) -> str:
+    """What is printed of an event that has just been decided."""
+    return one_line(f"{clock(event.decided)}  {event.label} {event.score:.1%}")
 
 
 def clock(seconds: float) -> str:
@@ -79,6 +88,8 @@ def _as_object(result: Result, segment: Segment, top: int) -> dict[str, Any]:
 
 def check_drawable(classifier: Classifier) -> None:
     """Raise Gesture3dError where `draw` cannot draw what the network reads."""
+    if classifier.experiment.data.streams:
+        return
     if classifier.spec.kind != "clips" and classifier.spec.rate_hz is None:
         raise Gesture3dError(
             f"--picture draws videos and recordings; {classifier.weights} reads joints"
@@ -91,7 +102,9 @@ def draw(path: Path, results: Sequence[Result]) -> None:
     good = [result for result in results if not result.error]
     if not good:
         return
-    if good[0].signal is None:
+    if good[0].length is not None:
+        figure = _streams(good[:MOST_TIMELINES])
+    elif good[0].signal is None:
         figure = _strips(good[:MOST_STRIPS])
     else:
         figure = _timelines(good[:MOST_TIMELINES])
@@ -120,6 +133,17 @@ def _timelines(results: Sequence[Result]):
             [(s.start, s.stop, s.classes[0].name, s.classes[0].probability) for s in r.segments]
             for r in results
         ],
+    )
+
+
+def _streams(results: Sequence[Result]):
+    from gesture3d.viz.timeline import plot_events
+
+    return plot_events(
+        [r.path.name for r in results],
+        [r.length for r in results],
+        [None] * len(results),
+        [[Event(s.classes[0].name, s.start, s.stop) for s in r.segments] for r in results],
     )
 
 

@@ -1,12 +1,13 @@
-"""Recordings with their activities, as matplotlib figures."""
+"""Recordings with their activities, and streams with their events, as matplotlib figures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from gesture3d.events import Event
 from gesture3d.viz.drawing import drawable, finished, new_figure
 
 MOST_NAMES = 60  # in the legend
@@ -24,9 +25,7 @@ def plot_timelines(
         channels: (T, D) each; at most nine are drawn.
         stretches: for each recording (start s, stop s, activity, probability) in order of time.
     """
-    names = sorted({name for row in stretches for _, _, name, _ in row})
-    palette = colormaps["tab20"].colors
-    colours = {name: palette[n % len(palette)] for n, name in enumerate(names)}
+    colours = _colours(name for row in stretches for _, _, name, _ in row)
     figure = new_figure(13, 2.4 * len(channels) + 0.6)
     grid = figure.subplots(len(channels), 1, squeeze=False)[:, 0]
     for axes, title, signal, rate, row in zip(
@@ -35,7 +34,7 @@ def plot_timelines(
         samples, drawn = extremes(signal[:, :9])
         axes.plot(samples / rate, drawn, color="0.25", linewidth=0.5, alpha=0.7)
         whole_height = axes.get_xaxis_transform()
-        for name in names:
+        for name in colours:
             spans = [(start, stop - start) for start, stop, n, _ in row if n == name]
             ground = {"color": colours[name], "alpha": 0.45, "linewidth": 0}
             axes.broken_barh(spans, (0, 1), transform=whole_height, **ground)
@@ -43,14 +42,56 @@ def plot_timelines(
         axes.set(xlim=(0, len(signal) / rate), yticks=[])
         axes.margins(x=0)
     grid[-1].set_xlabel("seconds")
-    handles = [Patch(color=colours[name], alpha=0.45) for name in names[:MOST_NAMES]]
+    _name_colours(figure, colours, "activities", alpha=0.45)
+    return finished(figure)
+
+
+def plot_events(
+    titles: Sequence[str],
+    lengths: Sequence[float],
+    truth: Sequence[Sequence[Event] | None],
+    found: Sequence[Sequence[Event]],
+) -> Figure:
+    """One row a stream: what is annotated above, what was found below, coloured by class, with a
+    mark where it was decided.
+
+    Args:
+        lengths: of the streams, seconds.
+        truth: None where nothing is known.
+    """
+    sides = [[side for side in pair if side is not None] for pair in zip(truth, found, strict=True)]
+    colours = _colours(event.label for pair in sides for side in pair for event in side)
+    figure = new_figure(13, 0.75 * len(titles) + 1.0)
+    grid = figure.subplots(len(titles), 1, squeeze=False)[:, 0]
+    for axes, title, length, lanes in zip(grid, titles, lengths, sides, strict=True):
+        for lane, events in enumerate(reversed(lanes)):
+            for event in events:
+                span = [(event.start, event.end - event.start)]
+                axes.broken_barh(span, (lane, 0.9), color=colours[event.label], linewidth=0)
+                if event.decided is not None:
+                    axes.plot([event.decided] * 2, [lane, lane + 0.9], color="black", linewidth=1)
+        axes.set_title(drawable(title, 100), fontsize=8, loc="left", pad=1)
+        axes.set(xlim=(0, length), ylim=(0, len(lanes)), yticks=[])
+    grid[-1].set_xlabel("seconds; truth above, found below, a line where it was decided")
+    _name_colours(figure, colours, "classes")
+    return finished(figure)
+
+
+def _colours(names: Iterable[str]) -> dict[str, tuple[float, float, float]]:
+    palette = colormaps["tab20"].colors
+    return {name: palette[n % len(palette)] for n, name in enumerate(sorted(set(names)))}
+
+
+def _name_colours(figure: Figure, colours: dict[str, tuple], what: str, alpha: float = 1) -> None:
+    """A legend of the first `MOST_NAMES` colours."""
+    names = list(colours)[:MOST_NAMES]
+    handles = [Patch(color=colours[name], alpha=alpha) for name in names]
     labels = [str(number) for number in range(len(handles))]  # one with "_" first is left out
     legend = figure.legend(handles, labels, loc="outside upper center", ncols=6, fontsize=8)
-    for text, name in zip(legend.get_texts(), names, strict=False):
+    for text, name in zip(legend.get_texts(), names, strict=True):
         text.set_text(drawable(name, 25))
-    if len(names) > len(handles):
-        legend.set_title(f"the first {len(handles)} of {len(names)} activities")
-    return finished(figure)
+    if len(colours) > len(names):
+        legend.set_title(f"the first {len(names)} of {len(colours)} {what}")
 
 
 def extremes(signal: np.ndarray, count: int = 10_000) -> tuple[np.ndarray, np.ndarray]:

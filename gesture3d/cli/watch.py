@@ -1,0 +1,69 @@
+"""Watch a camera, an address or a file: tools/watch.py 0 | rtsp://… | clip.mp4 --weights W.
+
+Prints events as they are decided, at the source's pace; frames that come while others are looked at
+are dropped, and counted. Ctrl-C ends it.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from gesture3d.command_line import run_command_line
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", help="the number of a camera, an address, a video file")
+    parser.add_argument(
+        "--weights", type=Path, required=True, help="a causal network, trained on streams"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="CSV", help="also write the events to this file"
+    )
+    parser.add_argument(
+        "--mirror",
+        action=argparse.BooleanOptionalAction,
+        help="the camera mirrors: turn its picture back (default: as in training)",
+    )
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    return parser.parse_args(argv)
+
+
+def main() -> int:
+    args = parse_args()
+    from gesture3d.events import write_events
+    from gesture3d.files import check_writable
+    from gesture3d.inference.classifier import Classifier
+    from gesture3d.inference.output import event_line
+    from gesture3d.inference.stream import Stream
+    from gesture3d.inference.watching import Source
+
+    if args.out:
+        check_writable(args.out)
+    stream = Stream(Classifier(args.weights, args.device, mirror=args.mirror))
+    source, events = Source(args.source), []
+    print(f"watching {args.source}; Ctrl-C ends it", file=sys.stderr, flush=True)
+    try:
+        for frame, seconds in source.frames():
+            for event in stream.push(frame, seconds):
+                print(event_line(event), flush=True)
+            events += stream.take_ended()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        events += stream.close()
+        if args.out:
+            write_events(args.out, {args.source: events})
+        counts = source.counts
+        print(
+            f"{len(events)} events; {counts.read} frames read, {counts.dropped} dropped"
+            + (f", opened again {counts.reopened} times" if counts.reopened else ""),
+            file=sys.stderr,
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    run_command_line(main)

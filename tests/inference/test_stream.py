@@ -1,0 +1,237 @@
+"""Streams frame by frame: the events of the whole stream, whatever the rate; cameras that fail."""
+
+import itertools
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from gesture3d import checkpoint
+from gesture3d.cli import classify, watch
+from gesture3d.config import load_experiment
+from gesture3d.data.skeleton.transforms import features
+from gesture3d.errors import Gesture3dError
+from gesture3d.events import NO_GESTURE, Event, read_annotations
+from gesture3d.inference import watching
+from gesture3d.inference.classifier import Classifier
+from gesture3d.inference.online import StreamScores, find_events
+from gesture3d.inference.stream import Stream
+from gesture3d.models import build_model
+from gesture3d.rng import generator
+from tests.inference.networks import untrained
+
+NAMES = ["wave", "nod", NO_GESTURE]
+DECISION = checkpoint.OnlineDecision({"wave": 0.4, "nod": 0.4}, 0.1)
+
+
+def network(folder: Path, model: str, data: str, num_features: int | None, *settings: str):
+    """Untrained, but sure of what it says."""
+    experiment = load_experiment(model, data, [f"data.root={folder}", *settings])
+    torch.manual_seed(1)
+    built = build_model(experiment.model, 3, num_features)
+    head = built.get_submodule(built.head)
+    with torch.no_grad():
+        head.weight.mul_(60)
+    description = checkpoint.Description(
+        experiment.model_dump(mode="json"), NAMES, {}, num_features=num_features, online=DECISION
+    )
+    checkpoint.save(folder / "w.safetensors", built.state_dict(), description)
+    return Classifier(folder / "w.safetensors", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def joints_network(tmp_path_factory) -> Classifier:
+    return network(tmp_path_factory.mktemp("joints"), "gru", "sfinge3d_stream", 120)
+
+
+@pytest.fixture(scope="module")
+def joints() -> np.ndarray:
+    """Half a minute of a hand that now and then goes to another place."""
+    rng = generator("stream")
+    places = rng.normal(size=(31, 20, 3))
+    return np.repeat(places, 20, axis=0)[:600] + rng.normal(size=(600, 20, 3)) * 0.02
+
+
+def ended(stream: Stream, frames, seconds) -> list[Event]:
+    found = []
+    for frame, now in zip(frames, seconds, strict=True):
+        stream.push(frame, now)
+        found += stream.take_ended()
+    return sorted(found + stream.close(), key=lambda event: event.start)
+
+
+def same(one: list[Event], other: list[Event]) -> bool:
+    def rounded(events: list[Event]) -> list[tuple]:
+        return [(e.label, *(round(t, 6) for t in (e.start, e.end, e.decided))) for e in events]
+
+    return rounded(one) == rounded(other)
+
+
+def test_frame_by_frame_gives_the_events_of_the_whole_stream(joints_network, joints) -> None:
+    inputs = torch.from_numpy(features(joints, joints_network.experiment.data))[None]
+    with torch.inference_mode():
+        scores = joints_network.model.step_scores(inputs, None)[0].numpy()
+    whole = find_events(StreamScores(np.arange(1, 601) / 20, scores), DECISION, NAMES)
+    assert len(whole) > 8
+    stream = Stream(joints_network)
+    assert same(ended(stream, joints, np.arange(600) / 20), whole)
+    assert stream.num_frames == 600
+
+
+def test_the_rate_of_the_frames_does_not_matter(joints_network, joints) -> None:
+    at_20 = ended(Stream(joints_network), joints, np.arange(600) / 20)
+    at_60 = ended(Stream(joints_network), np.repeat(joints, 3, axis=0), np.arange(1800) / 60)
+    assert same(at_20, at_60)
+
+
+def test_events_are_returned_when_they_are_decided(joints_network, joints) -> None:
+    stream, decided = Stream(joints_network), []
+    for number, frame in enumerate(joints):
+        for event in stream.push(frame, number / 20):
+            assert event.decided == pytest.approx((number + 1) / 20)
+            decided.append((event.label, event.start))
+    over = [(event.label, event.start) for event in stream.close()]
+    assert decided == over
+
+
+def test_what_is_wrong_is_one_line_and_loses_nothing(joints_network, joints) -> None:
+    whole = ended(Stream(joints_network), joints, np.arange(600) / 20)
+    stream, found = Stream(joints_network), []
+    for number, frame in enumerate(joints):
+        if number == 300:
+            with pytest.raises(Gesture3dError, match="must not run backwards"):
+                stream.push(frame, 3.0)
+        stream.push(frame, number / 20)
+        found += stream.take_ended()
+    with pytest.raises(Gesture3dError, match=r"shape \(19, 3\) in a stream of \(20, 3\)"):
+        stream.push(joints[0, 1:], 30.0)
+    assert same(found + stream.close(), whole)
+
+
+def test_after_a_gap_the_stream_begins_anew(joints_network, joints) -> None:
+    """As if the second part were a stream of its own."""
+    alone = ended(Stream(joints_network), joints[300:], np.arange(300) / 20)
+    stream = Stream(joints_network)
+    seconds = np.concatenate([np.arange(300) / 20, 100 + np.arange(300) / 20])
+    found = [event for event in ended(stream, joints, seconds) if event.start >= 100]
+    assert alone
+    shifted = [Event(e.label, e.start + 100, e.end + 100, e.decided + 100) for e in alone]
+    assert same(found, shifted)
+
+
+def test_networks_for_clips_are_refused(tmp_path) -> None:
+    clips = untrained(tmp_path, "gru", "skeleton_folder", 12)
+    with pytest.raises(Gesture3dError, match=r"for whole clips.*--data stream_folder"):
+        Stream(clips)
+
+
+def test_a_network_without_a_decision_says_how_to_get_one(tmp_path) -> None:
+    without = untrained(tmp_path, "gru", "sfinge3d_stream", 120)
+    with pytest.raises(Gesture3dError, match=r"w\.safetensors --calibrate chooses it"):
+        Stream(without)
+
+
+# Videos
+
+
+@pytest.fixture(scope="module")
+def video_network(tmp_path_factory) -> Classifier:
+    small = ["model.width=0.0625", "data.size=24", "data.cache_size=24"]
+    return network(tmp_path_factory.mktemp("video"), "variant_a", "stream_folder", None, *small)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> Path:
+    """Ninety frames at 45 a second."""
+    path = tmp_path_factory.mktemp("videos") / "long.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 45, (64, 48))
+    rng = generator("video")
+    for number in range(90):
+        picture = rng.integers(0, 60, (48, 64, 3)).astype(np.uint8)
+        cv2.circle(picture, (32 + int(20 * np.sin(number / 9)), 24), 8, (255, 255, 255), -1)
+        writer.write(picture)
+    writer.release()
+    return path
+
+
+def test_a_long_video_is_classified_as_a_timeline(
+    video_network, video, tmp_path, capsys, monkeypatch
+) -> None:
+    out, picture = tmp_path / "out.csv", tmp_path / "out.png"
+    names = ["--weights", str(video_network.weights), "--out", str(out), "--picture", str(picture)]
+    monkeypatch.setattr("sys.argv", ["classify.py", str(video), str(tmp_path), *names])
+    assert classify.main() in (0, 1)
+    said = capsys.readouterr().out.splitlines()
+    assert all("long.mp4  " in line for line in said)
+    assert said
+    assert picture.stat().st_size > 1000
+
+
+def test_watching_a_file_writes_its_events(
+    video_network, video, tmp_path, capsys, monkeypatch
+) -> None:
+    out = tmp_path / "events.csv"
+    command = ["watch.py", str(video), "--weights", str(video_network.weights), "--out", str(out)]
+    monkeypatch.setattr("sys.argv", command)
+    assert watch.main() == 0
+    said = capsys.readouterr()
+    events = read_annotations(out, may_overlap=True)[str(video)]
+    assert len(said.out.splitlines()) == len(events)
+    assert "90 frames read" in said.err
+
+
+def test_frames_are_dropped_rather_than_late(video) -> None:
+    source = watching.Source(str(video))
+    frames = source.frames()
+    next(frames)
+    while source.counts.read < 90:
+        time.sleep(0.01)
+    left = [seconds for _, seconds in frames]
+    assert left == pytest.approx([n / 45 for n in range(82, 90)])
+    assert source.counts.dropped == 81
+
+
+def test_a_camera_that_fails_is_opened_again(monkeypatch) -> None:
+    class Camera:
+        opened = itertools.count(1)
+
+        def __init__(self, place: int) -> None:
+            self.number, self.left = next(self.opened), 3
+
+        def isOpened(self) -> bool:
+            return self.number in (1, 3)
+
+        def get(self, what: int) -> float:
+            return 30.0
+
+        def read(self):
+            self.left -= 1
+            return self.left >= 0, np.full((4, 6, 3), self.number, np.uint8)
+
+        def release(self) -> None:
+            pass
+
+    monkeypatch.setattr(watching.cv2, "VideoCapture", Camera)
+    monkeypatch.setattr(watching, "RETRY_SECONDS", (0.001,))
+    source = watching.Source("0", retries=3)
+    found = list(source.frames())
+    assert [int(frame[0, 0, 0]) for frame, _ in found] == [1, 1, 1, 3, 3, 3]
+    assert (source.counts.reopened, source.counts.dropped) == (1, 0)
+    seconds = [seconds for _, seconds in found]
+    assert seconds == sorted(seconds)
+
+
+def test_a_source_that_is_not_there_is_one_line(monkeypatch) -> None:
+    with pytest.raises(Gesture3dError, match=r"nothing.mp4: no such file; a camera is a number"):
+        watching.Source("nothing.mp4")
+    monkeypatch.setattr(watching.cv2, "VideoCapture", lambda place: Closed())
+    with pytest.raises(Gesture3dError, match="9: cannot be opened"):
+        next(watching.Source("9").frames())
+
+
+class Closed:
+    def isOpened(self) -> bool:
+        return False
