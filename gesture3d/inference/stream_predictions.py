@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from gesture3d.checkpoint import OnlineDecision
 from gesture3d.data.index import Item
+from gesture3d.decisions import OnlineDecision
 from gesture3d.evaluation import spotting
 from gesture3d.evaluation.predict import Predictions, stream_of_step
 from gesture3d.events import Event

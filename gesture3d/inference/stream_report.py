@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gesture3d import checkpoint
-from gesture3d.checkpoint import OnlineDecision, versions
+from gesture3d.checkpoint import versions
+from gesture3d.decisions import OnlineDecision
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.evaluate import open_split
 from gesture3d.evaluation.metrics import compute_metrics

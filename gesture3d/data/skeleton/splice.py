@@ -89,14 +89,14 @@ class _Course:
         self._add(mixed)
 
     def rest(self) -> None:
-        """Somewhere near, hardly moving, in a pose between those of two classes."""
+        """Somewhere near, moving a little, in a pose between those of two classes."""
         frames = [_random_frame(self.clips[name], self.rng) for name in self._two_names()]
         share = self.rng.uniform(0.3, 0.7)
         pose = share * frames[0] + (1 - share) * frames[1]
         pose = pose + self._place(REACH)
         self._go_to(pose)
         count = int(self.rng.uniform(*REST) * self.rate_hz)
-        drift = self._drift(count, 0.15)
+        drift = self._drift(count, 0.3)
         self._add(pose + drift[:, None])
 
     def _performed(self, name: str) -> np.ndarray:
