@@ -68,6 +68,7 @@ class GestureNetConfig(ClipNetworkConfig):
     name: Literal["gesture_net"] = "gesture_net"
     variants: Annotated[tuple[Variant, ...], Field(max_length=16)] = ("a", "a")
     recurrent_skip: bool = False
+    top_skip: bool = False
     kernel_size: Literal[1, 3, 5, 7] = 3
     forget_bias: Bias = 0.0
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0

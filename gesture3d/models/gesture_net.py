@@ -159,7 +159,8 @@ class GestureNet(ClipNetwork, OnlineNetwork):
     way around it, which small data sets need: x + gain · H(norm(x)), as residual networks have (He
     et al., 2016), with a batch norm before the layer and a gain for each channel that starts at
     ``FIRST_GAIN``, small, so that training begins as without the layer (as in SkipInit, De and
-    Smith, 2020). Without ``variants`` there is no recurrent layer at all, the yardstick.
+    Smith, 2020). ``top_skip`` gives one to each of the nine blocks above them, see
+    `SeparableBlock`. Without ``variants`` there is no recurrent layer at all, the yardstick.
 
     ``causal``: convolutions and preprocessing see no later frame, and the scores of a clip are the
     mean of those at each recurrent step. The network can then be stepped through a stream, see
@@ -191,6 +192,7 @@ class GestureNet(ClipNetwork, OnlineNetwork):
         mean_frames: int = 48,
         differences: bool = False,
         recurrent_skip: bool = False,
+        top_skip: bool = False,
         forget_bias: float = 0.0,
         dropout: float = 0.0,
         causal: bool = False,
@@ -222,7 +224,7 @@ class GestureNet(ClipNetwork, OnlineNetwork):
         for _ in self.recurrent if recurrent_skip else ():
             self.recurrent_norms.append(nn.BatchNorm3d(hidden))
             self.recurrent_gains.append(torch.full((hidden, 1, 1), self.FIRST_GAIN))
-        self.mobilenet = MobileNetTop(channels, width)
+        self.mobilenet = MobileNetTop(channels, width, top_skip)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(self.mobilenet.out_channels, num_classes)
         self.gradient_checkpointing = False

@@ -8,6 +8,7 @@ for Gesture Recognition", NeurIPS 2018 (figure 1).
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from gesture3d.models.res3d import init_he_normal, recomputed, scaled_channels
 
@@ -31,9 +32,14 @@ class DepthwiseConv2d(nn.Conv2d):
 
 
 class SeparableBlock(nn.Sequential):
-    """depthwise 3×3 - BN - ReLU6 - pointwise 1×1 - BN - ReLU6."""
+    """depthwise 3×3 - BN - ReLU6 - pointwise 1×1 - BN - ReLU6.
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
+    ``skip`` adds the input before the last ReLU6, without parameters (He et al., "Deep Residual
+    Learning for Image Recognition", CVPR 2016, shortcuts of kind A): a strided block's as the mean
+    of each ``stride`` × ``stride`` window, that of one with more channels filled up with zeros.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1, skip: bool = False):
         super().__init__(
             DepthwiseConv2d(in_channels, stride),
             nn.BatchNorm2d(in_channels),
@@ -42,20 +48,36 @@ class SeparableBlock(nn.Sequential):
             nn.BatchNorm2d(out_channels),
             nn.ReLU6(inplace=True),
         )
+        self.skip = skip
+        self.stride, self.more_channels = stride, out_channels - in_channels
+
+    def forward(self, x: Float[Tensor, "N C H W"]) -> Float[Tensor, "N C2 H2 W2"]:
+        if not self.skip:
+            return super().forward(x)
+        *layers, relu = self
+        y = x
+        for layer in layers:
+            y = layer(y)
+        if self.stride > 1:
+            x = functional.avg_pool2d(x, self.stride, ceil_mode=True)
+        if self.more_channels:
+            x = functional.pad(x, (0, 0, 0, 0, 0, self.more_channels))
+        return relu(y + x)
 
 
 class MobileNetTop(nn.Sequential):
     """(N, in_channels, H, W) → (N, ``out_channels``, H / 8, W / 8), sizes rounded up, 1 at least.
 
-    N is batch × time: the paper's network applies the block to every time step separately. Fastest
-    on input in ``channels_last`` memory.
+    N is batch × time: the paper's network applies the block to every time step separately.
+    ``skip``, which the paper's does not have, see `SeparableBlock`. Fastest on input in
+    ``channels_last`` memory.
     """
 
-    def __init__(self, in_channels: int = 256, width: float = 1.0):
+    def __init__(self, in_channels: int = 256, width: float = 1.0, skip: bool = False):
         blocks = []
         for channels, stride in BLOCKS:
             out_channels = scaled_channels(channels, width)
-            blocks.append(SeparableBlock(in_channels, out_channels, stride))
+            blocks.append(SeparableBlock(in_channels, out_channels, stride, skip))
             in_channels = out_channels
         super().__init__(*blocks)
         self.out_channels = in_channels

@@ -6,7 +6,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from gesture3d.benchmarks.timing import kept_bytes
 from gesture3d.models import MODELS, build_model
@@ -199,36 +198,6 @@ def test_only_local_contrast_ignores_light_that_drifts():
 # ---------------------------------------------------------------------------------- behaviour
 
 
-@pytest.mark.parametrize("variants", [("a", "a"), ("c", "convlstm")])
-def test_the_way_around_a_recurrent_layer_is_a_sum(variants):
-    net, clips = make_net(variants=variants, recurrent_skip=True).double(), make_clips()
-    for parameter in [*net.recurrent_norms.parameters(), *net.recurrent_gains]:
-        nn.init.normal_(parameter)
-    net.train()(clips)  # moves the running statistics
-    net.eval()
-    x = net.res3d(net.preprocessing(clips, torch.float64)).transpose(1, 2)
-    for layer, norm, gain in zip(
-        net.recurrent, net.recurrent_norms, net.recurrent_gains, strict=True
-    ):
-        mean, std = (
-            norm.running_mean.view(-1, 1, 1),
-            (norm.running_var + 1e-5).sqrt().view(-1, 1, 1),
-        )
-        normed = (x - mean) / std * norm.weight.view(-1, 1, 1) + norm.bias.view(-1, 1, 1)
-        x = x + gain * layer(normed)[0]
-    torch.testing.assert_close(net(clips), net.top_layers(x))
-
-
-def test_a_network_with_ways_around_begins_as_one_without_layers():
-    net, clips = make_net(recurrent_skip=True), make_clips()
-    without = make_net(variants=())
-    without.load_state_dict(net.state_dict(), strict=False)
-    x = net.res3d(net.preprocessing(clips, torch.float32)).transpose(1, 2)
-    added = sum(net.recurrent_layer(n, x)[0] - x for n in range(2))
-    assert 0 < added.norm() < 0.2 * x.norm()
-    assert scores_of(net, clips).argmax(1).equal(scores_of(without, clips).argmax(1))
-
-
 def test_without_recurrent_layers_features_go_to_the_top():
     net, clips = make_net(variants=()), make_clips()
     net.train()
@@ -263,7 +232,7 @@ def test_lengths_of_equally_long_clips_change_nothing():
 @pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("low_precision", [False, True])
 def test_every_parameter_learns(variants, skip, low_precision):
-    net = make_net(variants=variants, recurrent_skip=skip)
+    net = make_net(variants=variants, recurrent_skip=skip, top_skip=skip)
     with torch.autocast("cpu", torch.bfloat16, enabled=low_precision):
         scores = net(make_clips())
     assert scores.dtype == torch.float32

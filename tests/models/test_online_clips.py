@@ -11,7 +11,12 @@ from gesture3d.models.r3d_18 import R3D18
 
 SIZE = (16, 20)
 PAPER = {"stem_stride": (1, 2, 2)}
-LAPTOP = {"stem_stride": (2, 3, 3), "local_contrast": True, "recurrent_skip": True}
+LAPTOP = {
+    "stem_stride": (2, 3, 3),
+    "local_contrast": True,
+    "recurrent_skip": True,
+    "top_skip": True,
+}
 KINDS = {
     "a a": {"variants": ("a", "a")},
     "b c": {"variants": ("b", "c"), "recurrent_skip": True},
