@@ -4,7 +4,6 @@ Maps are NCHW, channels last in memory. What follows the last convolution that a
 (a head) is computed in fp32 always: bf16 has 8 bits, and a coordinate would be off by a pixel.
 """
 
-import contextlib
 from collections import Counter
 
 import numpy as np
@@ -190,8 +189,13 @@ class _Convolution(nn.Module):
         self.register_buffer("weight", weight)
         self.register_buffer("bias", bias.to(dtype))
         self._fused = None
-        with contextlib.suppress(AttributeError, RuntimeError, NotImplementedError):
+        example = torch.zeros(1, shape[3], *shape[1:3])
+        expected = self(example)
+        try:
             self._fused = self._fuse(shape, adds)
+            self(example, *[expected] * adds)
+        except (AttributeError, RuntimeError, NotImplementedError):  # not on this machine
+            self._fused = None
 
     def _fuse(self, shape: tuple[int, ...], adds: bool):
         """oneDNN's convolution with weights in its own order, clipping and adding at once, as

@@ -172,7 +172,7 @@ class HandTracker:
         self, frames: Sequence[np.ndarray], seen: list[dict[int, Hand]]
     ) -> dict[int, int]:
         """Follow every hand back from where it appears, into ``seen``, until it is lost or meets
-        one that was seen there; then they are one: number → number of what it is the same as."""
+        one that was seen there; then they are one: number → a smaller one, that it is, too."""
         same: dict[int, int] = {}
         starts = [
             (time, number)
@@ -187,9 +187,9 @@ class HandTracker:
                 if hand.presence < MIN_PRESENCE:
                     break
                 met = [n for n, h in seen[time].items() if is_same_hand(hand.joints, h.joints)]
+                if met:
+                    _unite(number, met[0], same, seen)
                 if met or len(seen[time]) == 2 or number in seen[time]:
-                    if met and met[0] != number:
-                        same[number] = met[0]
                     break
                 seen[time][number] = hand
         return same
@@ -274,15 +274,24 @@ def _sides_now(followed: list[_Followed]) -> dict[int, int]:
     return {f.number: RIGHT if f.evidence > 0 else LEFT for f in followed}
 
 
+def _identity(number: int, same: dict[int, int]) -> int:
+    while number in same:
+        number = same[number]
+    return number
+
+
+def _unite(number: int, other: int, same: dict[int, int], seen: list[dict[int, Hand]]) -> None:
+    """Note that two numbers are one hand's, unless both are seen in one frame."""
+    smaller, larger = sorted(_identity(n, same) for n in (number, other))
+    together = any({smaller, larger} <= {_identity(n, same) for n in hands} for hands in seen)
+    if smaller != larger and not together:
+        same[larger] = smaller
+
+
 def _placed(seen: list[dict[int, Hand]], same: dict[int, int]) -> list[dict[int, Hand]]:
     """Hands by their sides, decided over the whole clip."""
 
-    def identity(number: int) -> int:
-        while number in same:
-            number = same[number]
-        return number
-
-    groups = [{identity(n): hand for n, hand in hands.items()} for hands in seen]
+    groups = [{_identity(n, same): hand for n, hand in hands.items()} for hands in seen]
     evidence: dict[int, float] = {}
     for hands in groups:
         for number, hand in hands.items():

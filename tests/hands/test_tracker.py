@@ -5,7 +5,7 @@ import pytest
 
 from gesture3d.errors import Gesture3dError
 from gesture3d.hands.track import LEFT, RIGHT, HandTrack
-from gesture3d.hands.tracker import HandTracker, tiles
+from gesture3d.hands.tracker import HandTracker, _unite, tiles
 from tests.hands.painted import GREEN, RED, SIZE, PalmStandIn, landmarks, paint
 
 
@@ -99,6 +99,17 @@ def test_the_whole_clip_decides_which_hand_it_is() -> None:
     frames = np.stack([paint((60, 60, GREEN if t < 2 else RED)) for t in range(10)])
     assert tracker().track(frames).seen[:, RIGHT].all()
     assert tracker().track(frames, backwards=False).seen[:2, LEFT].all()
+
+
+def test_hands_that_meet_are_united_once_and_never_with_one_beside_them() -> None:
+    same: dict[int, int] = {}
+    hand = object()
+    seen = [{1: hand}, {2: hand}, {1: hand}, {1: hand, 3: hand}]
+    _unite(2, 1, same, seen)
+    _unite(1, 2, same, seen)  # again, from the other side
+    assert same == {2: 1}
+    _unite(3, 2, same, seen)
+    assert same == {2: 1}  # 3 is seen beside 1
 
 
 def test_clips_without_hands_and_of_one_frame() -> None:

@@ -7,12 +7,12 @@ from typing import Literal
 import numpy as np
 
 from gesture3d.data.index import SPLITS, Index, Item
-from gesture3d.data.skeleton.stream import SkeletonData
+from gesture3d.data.skeleton.hands import HandsData
 from gesture3d.data.video.sets.synthetic import ClipsPerClass
 from gesture3d.settings import Place
 
 
-class SyntheticHandsData(SkeletonData):
+class SyntheticHandsData(HandsData):
     """Both hands' joints in the picture, (T, 42, 3), zeros where a hand is not seen: seconds of
     work, and nothing is written. ``seed`` is of the performances. Groups: performers."""
 
