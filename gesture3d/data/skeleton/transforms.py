@@ -249,6 +249,8 @@ def features(
         Gesture3dError: the settings name a joint that there is not, or make numbers that are not
             finite or too large for a network.
     """
+    if data.hands:
+        return _features_of_hands(np.asarray(joints, np.float64), data, rng)
     joints = _checked(joints, data)
     if data.centre == "running_mean":
         joints, _ = centre_on_running_mean(joints, data, None)
@@ -268,8 +270,6 @@ def features(
 
 def _checked(joints: np.ndarray, data: SkeletonData) -> np.ndarray:
     joints = np.asarray(joints, np.float64)
-    if data.hands:
-        return _features_of_hands(joints, data, rng)
     for name, used in (("centre_joint", [data.centre_joint]), ("scale_joints", data.scale_joints)):
         for joint in used:
             if joint >= joints.shape[1]:
