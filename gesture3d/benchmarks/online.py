@@ -11,6 +11,7 @@ from gesture3d.config import Experiment, validate_experiment
 from gesture3d.cost import count_cost
 from gesture3d.errors import Gesture3dError
 from gesture3d.models import build_model
+from gesture3d.models.folding import fold_batch_norms
 
 NUM_CLASSES = 27
 
@@ -42,12 +43,14 @@ def compare(
     """A row for the stepped network, and two for each window (frames) of the offline one: slid by
     one step, which decides as often, and by a frame.
 
-    Multiply-adds are those of convolutions and products; times are of all sides in turn.
+    Multiply-adds are those of convolutions and products; times are of all sides in turn, with
+    batch norms folded as in use.
     """
     torch.manual_seed(0)
     spec = experiment.data.input_spec(num_features)
     offline, causal = (
-        build_model(e.model, NUM_CLASSES, spec.num_features).eval() for e in pair(experiment)
+        fold_batch_norms(build_model(e.model, NUM_CLASSES, spec.num_features))
+        for e in pair(experiment)
     )
     stride = causal.step_frames
     if wrong := [window for window in windows if window < stride]:
