@@ -32,6 +32,7 @@ class Explanation:
         scores: (classes,), before the softmax.
         label: the class that gradients are of.
         strides: of T, H, W, from the clip to the maps.
+        first_frame: the frame that the first step is centred on; of a causal network its newest.
         clip_shape: (T, H, W).
         maps: by layer, bottom to top, (S, C, h, w): Res3D's features (at least 0), then the hidden
             states of each recurrent layer (-1 … 1).
@@ -50,11 +51,12 @@ class Explanation:
     gates: dict[str, dict[str, np.ndarray]]
     attention: dict[str, np.ndarray]
     saliency: np.ndarray
+    first_frame: int = 0
 
     @property
     def step_frames(self) -> np.ndarray:
-        """(S,): the input frame that each recurrent step is centred on."""
-        return self.strides[0] * np.arange(len(self.maps[FRONT_END]))
+        """(S,): the input frame that each recurrent step is centred on, or ends with."""
+        return self.first_frame + self.strides[0] * np.arange(len(self.maps[FRONT_END]))
 
     def heat_maps(self) -> dict[str, np.ndarray]:
         """Every heat map by its title, (T, H, W), at least 0, as fine as the clip.
@@ -67,7 +69,8 @@ class Explanation:
             if layer in self.attention:
                 small[f"{layer}\nattention"] = self.attention[layer].mean(1)
         small[f"Grad-CAM\nof {FRONT_END}"] = self.grad_cam()
-        fine = {title: spread(m, self.strides, self.clip_shape) for title, m in small.items()}
+        place = self.strides, self.clip_shape, self.first_frame
+        fine = {title: spread(m, *place) for title, m in small.items()}
         return {**fine, "gradient × input": self.saliency}
 
     def grad_cam(self, layer: str = FRONT_END) -> np.ndarray:
@@ -124,6 +127,7 @@ def explain(model: GestureNet, clip: Tensor, label: int | None = None) -> Explan
             if steps[0].attention is not None
         },
         saliency=_array(saliency),
+        first_frame=model.step_frames - 1 if model.causal else 0,
     )
 
 
@@ -150,19 +154,22 @@ def most_active(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return chosen - chosen.min((1, 2), keepdims=True), channels
 
 
-def spread(maps: np.ndarray, strides: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
-    """Maps (S, h, w) at every frame and pixel, (T, H, W): cell k of an axis lies at stride · k.
+def spread(
+    maps: np.ndarray, strides: tuple[int, ...], shape: tuple[int, ...], first_frame: int = 0
+) -> np.ndarray:
+    """Maps (S, h, w) at every frame and pixel, (T, H, W): cell k of an axis lies at stride · k, in
+    time behind ``first_frame``.
 
     Linear in between, constant beyond the last cell; values never leave the range of the maps.
     """
-    axes = zip(maps.shape, strides, shape, strict=True)
+    axes = zip(maps.shape, strides, shape, (first_frame, 0, 0), strict=True)
     in_time, in_rows, in_columns = (_interpolation(*axis) for axis in axes)
     return np.einsum("ts,shw,yh,xw->tyx", in_time, maps, in_rows, in_columns, optimize=True)
 
 
-def _interpolation(num_cells: int, stride: int, size: int) -> np.ndarray:
+def _interpolation(num_cells: int, stride: int, size: int, first: int) -> np.ndarray:
     """(size, num_cells): how much each cell counts at each pixel; rows sum to 1."""
-    positions = np.minimum(np.arange(size) / stride, num_cells - 1)
+    positions = np.clip((np.arange(size) - first) / stride, 0, num_cells - 1)
     return np.maximum(1 - np.abs(positions[:, None] - np.arange(num_cells)), 0)
 
 

@@ -106,6 +106,18 @@ def test_every_variant_is_explained_and_drawn(variant) -> None:
     assert len(plot_gates(explanation, "left").axes) == 2
 
 
+def test_steps_of_a_causal_network_lie_at_their_newest_frames() -> None:
+    options = {"preprocessing": "running_mean", "differences": True, "stem_stride": (2, 2, 2)}
+    net, clip = make_net("a", causal=True, **options), make_clip()
+    explanation = explain(net, clip, label=2)
+    with torch.no_grad():
+        np.testing.assert_allclose(explanation.scores, net(clip[None])[0], atol=1e-5)
+    assert explanation.step_frames.tolist() == [3, 7]
+    heat = explanation.heat_maps()[f"Grad-CAM\nof {FRONT_END}"]
+    np.testing.assert_allclose(heat[3, ::4, ::4], explanation.grad_cam()[0], rtol=1e-5)
+    np.testing.assert_allclose(heat[7, ::4, ::4], explanation.grad_cam()[1], rtol=1e-5)
+
+
 @pytest.mark.parametrize("variants", [("a", "c"), ()])
 def test_ways_around_recurrent_layers_are_explained(variants) -> None:
     net, clip = make_net_of(variants, recurrent_skip=True), make_clip()
@@ -163,6 +175,8 @@ def test_steps_are_centred_on_every_fourth_frame() -> None:
 
 class Pixels(nn.Module):
     """Stands in for the network: features are the pixels, a score is a weighted mean of them."""
+
+    causal = False
 
     def __init__(self, weights: list[list[float]]) -> None:
         super().__init__()
