@@ -11,7 +11,6 @@ from gesture3d.config import Experiment, validate_experiment
 from gesture3d.cost import count_cost
 from gesture3d.errors import Gesture3dError
 from gesture3d.models import build_model
-from gesture3d.models.folding import fold_batch_norms
 
 NUM_CLASSES = 27
 
@@ -43,14 +42,12 @@ def compare(
     """A row for the stepped network, and two for each window (frames) of the offline one: slid by
     one step, which decides as often, and by a frame.
 
-    Multiply-adds are those of convolutions and products; times are of all sides in turn, with
-    batch norms folded as in use.
+    Multiply-adds are those of convolutions and products; times are of all sides in turn.
     """
     torch.manual_seed(0)
     spec = experiment.data.input_spec(num_features)
     offline, causal = (
-        fold_batch_norms(build_model(e.model, NUM_CLASSES, spec.num_features))
-        for e in pair(experiment)
+        build_model(e.model, NUM_CLASSES, spec.num_features).eval() for e in pair(experiment)
     )
     stride = causal.step_frames
     if wrong := [window for window in windows if window < stride]:

@@ -174,14 +174,14 @@ class DeepGRU(OnlineNetwork):
     def scores_of_steps(
         self, inputs: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"] | None, carried: Carried
     ) -> Float[Tensor, "B T K"]:
-        """What lies behind a sequence's end is in training no part of the batch norms."""
+        """Behind a sequence's end they are 0, and in training no part of the batch norms."""
         self.check_causal()
         with no_half_precision(inputs.device):
             x = inputs
             for gru in (self.gru1, self.gru2, self.gru3):
                 x = gru_with_state(gru, x, carried)
             x = self.attention.of_steps(x, self.attention_steps, carried)
-            if lengths is None or not self.training:
+            if lengths is None:
                 scores = self.classifier(x.flatten(0, 1)).log_softmax(dim=1)
                 return scores.unflatten(0, x.shape[:2])
             mask = padding_mask(lengths, x.shape[1], x.device)

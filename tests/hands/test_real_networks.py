@@ -109,15 +109,6 @@ def test_bf16_is_close_to_fp32(one) -> None:
     assert np.median(apart) < 0.04 * palm
 
 
-def test_a_clip_has_the_same_hands_by_either_engine(one) -> None:
-    pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
-    clip, _ = rendered("Stop Sign", 0)
-    ours, theirs = one.track(clip), HandTracker(engine="litert").track(clip)
-    np.testing.assert_array_equal(ours.seen, theirs.seen)
-    np.testing.assert_allclose(ours.joints, theirs.joints, atol=0.1)  # pixels
-    np.testing.assert_allclose(ours.world, theirs.world, atol=2e-3)
-
-
 def test_a_real_hand_is_found_and_its_mirror_image_too(one, shared_data) -> None:
     frames = read_frames(shared_data / "webcam_real" / "jdemo_06.mp4", range(0, 40, 5))
     track = one.track(frames)

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from gesture3d.config import load_experiment
-from gesture3d.cost import count_cost
 from gesture3d.errors import Gesture3dError
 from gesture3d.models import build_model
 from gesture3d.models.deepgru import DeepGRU
@@ -156,15 +155,6 @@ def test_offline_networks_say_how_to_get_a_causal_one(kind):
     for use in (lambda: net.initial_state(1), lambda: net.step_scores(make_stream(1, 1, 5))):
         with pytest.raises(Gesture3dError, match=r"model\.causal=true"):
             use()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_cost_of_a_stream_is_that_of_its_steps(kind):
-    net = make_net(kind, torch.float32)
-    one, ten = (count_cost(net, torch.zeros(1, n, 6))[-1].multiply_adds for n in (1, 10))
-    assert one > 0
-    # The attention's product takes the steps of a chunk with each other.
-    assert ten == pytest.approx(10 * one, rel=0.1 if "deepgru" in kind else 0)
 
 
 def test_inputs_of_other_features_are_refused():
