@@ -32,6 +32,7 @@ RECIPES |= {name: ("hapt", 6, 128) for name in (*INERTIAL, "cnn1d")}
 # Settings with which a network is causal.
 _STREAMS = ("model.causal=true", "model.preprocessing=running_mean", "model.differences=true")
 CAUSAL = {name: _STREAMS for name in VIDEO if name != "r3d_18"}
+CAUSAL |= {name: _STREAMS[:1] for name in (*SKELETONS, "residual_lstm", "lstm")}
 CLASSES = 27
 CALLS = {"onnx": "onnxruntime, ms", "torch": "torch.export, ms"}
 

@@ -46,11 +46,11 @@ class Exported:
         kind: ``clip``: one input to scores (B, K); ``step``: the next ``step_frames`` frames and a
             state, see ``state_shapes``, to scores (B, K) and the next state.
         reads: ``clips``, uint8 pixels 0..255 (B, T, C, H, W), or ``sequences``, float32 (B, T, D),
-            in one batch of equal length. Whatever else is done to them is part of the file.
+            in one batch of equal length, as the data set's stream makes them.
         shape: of one sample, (T, C, H, W) or (T, D); None: any, from ``shortest`` on.
         rate_hz: samples a second, where the stream has a clock.
         channel_names: of D, where they have names.
-        preparation: of clips, the settings by which a video becomes frames.
+        preparation: the settings by which a video or recording becomes a sample.
         state_shapes: of the state's tensors, float32, without their first axis B; a stream begins
             with zeros.
         calibration: its temperature is part of the file: scores are divided by it.

@@ -111,7 +111,10 @@ class ProductGRU(nn.GRU):
                 h = n + (x_z + h_z).sigmoid() * (h - n)
                 return h, h.clone()
 
-            h = steps.new_zeros(steps.shape[1], self.hidden_size) if h0 is None else h0[layer]
+            if h0 is None:
+                h = steps.new_zeros(steps.shape[1], self.hidden_size)
+            else:
+                h = h0[layer].clone()  # a view's offset would fix the batch
             h, steps = _over_time(step, h, F.linear(steps, w_x, b_x))
             last.append(h)
         return steps.transpose(0, 1), torch.stack(last)

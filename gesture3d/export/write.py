@@ -4,7 +4,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,11 +18,10 @@ from gesture3d.files import atomic_path
 from gesture3d.models.network import Network
 
 if TYPE_CHECKING:
+    from gesture3d.data.sets import DataSet
     from gesture3d.data.spec import InputSpec
 
 OPSET = 18
-# Settings by which a video becomes the frames of a clip.
-_PREPARATION = ("pixels", "sampling", "frame_stride", "mirrored_camera")
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def open_source(weights: Path | str, *, step: bool = False) -> Source:
         shortest=shortest(model),
         rate_hz=spec.rate_hz,
         channel_names=list(spec.channel_names) if spec.channel_names else None,
-        preparation={n: getattr(experiment.data, n) for n in _PREPARATION if spec.kind == "clips"},
+        preparation=_preparation(experiment.data),
         step_frames=frames,
         state_shapes=[shape[1:] for shape in shapes],
         calibration=description.calibration,
@@ -171,6 +170,13 @@ def _forget_origin(graph) -> None:
 def _shape(spec: "InputSpec", step_frames: int | None) -> tuple[int | None, ...]:
     frames = step_frames or (spec.shape[0] if spec.kind == "clips" else None)
     return frames, *spec.shape[1:]
+
+
+def _preparation(data: "DataSet") -> dict[str, Any]:
+    """The settings by which files become samples, which is not part of what is exported."""
+    names = {*data.input_settings, "mirrored_camera"}
+    pixels = {"pixels": data.pixels} if data.kind == "clips" else {}
+    return pixels | {n: v for n, v in data.model_dump(mode="json").items() if n in names}
 
 
 def _card(weights: Path, description: checkpoint.Description, data: str) -> str:

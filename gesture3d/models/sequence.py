@@ -83,7 +83,7 @@ def gru_with_state(
     gru: nn.GRU, x: Float[Tensor, "B T D"], carried: Carried
 ) -> Float[Tensor, "B T D2"]:
     """The outputs of PyTorch's GRU that goes on where it was; it carries (B, layers, D2)."""
-    hidden = carried.take(x, (len(x), gru.num_layers, gru.hidden_size))
+    hidden = carried.take(x, (x.shape[0], gru.num_layers, gru.hidden_size))
     outputs, hidden = gru(x, hidden.transpose(0, 1).contiguous())
     carried.leave(hidden.transpose(0, 1))
     return outputs

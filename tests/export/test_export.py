@@ -19,6 +19,7 @@ from gesture3d.errors import Gesture3dError
 from gesture3d.files import PACKAGE
 from gesture3d.inference.classifier import Classifier
 from tests.clips import square_clip, square_folder, tiny_settings, write_clip
+from tests.forked_runs import run_forked
 from tests.inference.networks import untrained
 
 for name in ("onnx", "onnxscript", "onnxruntime"):
@@ -44,6 +45,7 @@ def causal(tmp_path_factory) -> Classifier:
     """With a temperature and a decision."""
     folder = tmp_path_factory.mktemp("causal")
     settings = (*VIDEO, *CAUSAL, "model.variants=[d]", "model.recurrent_skip=true")
+    settings += ("model.top_skip=true",)
     classifier = untrained(folder, "variant_a", "folder", None, *settings)
     calibration = checkpoint.Calibration(0.5, [0.1, 0.2], 3, "x")
     checkpoint.add_calibration(classifier.weights, calibration)
@@ -124,11 +126,15 @@ SEQUENCES = {
 @pytest.mark.parametrize(("model", "data"), SEQUENCES)
 @torch.no_grad()
 def test_sequences_of_any_length(model, data, tmp_path) -> None:
+    """In a fork: tracing a scan starts PyTorch's threads of gradients, behind which no later test
+    could train in a fork of this process."""
     import onnxruntime
 
     classifier = untrained(tmp_path, model, data, 6, *SEQUENCES[model, data])
     path = tmp_path / "w.onnx"
-    run("--weights", classifier.weights, "--to", "onnx", "--out", path)
+    words = ["--weights", classifier.weights, "--to", "onnx", "--out", path]
+    done = run_forked([sys.executable, PACKAGE / "cli" / "export.py", *words])
+    assert done.returncode == 0, done.stderr
     network = checkpoint.load_model(classifier.weights)[0]
     session = onnxruntime.InferenceSession(path)
     for batch, length in ((4, 5), (1, 77)):
@@ -137,28 +143,27 @@ def test_sequences_of_any_length(model, data, tmp_path) -> None:
         np.testing.assert_allclose(found, network(x), atol=1e-4)
 
 
-def test_a_clip_model_of_torch_needs_no_gesture3d(tmp_path, capsys) -> None:
+def test_a_file_of_torch_needs_no_gesture3d(tmp_path) -> None:
     """Which the export itself proves, in a process that cannot import it."""
-    classifier = untrained(tmp_path, "r3d_18", "folder", None, *VIDEO)
+    classifier = untrained(tmp_path, "cnn1d", "hapt", 6, "model.widths=[8,8]")
     path = tmp_path / "w.pt2"
-    inputs = write_clip(tmp_path / "clip.mp4", square_clip("left", 0))
-    words = ("--weights", classifier.weights, "--to", "torch", "--out", path)
-    run(*words, "--inputs", inputs)
-    assert "1 real samples" in capsys.readouterr().out
+    run("--weights", classifier.weights, "--to", "torch", "--out", path)
     with zipfile.ZipFile(path) as file:
         (name,) = [name for name in file.namelist() if name.endswith("gesture3d.json")]
         said = json.loads(file.read(name))
+    assert said["proof"]["runtime"].startswith("torch ")
     assert said["proof"]["difference"] <= 1e-4
-    assert said["proof"]["real"] == 1
 
 
-def test_the_readmes_example_classifies_without_torch(tmp_path) -> None:
-    """On a real file of video; its frames are scaled a little otherwise."""
+def test_the_readmes_example_classifies_without_torch(tmp_path, capsys) -> None:
+    """A file of video, whose frames it scales a little otherwise."""
     square_folder(tmp_path / "clips", clips_per_class=2, classes=2)
     settings = [s for s in tiny_settings(tmp_path / "clips") if "train" not in s]
-    classifier = untrained(tmp_path, "no_recurrence", "folder", None, *settings)
-    run("--weights", classifier.weights, "--to", "onnx", "--out", tmp_path / "gesture.onnx")
+    classifier = untrained(tmp_path, "r3d_18", "folder", None, *settings)
     clip = write_clip(tmp_path / "clip.mp4", square_clip("left", 3, frames=19))
+    words = ("--weights", classifier.weights, "--to", "onnx", "--out", tmp_path / "gesture.onnx")
+    run(*words, "--inputs", clip)
+    assert "1 real samples" in capsys.readouterr().out
     (example,) = re.findall(r"```python\n(import json.*?)```", README.read_text("utf-8"), re.S)
     blocked = "import sys; sys.modules['torch'] = sys.modules['gesture3d'] = None\n"
     words = [sys.executable, "-c", blocked + example]

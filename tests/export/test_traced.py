@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from gesture3d.export.traced import ProductGRU, ProductLSTM
+from gesture3d.config import load_experiment
+from gesture3d.export.traced import ProductGRU, ProductLSTM, StepModel
+from gesture3d.models import build_model
 from gesture3d.models.conv3d import CausalConv3d
 from gesture3d.models.online import Carried
 from gesture3d.models.parallel_lstm import ParallelLSTM
@@ -67,3 +69,21 @@ def test_frames_as_channels_are_a_3d_convolution(kernel: tuple, stride: tuple) -
     covered = np.pad(covered, sides)[..., stride[1] : stride[1] + kernel[1], : kernel[2]]
     expected = np.einsum("bcthw,dcthw->bd", covered, conv.weight.numpy()) + conv.bias.numpy()
     np.testing.assert_allclose(found[1][:, :, 1, 1, 0], expected, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"), [("gru", "sfinge3d"), ("deepgru_small", "sfinge3d"), ("lstm", "hapt")]
+)
+@torch.no_grad()
+def test_steps_of_sequences_carry_their_state(name: str, data: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(load_experiment(name, data, ["model.causal=true"]).model, 3, 6)
+    model.double().eval()
+    stream = torch.randn(2, 40, 6).double()
+    step, state, found = StepModel(model, 2.0), model.initial_state(2), []
+    for number in range(40):
+        scores, *state = step(stream[:, number : number + 1], *state)
+        found.append(2.0 * scores)
+    expected = model.step_scores(stream)
+    assert expected.std(1).min() > 1e-4
+    torch.testing.assert_close(torch.stack(found, 1), expected, rtol=1e-10, atol=1e-10)
