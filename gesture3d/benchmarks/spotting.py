@@ -4,11 +4,12 @@ Both see the last `WINDOW` seconds, resampled to `STEPS` frames; their online de
 the validation streams as that of networks is, its lag included. Multinomial logistic regression
 learns the training streams' gestures, and "No gesture" from windows between them. The other one
 compares with training gestures by dynamic time warping (Sakoe and Chiba 1978, band of a fifth), and
-takes the nearest of each class.
+takes the nearest of each class. A network that was trained on clips may slide, too.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,11 +18,12 @@ from torch.nn import functional
 
 from gesture3d.data.index import Index, Item
 from gesture3d.data.skeleton.streams import SkeletonStreams
-from gesture3d.data.skeleton.transforms import chain_length, resample
+from gesture3d.data.skeleton.transforms import chain_length, features, resample
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.spotting import Spotting, measure
 from gesture3d.events import NO_GESTURE
 from gesture3d.inference.choosing import choose_decision
+from gesture3d.inference.classifier import Classifier
 from gesture3d.inference.online import StreamScores, find_events
 from gesture3d.inference.stream_predictions import events_of_streams
 
@@ -31,7 +33,11 @@ STEPS = 16
 LAGS = (0.0, 0.25, 0.5, 0.75, 1.0)
 BACKGROUND = 3  # windows of no gesture for each gesture
 
-Classify = Callable[[np.ndarray], np.ndarray]  # (N, STEPS, D) → scores (N, K)
+BORDERS = (0.05, 0.1, 0.2, 0.3, 0.5)  # quantiles of the distances to the nearest gesture
+
+# Windows (T, J, C) → scores (N, K), or distances to gestures (N, K - 1).
+Classify = Callable[[Sequence[np.ndarray]], np.ndarray]
+OfFeatures = Callable[[np.ndarray], np.ndarray]  # the same of (N, STEPS, D)
 
 
 @dataclass(frozen=True)
@@ -46,46 +52,67 @@ class Baseline:
     test: Spotting
 
 
-def baselines(index: Index, data: SkeletonStreams, measure_by: str, seed: int) -> list[Baseline]:
-    """Both on the test streams.
+def baselines(
+    index: Index,
+    data: SkeletonStreams,
+    measure_by: str,
+    seed: int,
+    weights: Path | str | None = None,
+) -> list[Baseline]:
+    """Each on the test streams.
 
     Args:
         index: with train, validation and test streams.
         measure_by: what the decision makes greatest, one of `choosing.MEASURES`.
+        weights: a network that was trained on clips of the gestures, which slides as well.
 
     Raises:
-        Gesture3dError: a split is missing.
+        Gesture3dError: a split is missing, or the network has other classes.
     """
     for split in ("train", "validation", "test"):
         if not index.of(split):
             raise Gesture3dError(f"{data.root}: no {split} streams to compare on")
     rng = np.random.default_rng(seed)
     x, y = _examples(index, data, rng)
-    classifiers = {
-        "logistic regression": logistic_regression(x, y, len(index.class_names)),
-        "nearest neighbour, DTW": nearest_by_dtw(x, y, len(index.class_names)),
+    count = len(index.class_names)
+    learnt = {
+        "logistic regression": (_of_features(logistic_regression(x, y, count), data), [None]),
+        "nearest neighbour, DTW": (_of_features(nearest_by_dtw(x, y, count), data), BORDERS),
     }
-    return [_slide(name, how, index, data, measure_by) for name, how in classifiers.items()]
+    if weights:
+        learnt["the network for clips"] = (network_for_clips(weights, index), BORDERS)
+    return [_slide(name, *how, index, data, measure_by) for name, how in learnt.items()]
 
 
 def _slide(
-    name: str, classify: Classify, index: Index, data: SkeletonStreams, measure_by: str
+    name: str,
+    classify: Classify,
+    borders: Sequence[float | None],
+    index: Index,
+    data: SkeletonStreams,
+    measure_by: str,
 ) -> Baseline:
-    scores = {
+    """The best of the borders between distances to gestures and no gesture, by validation; None:
+    there are scores, not distances."""
+    raw = {
         split: {item.key: _scores(item, classify, data) for item in index.of(split)}
         for split in ("validation", "test")
     }
-    truth = {split: events_of_streams(index.of(split)) for split in scores}
-    names = index.class_names
-    decision = choose_decision(
-        scores["validation"],
-        truth["validation"],
-        names,
-        [name for name in names if name != NO_GESTURE],
-        data="validation streams",
-        measure=measure_by,
-        lags=LAGS,
-    )
+    truth = {split: events_of_streams(index.of(split)) for split in raw}
+    names, tried = index.class_names, []
+    for border in borders:
+        scores = raw if border is None else _from_distances(raw, border)
+        decision = choose_decision(
+            scores["validation"],
+            truth["validation"],
+            names,
+            [name for name in names if name != NO_GESTURE],
+            data="validation streams",
+            measure=measure_by,
+            lags=LAGS,
+        )
+        tried.append((decision, scores))
+    decision, scores = max(tried, key=lambda pair: pair[0].value)
 
     def measured(split: str) -> Spotting:
         streams: Mapping[str, StreamScores] = scores[split]
@@ -96,12 +123,25 @@ def _slide(
     return Baseline(name, measured("validation"), measured("test"))
 
 
+def _from_distances(raw: dict, border: float) -> dict[str, dict[str, StreamScores]]:
+    """Scores that fall with the distance; "No gesture" is at a quantile of the nearest ones."""
+    nearest = np.concatenate([s.scores.min(axis=1) for s in raw["validation"].values()])
+    far, low, high = np.quantile(nearest, [border, 0.25, 0.75])
+    width = max((high - low) / 5, 1e-6)
+
+    def scored(stream: StreamScores) -> StreamScores:
+        background = np.full((len(stream.scores), 1), far)
+        return StreamScores(stream.seconds, -np.hstack([stream.scores, background]) / width)
+
+    return {split: {k: scored(s) for k, s in own.items()} for split, own in raw.items()}
+
+
 def _scores(item: Item, classify: Classify, data: SkeletonStreams) -> StreamScores:
     length, hop = round(WINDOW * data.rate_hz), max(round(HOP * data.rate_hz), 1)
     ends = range(hop, len(item.content) + 1, hop)
     padded = np.concatenate([np.repeat(item.content[:1], length, axis=0), item.content])
-    windows = [_features(padded[end : end + length], data) for end in ends]
-    scores = [classify(np.stack(part)) for part in _parts(windows, 64)]
+    windows = [padded[end : end + length] for end in ends]
+    scores = [classify(part) for part in _parts(windows, 64)]
     return StreamScores(np.array(ends) / data.rate_hz, np.concatenate(scores))
 
 
@@ -137,7 +177,27 @@ def _examples(
     return np.stack(x), np.array(y)
 
 
-def logistic_regression(x: np.ndarray, y: np.ndarray, num_classes: int) -> Classify:
+def _of_features(classify: OfFeatures, data: SkeletonStreams) -> Classify:
+    return lambda windows: classify(np.stack([_features(window, data) for window in windows]))
+
+
+def network_for_clips(weights: Path | str, index: Index) -> Classify:
+    """What it says against each gesture, as distances (N, K - 1); it knows no other class."""
+    classifier = Classifier(weights)
+    gestures = [name for name in index.class_names if name != NO_GESTURE]
+    if sorted(gestures) != sorted(classifier.class_names):
+        raise Gesture3dError(f"{weights}: its classes are not those of the streams")
+    order = [classifier.class_names.index(name) for name in gestures]
+    data = classifier.experiment.data
+
+    def classify(windows: Sequence[np.ndarray]) -> np.ndarray:
+        inputs = [torch.from_numpy(features(window, data)) for window in windows]
+        return -classifier.scores(inputs).log_softmax(dim=1).numpy()[:, order]
+
+    return classify
+
+
+def logistic_regression(x: np.ndarray, y: np.ndarray, num_classes: int) -> OfFeatures:
     """Multinomial, of z-scores, with a squared penalty; by L-BFGS."""
     flat = torch.from_numpy(x.reshape(len(x), -1)).double()
     mean, std = flat.mean(0), flat.std(0) + 1e-6
@@ -166,32 +226,18 @@ def logistic_regression(x: np.ndarray, y: np.ndarray, num_classes: int) -> Class
 
 def nearest_by_dtw(
     x: np.ndarray, y: np.ndarray, num_classes: int, most_templates: int = 12
-) -> Classify:
-    """Scores fall with the distance to the nearest template of a class; the last class has none,
-    and the distance that separates its examples from gestures best."""
-    background, templates, labels = num_classes - 1, [], []
-    for label in range(background):
-        own = x[y == label][:most_templates]
-        templates += list(own)
-        labels += [label] * len(own)
-    stacked, labels = np.stack(templates), np.array(labels)
-    if len(set(labels)) < background:
+) -> OfFeatures:
+    """Distances (N, num_classes - 1) to the nearest template of each gesture."""
+    chosen = [np.flatnonzero(y == label)[:most_templates] for label in range(num_classes - 1)]
+    if min(map(len, chosen)) == 0:
         raise Gesture3dError("a class has no gesture in the training streams to compare with")
+    templates = np.concatenate([x[rows] for rows in chosen])
+    firsts = np.cumsum([0, *map(len, chosen[:-1])])
 
     def nearest(windows: np.ndarray) -> np.ndarray:
-        distances = dtw(windows, stacked)
-        return np.stack([distances[:, labels == k].min(1) for k in range(background)], axis=1)
+        return np.minimum.reduceat(dtw(windows, templates), firsts, axis=1)
 
-    held = np.concatenate([x[(y == k)][most_templates : most_templates + 6] for k in set(labels)])
-    gestures, others = (nearest(part).min(1) for part in (held, x[y == background][:100]))
-    border = (np.median(gestures) + np.median(others)) / 2
-    width = max(abs(np.median(others) - np.median(gestures)) / 10, 1e-6)
-
-    def classify(windows: np.ndarray) -> np.ndarray:
-        found = nearest(windows)
-        return np.concatenate([-found, np.full((len(found), 1), -border)], axis=1) / width
-
-    return classify
+    return nearest
 
 
 def dtw(windows: np.ndarray, templates: np.ndarray, band: float = 0.2) -> np.ndarray:

@@ -78,6 +78,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--measure", choices=["shrec22", "sfinge", "segment_f1", "levenshtein"], default="sfinge"
     )
     spotting.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the streams (0)")
+    spotting.add_argument("--weights", type=Path, help="a network for clips, which slides as well")
     add_settings(spotting, "change a setting of the data, e.g. data.root=…")
     cost = commands.add_parser("cost", help="parameters and multiply-adds of a network's blocks")
     cost.add_argument("--cfg", required=True, help="a network: a file, or a name in configs/")
@@ -250,7 +251,7 @@ def spotting(args: argparse.Namespace) -> int:
     rows = []
     for seed in args.seeds:
         data = load_data(args.data, [*args.set, f"data.seed={seed}"])
-        for found in baselines(read_index(data), data, args.measure, seed):
+        for found in baselines(read_index(data), data, args.measure, seed, args.weights):
             for split in ("validation", "test"):
                 values = getattr(found, split).scalars().items()
                 row = {"slides": found.name, "seed": seed, "split": split}
