@@ -63,7 +63,8 @@ class Templates(Network):
     ) -> None:
         super().__init__()
         self.band, self.sharpness = band, sharpness
-        self.register_buffer("templates", torch.zeros(num_templates, num_frames, num_features))
+        examples = torch.zeros(num_templates, num_frames, num_features)
+        self.templates = nn.Parameter(examples, requires_grad=False)
         self.register_buffer("weights", torch.ones(num_features))
         self.nearest = Nearest(num_templates, num_classes)
 

@@ -63,11 +63,13 @@ def advice(taught: Taught, clips: Clips, shares: dict[str, float]) -> list[str]:
     names = Counter(clips.class_names[label] for label in clips.labels)
     each = ", ".join(f"{name} {count}" for name, count in names.items())
     lines = [f"{len(clips.labels)} clips of {len(names)} gestures ({each}), told by {taught.way}"]
-    doubtful = [(key, share) for key, share in shares.items() if share < LEAST_SEEN]
-    for key, share in doubtful[:MOST_NAMED]:
-        what = "no hand" if not share else f"a hand in only {share:.0%} of the frames"
-        left = "left out" if key not in clips.keys else "record it again"
-        lines.append(f"{key}: {what}; {left}")
+    left_out = shares.keys() - set(clips.keys)
+    doubtful = [k for k, share in shares.items() if k in left_out or share < LEAST_SEEN]
+    for key in doubtful[:MOST_NAMED]:
+        if key in left_out:
+            lines.append(f"{key}: a hand in fewer than two frames; left out")
+        else:
+            lines.append(f"{key}: a hand in only {shares[key]:.0%} of the frames; record it again")
     if len(doubtful) > MOST_NAMED:
         lines.append(f"and {len(doubtful) - MOST_NAMED} more such clips")
     seen = float(np.mean(list(shares.values())))

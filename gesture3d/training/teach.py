@@ -99,8 +99,8 @@ def clips_of(index: Index, num_frames: int) -> tuple[Clips, dict[str, float]]:
     for label, name in enumerate(names):
         if label not in {item.label for item in good}:
             raise Gesture3dError(
-                f"no hand is seen in any clip of {name!r}: record it again, the hand in the "
-                "picture, lit from the front"
+                f"no clip of {name!r} shows a hand in two frames or more: record it again, the "
+                "hand in the picture, lit from the front"
             )
     features = np.stack([hand_features(as_hands(i.content), num_frames) for i in good])
     labels = np.array([item.label for item in good])

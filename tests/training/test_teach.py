@@ -8,6 +8,7 @@ import pytest
 from gesture3d import Classifier
 from gesture3d.cli import teach
 from gesture3d.errors import Gesture3dError
+from gesture3d.evaluation.rejection import measure_rejection
 from gesture3d.hands.track import HandTrack
 from gesture3d.synthetic.tracks import performances
 from tests.clips import square_clip, write_clip
@@ -56,6 +57,9 @@ def test_two_clips_of_three_gestures_make_a_recogniser(
     )
     assert "each clip left out once, the others recognise" in said
     assert "of 4 unknown clips refused" in said
+    found = measure_rejection("mine.safetensors", [str(tmp_path / "other")], "train")
+    assert (found.num_known, found.num_unknown) == (6, 4)
+    assert found.kept == 1.0
     classifier = Classifier("mine.safetensors", reject=0.9)
     paths = classifier.find(folder / "Thumb Up" / "0.npz")
     (result,) = classifier.classify(paths)
@@ -80,13 +84,17 @@ def test_clips_without_a_hand_are_named_and_left_out(tmp_path, tracks, monkeypat
     folder = write(tmp_path / "mine", tracks)
     nothing = track_of(np.full((20, 2, 21, 3), np.nan, np.float32))
     nothing.save(folder / "Thumb Up" / "dark.npz")
+    seen = tracks["Thumb Up"][0].seen.any(axis=1).argmax()
+    track_of(tracks["Thumb Up"][0].joints[seen : seen + 1]).save(folder / "Thumb Up" / "one.npz")
     assert run(monkeypatch, folder) == 0
-    assert "Thumb Up/dark.npz: no hand; left out" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Thumb Up/dark.npz: a hand in fewer than two frames; left out" in said
+    assert "Thumb Up/one.npz: a hand in fewer than two frames; left out" in said
     with pytest.raises(Gesture3dError, match=r"dark\.npz: a hand is seen in 0 of 20 frames"):
         Classifier("mine.safetensors")(folder / "Thumb Up" / "dark.npz")
     for number in range(2):
         nothing.save(folder / "Thumb Up" / f"{number}.npz")
-    with pytest.raises(Gesture3dError, match="no hand is seen in any clip of 'Thumb Up'"):
+    with pytest.raises(Gesture3dError, match="no clip of 'Thumb Up' shows a hand in two frames"):
         run(monkeypatch, folder)
 
 
