@@ -10,6 +10,7 @@ import functools
 import json
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -211,10 +212,16 @@ def wrong_values(tensor: Tensor, dtype: torch.dtype) -> str | None:
     return None if np.isfinite(numbers).all() else "NaN or infinite numbers"
 
 
-def initialise_from(model: nn.Module, experiment: Experiment, path: Path | str) -> str:
+def initialise_from(
+    model: nn.Module, experiment: Experiment, path: Path | str, class_names: Sequence[str] = ()
+) -> str:
     """Start from the weights of ``path`` (fine-tuning); a head of another size stays fresh.
 
     The head is the submodule that the network names in its attribute ``head``.
+
+    Args:
+        class_names: of ``model``; what a head of another size knows of classes of the same names
+            is taken over.
 
     Returns:
         What was done, in one line.
@@ -239,8 +246,19 @@ def initialise_from(model: nn.Module, experiment: Experiment, path: Path | str) 
     model.load_state_dict({k: v for k, v in weights.items() if k not in wrong}, strict=False)
     if not wrong:
         return f"started from {path}"
-    count = len(description.class_names)
-    return f"started from {path}; its head for {count} classes was replaced by a new one"
+    names = description.class_names
+    known = [name for name in class_names if name in names]
+    rows = [class_names.index(name) for name in known], [names.index(name) for name in known]
+    own = model.state_dict()
+    for name in wrong:
+        if _is_by_class(own.get(name), class_names) and _is_by_class(weights.get(name), names):
+            own[name][rows[0]] = weights[name][rows[1]].to(own[name])
+    said = f"; it knows {len(known)} classes by their names" if known else ""
+    return f"started from {path}; its head for {len(names)} classes was replaced by a new one{said}"
+
+
+def _is_by_class(tensor: Tensor | None, class_names: Sequence[str]) -> bool:
+    return tensor is not None and tensor.ndim > 0 and len(tensor) == len(class_names)
 
 
 def mismatches(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, str]:

@@ -116,6 +116,20 @@ def test_initialise_replaces_only_a_head_of_another_size(saved) -> None:
     assert torch.equal(same.classifier.weight, model.classifier.weight)
 
 
+def test_a_new_head_takes_over_what_is_known_of_classes_by_their_names(saved) -> None:
+    model, path = saved
+    experiment = load_experiment("variant_a", "synthetic", SMALL)
+    theirs = checkpoint.load(path)[1].class_names
+    other = build_model(experiment.model, 3)
+    fresh = other.classifier.weight.clone()
+    names = (theirs[2], "a new one", theirs[0])
+    assert "knows 2 classes" in checkpoint.initialise_from(other, experiment, path, names)
+    for part in ("weight", "bias"):
+        ours, old = getattr(other.classifier, part), getattr(model.classifier, part)
+        assert torch.equal(ours[[0, 2]], old[[2, 0]])
+    assert torch.equal(other.classifier.weight[1], fresh[1])
+
+
 @pytest.mark.parametrize(
     ("override", "named"),
     [

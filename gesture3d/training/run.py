@@ -54,7 +54,10 @@ def train(
         if experiment.data.fits_inputs:
             model.fit_inputs(datasets.train.inputs)
         _check_size(model, experiment)
-        started = checkpoint.initialise_from(model, experiment, init) if init else "from scratch"
+        started = "from scratch"
+        if init:
+            names = datasets.class_names
+            started = checkpoint.initialise_from(model, experiment, init, names)
         log = RunLog(folder, is_main=here.is_main, num_epochs=config.epochs, progress=progress)
         trainer = Trainer(experiment, model, datasets, here, log)
         if resume:
