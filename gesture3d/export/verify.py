@@ -21,6 +21,7 @@ TOLERANCE = 1e-4  # of any score
 LENGTHS = (1, 2, 7, 33, 120)  # of sequences
 STREAM_LENGTHS = (1, 7, 40)  # steps
 BATCHES = (1, 2, 5)
+MARGIN = 5.0  # of probabilities, in differences of scores, for events that can be compared
 STEPS_A_SECOND = 6.0  # where a stream has no clock: only for the events that are compared
 
 Call = Callable[[list[np.ndarray]], list[np.ndarray]]
@@ -154,7 +155,10 @@ def prove(
     for x, scores in zip(inputs.batches, found, strict=True):
         expected = expected_scores(model, exported, x)
         if scores.shape != expected.shape or not np.isfinite(scores).all():
-            raise Gesture3dError(f"{where}: scores {scores.shape}, not finite {expected.shape}")
+            raise Gesture3dError(
+                f"{where}: not kept, as {runtime} gives scores that are not finite or not of the "
+                f"shape {list(expected.shape)}"
+            )
         off = float(np.abs(scores - expected).max())
         if off > TOLERANCE:
             raise Gesture3dError(
@@ -164,15 +168,20 @@ def prove(
         difference = max(difference, off)
         if events is not None:
             events += sum(
-                _same_events(exported, *pair, where) for pair in zip(scores, expected, strict=True)
+                _same_events(exported, *pair, off, where)
+                for pair in zip(scores, expected, strict=True)
             )
     shapes = [tuple(x.shape[:2]) for x in inputs.batches]
     return Proof(difference, runtime, shapes, inputs.real, events)
 
 
-def _same_events(exported: Exported, found: np.ndarray, expected: np.ndarray, where: Path) -> int:
+def _same_events(
+    exported: Exported, found: np.ndarray, expected: np.ndarray, off: float, where: Path
+) -> int:
     """How many gestures are decided in a stream's scores (S, K), of both sides the same."""
-    decision = exported.online or _any_decision(expected, exported.class_names)
+    decision = exported.online or _any_decision(expected, exported.class_names, off)
+    if decision is None:
+        return 0
     rate = (exported.rate_hz or STEPS_A_SECOND * exported.step_frames) / exported.step_frames
     seconds = (1 + np.arange(len(expected))) / rate
     sides = [
@@ -187,11 +196,21 @@ def _same_events(exported: Exported, found: np.ndarray, expected: np.ndarray, wh
     return len(sides[0])
 
 
-def _any_decision(scores: np.ndarray, class_names: Sequence[str]) -> OnlineDecision:
-    """One by which something happens in these scores: of a network that has none yet, a threshold
-    in the widest gap of what its probabilities reach."""
+def _any_decision(
+    scores: np.ndarray, class_names: Sequence[str], off: float
+) -> OnlineDecision | None:
+    """One by which something happens in these scores, of a network that has none yet: a threshold
+    in the widest gap of what its best class reaches.
+
+    None where that class's probability hardly moves, or is hardly the best, for what scores are
+    ``off``: then rounding would decide.
+    """
     powers = np.exp(scores - scores.max(1, keepdims=True))
-    highest = np.sort((powers / powers.sum(1, keepdims=True)).max(1))
-    place = int(np.diff(highest).argmax()) if len(highest) > 1 else 0
-    level = float(highest[place : place + 2].mean())
+    probabilities = np.sort(powers / powers.sum(1, keepdims=True), axis=1)
+    highest = np.sort(probabilities[:, -1])
+    gaps = np.diff(highest)
+    sure = (probabilities[:, -1] - probabilities[:, -2]).min()
+    if not len(gaps) or min(gaps.max(), sure) < MARGIN * off:
+        return None
+    level = float(highest[gaps.argmax() :][:2].mean())
     return OnlineDecision(dict.fromkeys(class_names, float(np.clip(level, 0.01, 0.99))))
