@@ -18,8 +18,8 @@ SPEEDS = (0.8, 1.4)  # of a gesture
 TRANSITION = (0.25, 1.2)  # seconds from one pose to the next
 REST = (0.0, 2.0)  # seconds
 RESTS = 0.75  # how often a gesture comes out of a rest
-BROKEN = 0.15  # how often one begins and is broken off before
-OTHER = 0.15  # how often a movement of no class comes before
+BROKEN = 0.35  # how often one begins and is broken off before
+OTHER = 0.5  # how often a movement of no class comes before
 REPEATS = 0.15  # how often the next one is of the same class
 REACH = 1.0  # standard deviation of the places where rests are, in lengths of the hand
 
@@ -73,9 +73,9 @@ class _Course:
         self.events.append(Event(name, start, self.num_frames / self.rate_hz))
 
     def broken_off(self, name: str) -> None:
-        """The first tenth to third of a gesture."""
+        """The first tenth to two fifths of a gesture."""
         clip = self._performed(name)
-        clip = clip[: 2 + int(len(clip) * self.rng.uniform(0.1, 0.33))]
+        clip = clip[: 2 + int(len(clip) * self.rng.uniform(0.1, 0.4))]
         self._go_to(clip[0])
         self._add(clip)
 

@@ -69,7 +69,7 @@ class SkeletonData(DataSet):
     input_settings: ClassVar[frozenset[str]] = frozenset(
         (
             *("num_frames", "centre", "centre_joint", "centre_frames", "scale_joints"),
-            *("differences", "hands"),
+            *("relative", "differences", "hands"),
         )
     )
     training_settings: ClassVar[tuple[str, ...]] = (
@@ -82,6 +82,7 @@ class SkeletonData(DataSet):
     centre: Literal["none", "first_frame", "every_frame", "running_mean"] = "none"
     centre_joint: Joint = 0  # moved to the origin
     centre_frames: Frames = 80  # of running_mean: 4 s at 20 frames a second
+    relative: bool = False  # the other joints to centre_joint: the hand's shape wherever it is
     # Neighbours in this chain of joints: the chain's mean length becomes 1. Empty: no scaling.
     scale_joints: tuple[Joint, ...] = ()
     num_frames: Frames | None = None  # resample to this many; None: keep the own length

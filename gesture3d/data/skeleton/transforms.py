@@ -221,7 +221,7 @@ def features_of_chunk(
         joints, now = centre_on_running_mean(joints, data, past)
     elif data.centre == "every_frame":
         joints = centre_on_joint(joints, data.centre_joint, every_frame=True)
-    flat = _flat(joints)
+    flat = _flat(_relative(joints, data))
     found = flat
     if data.differences:
         before = flat[:1] if past is None else past.last[None]
@@ -264,7 +264,7 @@ def features(
         joints = augment(joints, data.augmentation, rng)
     if data.num_frames is not None:
         joints = resample(joints, data.num_frames)
-    flat = _flat(joints)
+    flat = _flat(_relative(joints, data))
     return (append_differences(flat) if data.differences else flat).astype(np.float32)
 
 
@@ -278,6 +278,15 @@ def _checked(joints: np.ndarray, data: SkeletonData) -> np.ndarray:
                     f"{joints.shape[1] - 1}"
                 )
     return joints
+
+
+def _relative(joints: np.ndarray, data: SkeletonData) -> np.ndarray:
+    """The joints, where ``data.relative`` the others than ``data.centre_joint`` relative to it."""
+    if not data.relative:
+        return joints
+    centre = joints[:, data.centre_joint : data.centre_joint + 1]
+    others = np.arange(joints.shape[1]) != data.centre_joint
+    return joints - others[:, None] * centre
 
 
 def _flat(joints: np.ndarray) -> np.ndarray:

@@ -42,6 +42,7 @@ def test_running_centre_and_scale_are_those_of_their_equations():
         {},
         {"scale_joints": ()},
         {"differences": False},
+        {"relative": True},
         {"centre": "every_frame", "scale_joints": ()},
         {"centre": "none", "scale_joints": ()},
     ],
@@ -56,6 +57,17 @@ def test_a_stream_in_any_chunks_has_the_features_of_the_whole(changes):
             part, past = features_of_chunk(chunk, data, past)
             found.append(part)
         np.testing.assert_allclose(np.concatenate(found), whole, rtol=1e-6, atol=1e-6)
+
+
+def test_relative_joints_are_the_same_wherever_the_hand_is():
+    joints = make_joints(4)
+    plain, found = (
+        features(joints, settings(differences=False, relative=r)).reshape(joints.shape)
+        for r in (False, True)
+    )
+    np.testing.assert_array_equal(found[:, 1], plain[:, 1])
+    others = [0, 2, 3]
+    np.testing.assert_allclose(found[:, others], (plain - plain[:, 1:2])[:, others], atol=1e-5)
 
 
 def test_the_future_changes_nothing_before_it_and_places_cancel():
