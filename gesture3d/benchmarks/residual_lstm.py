@@ -57,7 +57,7 @@ class _InTurn(nn.Module):
         super().__init__()
         self.lstms = nn.ModuleList(nn.LSTM(hidden, hidden) for _ in range(count))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, carried: object = None) -> Tensor:
         outputs = [lstm(x[:, n].transpose(1, 2))[0] for n, lstm in enumerate(self.lstms)]
         return torch.stack(outputs, 1).transpose(2, 3)
 
