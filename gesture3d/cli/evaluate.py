@@ -86,6 +86,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add_record(parser)
     args = parser.parse_args(argv)
+    _check(args, parser)
+    args.split = args.split or ("validation" if args.calibrate or args.unknown else "test")
+    for name, value in (("eval_clips", args.clips), ("eval_crops", args.crops)):
+        args.set += [] if value is None else [f"data.{name}={value}"]
+    return args
+
+
+def _check(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """What does not go together."""
     if args.limit and (args.corruptions is None or args.record):
         parser.error("--limit: only with --corruptions, and not with --record")
     instead = [args.corruptions is not None, bool(args.unknown), bool(args.calibrate)]
@@ -95,10 +104,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error("--unknown takes neither --data nor --record")
     if args.calibrate and args.split not in (None, "validation"):
         parser.error(f"--calibrate is of the validation split, not of {args.split}")
-    args.split = args.split or ("validation" if args.calibrate or args.unknown else "test")
-    for name, value in (("eval_clips", args.clips), ("eval_crops", args.crops)):
-        args.set += [] if value is None else [f"data.{name}={value}"]
-    return args
 
 
 def main() -> int:

@@ -40,6 +40,15 @@ def steady_frames(num_frames: int, source_hz: float, rate_hz: float) -> np.ndarr
     return np.minimum(wanted, num_frames - 1)
 
 
+def check_pre_roll(pre_roll: int, length: int, unit: str = "frames") -> None:
+    """Raises ValueError where a window of this length has nothing behind its pre-roll."""
+    if pre_roll >= length:
+        raise ValueError(
+            f"pre_roll {pre_roll} leaves nothing to learn of windows of {length} {unit}; make it "
+            "smaller"
+        )
+
+
 def random_window(
     labels: np.ndarray,
     length: int,

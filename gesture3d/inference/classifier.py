@@ -86,7 +86,6 @@ class Classifier:
         self.weights = Path(weights) if weights else resource("weights") / DEFAULT_WEIGHTS
         model, self.description = checkpoint.load_model(self.weights)
         self.calibration = self.description.calibration
-        self.threshold = -np.inf if reject is None else self._threshold(reject)
         self.device = choose_device(device)
         self.model = fold_batch_norms(model).to(self.device)
         if compile:
@@ -99,6 +98,7 @@ class Classifier:
             data = experiment.data.model_copy(update={"mirrored_camera": mirror})
             experiment = experiment.model_copy(update={"data": data})
         self.experiment = experiment
+        self.threshold = -np.inf if reject is None else self._threshold(reject)
         self.spec = self.description.input_spec(experiment.data)
         self.class_names = self.description.class_names
 
@@ -213,6 +213,11 @@ class Classifier:
     def _threshold(self, kept: float) -> float:
         if not 0.0 < kept < 1.0:
             raise Gesture3dError(f"reject {kept}: a share of the known to keep, between 0 and 1")
+        if self.experiment.data.streams:
+            raise Gesture3dError(
+                f"{self.weights} finds gestures in streams, where what is none of them is no event "
+                "anyway: leave --reject out"
+            )
         if self.calibration is None:
             raise Gesture3dError(
                 f"{self.weights}: not calibrated, so nothing can be rejected; "

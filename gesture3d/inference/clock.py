@@ -2,10 +2,7 @@
 the rate that the network was trained at, the same in time and whatever the chunks."""
 
 import math
-from collections.abc import Iterable
 from typing import NamedTuple
-
-import numpy as np
 
 from gesture3d.errors import Gesture3dError
 
@@ -83,22 +80,3 @@ class Clock:
         ticks = range(int(self._next), passed + 1)
         self._next = ticks.stop if ticks else self._next
         return Ticks(tuple(self._begin + n / self.rate_hz for n in ticks), restarts)
-
-
-def ticks_of(times: Iterable[float], clock: Clock) -> tuple[np.ndarray, np.ndarray]:
-    """Which frame of a stretch stands for each tick, (N,), and the ticks' seconds, (N,).
-
-    Raises:
-        Gesture3dError: wrong times, see `Clock.push`; a gap, where the stream would begin anew.
-    """
-    frames, seconds = [], []
-    for frame, time in enumerate(times):
-        ticks = clock.push(time)
-        if ticks.restarts:
-            raise Gesture3dError(
-                f"frame {frame} at {time:.3f} s comes after a gap of more than "
-                f"{clock.gap_seconds:g} s: split the stream there"
-            )
-        frames += [frame] * len(ticks.seconds)
-        seconds += ticks.seconds
-    return np.array(frames, np.int64), np.array(seconds, np.float64)

@@ -55,6 +55,11 @@ def joints() -> np.ndarray:
     return np.repeat(places, 20, axis=0)[:600] + rng.normal(size=(600, 20, 3)) * 0.02
 
 
+def test_streams_have_nothing_to_reject(joints_network):
+    with pytest.raises(Gesture3dError, match=r"no event anyway: leave --reject out"):
+        Classifier(joints_network.weights, "cpu", reject=0.9)
+
+
 def ended(stream: Stream, frames, seconds) -> list[Event]:
     found = []
     for frame, now in zip(frames, seconds, strict=True):

@@ -10,7 +10,13 @@ from pydantic import Field, model_validator
 from gesture3d.data.index import Index, Item
 from gesture3d.data.inertial.stream import InertialAugmentation, InertialData
 from gesture3d.data.sets import Opened
-from gesture3d.data.streams import NOT_LEARNT, frame_labels, random_window, stream_classes
+from gesture3d.data.streams import (
+    NOT_LEARNT,
+    check_pre_roll,
+    frame_labels,
+    random_window,
+    stream_classes,
+)
 from gesture3d.settings import Frames
 
 if TYPE_CHECKING:
@@ -37,11 +43,7 @@ class InertialStreams(InertialData):
 
     @model_validator(mode="after")
     def _fits_streams(self) -> InertialStreams:
-        if self.pre_roll >= self.window:
-            raise ValueError(
-                f"pre_roll {self.pre_roll} leaves nothing to learn of windows of {self.window} "
-                "samples; make it smaller"
-            )
+        check_pre_roll(self.pre_roll, self.window, "samples")
         if self.augmentation.time_warp or self.augmentation.shift:
             raise ValueError("augmentation.time_warp and shift are of windows, not of streams")
         if self.few_shot or self.balance:

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from gesture3d.data.index import Index, Item
 from gesture3d.data.sets import Opened
 from gesture3d.data.skeleton.stream import SkeletonAugmentation, SkeletonData
-from gesture3d.data.streams import frame_labels, random_window
+from gesture3d.data.streams import check_pre_roll, frame_labels, random_window
 from gesture3d.errors import naming
 from gesture3d.events import NO_GESTURE
 from gesture3d.settings import Fraction, Frames, Rate
@@ -43,11 +43,7 @@ class SkeletonStreams(SkeletonData):
 
     @model_validator(mode="after")
     def _fits_streams(self) -> SkeletonStreams:
-        if self.pre_roll >= self.window:
-            raise ValueError(
-                f"pre_roll {self.pre_roll} leaves nothing to learn of windows of {self.window} "
-                "frames; make it smaller"
-            )
+        check_pre_roll(self.pre_roll, self.window)
         plain = SkeletonAugmentation()
         for name in ("time_warp", "speed", "joint_dropout", "one_at_a_time"):
             if getattr(self.augmentation, name) != getattr(plain, name):

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from gesture3d.data.index import Index, Item
 from gesture3d.data.sets import Opened
-from gesture3d.data.streams import stream_classes
+from gesture3d.data.streams import check_pre_roll, stream_classes
 from gesture3d.data.video.stream import VideoData
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import check_within, read_annotations
@@ -45,11 +45,7 @@ class VideoStreams(VideoData):
 
     @model_validator(mode="after")
     def _fits_streams(self) -> VideoStreams:
-        if self.pre_roll >= self.num_frames:
-            raise ValueError(
-                f"pre_roll {self.pre_roll} leaves nothing to learn of windows of num_frames "
-                f"{self.num_frames} frames; make it smaller"
-            )
+        check_pre_roll(self.pre_roll, self.num_frames)
         for name in ("few_shot", "balance", "augmentation.time_reversal"):
             value = self
             for part in name.split("."):
