@@ -168,6 +168,28 @@ def test_a_part_that_was_copied_is_whole(tmp_path, name):
     agrees(tmp_path / name)
 
 
+@pytest.mark.parametrize("options", [f"{SOUND} {H264} -c:a mp2", "-c:v mpeg2video"])
+def test_transport_streams_put_together_are_whole(tmp_path, options):
+    """As by ``cat a.ts b.ts``: packets are numbered anew from where the second file begins."""
+    first = make(tmp_path / "a.ts", options).read_bytes()
+    second = make(tmp_path / "b.ts", options, "testsrc2=s=96x64:r=25:d=0.6").read_bytes()
+    (tmp_path / "both.ts").write_bytes(first + second)
+    agrees(tmp_path / "both.ts")
+    assert frame_count(tmp_path / "both.ts") == 40
+    for damaged in (
+        first + second[:3760] + second[188 * 23 :],
+        first[:3760] + first[188 * 23 :] + second,
+        first + second[188 * 3 :],  # it does not begin anew
+    ):
+        (tmp_path / "damaged.ts").write_bytes(damaged)
+        with pytest.raises(VideoError, match="packets of it are missing"):
+            read_frames(tmp_path / "damaged.ts")
+    other = make(tmp_path / "c.ts", "-streamid 0:300 -c:v mpeg2video").read_bytes()
+    (tmp_path / "both.ts").write_bytes(first + other)
+    with pytest.raises(VideoError, match="parts with different streams"):
+        read_frames(tmp_path / "both.ts")
+
+
 @pytest.mark.parametrize("kind", ["mp4", "webm", "avi", "gif", "ts", "flv", "wmv", "ogv"])
 @pytest.mark.parametrize("share", [0.4, 0.8])
 def test_a_file_that_was_cut_off_never_passes(tmp_path, kind, share):

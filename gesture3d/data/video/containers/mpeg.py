@@ -1,6 +1,7 @@
 """MPEG programme and transport streams, and the pictures of MPEG-1 and MPEG-2 in them."""
 
 import re
+from itertools import pairwise
 from typing import BinaryIO
 
 import numpy as np
@@ -17,6 +18,7 @@ _LARGEST = 256 << 20  # larger ones are not walked
 _PICTURE, _SEQUENCE, _EXTENSION, _GROUP = 0x00, 0xB3, b"\0\0\1\xb5", 0xB8
 _LAST_SLICE = 0xAF
 _START_CODES = re.compile(rb"\x00\x00\x01([\x00-\xaf\xb3\xb8])")
+_PROGRAMMES, _SERVICES, _FILLING = 0, 17, 0x1FFF  # streams of their own
 _TALL = 2800  # rows of pictures, from which on slices are numbered otherwise
 
 
@@ -63,26 +65,70 @@ def walk_ts(file: BinaryIO, size: int) -> Contents:
     if len(wrong):
         raise breaks_off(int(wrong[0]) * length)
     streams = (packets[:, 1].astype(int) & 31) << 8 | packets[:, 2]
+    bounds = [0, *_joins(packets, streams), len(packets)]
+    found, videos = [], set()
+    for start, stop in pairwise(bounds):
+        stream, contents = _part_of_ts(packets[start:stop], streams[start:stop])
+        videos.add(stream)
+        found.append(contents)
+    if len(found) == 1:
+        return found[0]
+    counts = [part.num_frames for part in found]
+    if len(videos) > 1 or None in counts:
+        raise Damaged("is put together of parts with different streams: convert each part")
+    return Contents("ts", sum(counts), may_lack=sum(p.may_lack for p in found), has_edits=True)
+
+
+def _joins(packets: np.ndarray, streams: np.ndarray) -> list[int]:
+    """Where other files begin that were put behind the first one, as by ``cat a.ts b.ts``.
+
+    There every stream begins anew with a unit of its own, numbered from 0, the table of programmes
+    (or that of services, and it) first; where packets are missing, they do not all do so.
+    """
+    if not _misses_packets(packets, streams):
+        return []
+    counts = np.flatnonzero((packets[:, 3] & 16 > 0) & (streams != _FILLING))  # have a payload
+    begins = (packets[:, 1] & 64 > 0) & (packets[:, 3] & 15 == 0)
+    joins = []
+    for at in np.flatnonzero(begins & (streams == _PROGRAMMES)).tolist():
+        at -= at > 0 and streams[at - 1] == _SERVICES
+        behind = counts[counts >= at]
+        firsts = behind[np.unique(streams[behind], return_index=True)[1]]
+        if at > 0 and begins[firsts].all():
+            joins.append(at)
+    return joins
+
+
+def _misses_packets(packets: np.ndarray, streams: np.ndarray) -> bool:
+    """Whether a stream's numbers have a gap that it does not announce."""
     has_payload = packets[:, 3] & 16 > 0
     jumps = (packets[:, 3] & 32 > 0) & (packets[:, 4] > 0) & (packets[:, 5] & 128 > 0)
-    video, first = [], None
-    for stream in dict.fromkeys(streams[has_payload].tolist()):
+    for stream in np.unique(streams[has_payload]).tolist():
         chosen = np.flatnonzero((streams == stream) & has_payload)
         steps = np.diff(packets[chosen, 3].astype(int) & 15) % 16
-        if stream != 0x1FFF and ((steps > 1) & ~jumps[chosen[1:]]).any():
-            raise Damaged("damaged: packets of it are missing")
-        if first is None:
-            bodies = [_body(packets[n].tobytes()) for n in chosen.tolist()]
-            if bodies[0][:3] == b"\0\0\1" and bodies[0][3:4] and 0xE0 <= bodies[0][3] <= 0xEF:
-                first = stream
-                starts = packets[chosen, 1] & 64 > 0
-                video = [_payload(b) if s else b for b, s in zip(bodies, starts, strict=True)]
-    found = _pictures("ts", b"".join(video))
-    if found.num_frames is None and len(video):  # H.264, HEVC: a packet of theirs holds a picture
-        times = (_time(body) for body, is_start in zip(bodies, starts, strict=True) if is_start)
-        leading = num_leading(time for time in times if time is not None)
-        return Contents("ts", int(starts.sum()), may_lack=leading, has_edits=True)
-    return found
+        if stream != _FILLING and ((steps > 1) & ~jumps[chosen[1:]]).any():
+            return True
+    return False
+
+
+def _part_of_ts(packets: np.ndarray, streams: np.ndarray) -> tuple[int | None, Contents]:
+    """The first video stream of one file, and what it holds."""
+    if _misses_packets(packets, streams):
+        raise Damaged("damaged: packets of it are missing")
+    has_payload = packets[:, 3] & 16 > 0
+    for stream in dict.fromkeys(streams[has_payload].tolist()):
+        chosen = np.flatnonzero((streams == stream) & has_payload)
+        bodies = [_body(packets[n].tobytes()) for n in chosen.tolist()]
+        if bodies[0][:3] == b"\0\0\1" and bodies[0][3:4] and 0xE0 <= bodies[0][3] <= 0xEF:
+            starts = packets[chosen, 1] & 64 > 0
+            video = [_payload(b) if s else b for b, s in zip(bodies, starts, strict=True)]
+            found = _pictures("ts", b"".join(video))
+            if found.num_frames is None:  # H.264, HEVC: a packet of theirs holds a picture
+                times = (_time(b) for b, is_start in zip(bodies, starts, strict=True) if is_start)
+                leading = num_leading(time for time in times if time is not None)
+                found = Contents("ts", int(starts.sum()), may_lack=leading, has_edits=True)
+            return stream, found
+    return None, _pictures("ts", b"")
 
 
 def _body(packet: bytes) -> bytes:
