@@ -39,7 +39,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--seeds", type=int, nargs="+", help="with --folds: these seeds (0)")
     parser.add_argument("--init", type=Path, help="fine-tune from these weights")
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="continue runs/NAME")
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="RUN",
+        help="continue runs/NAME; --set then takes how it computes, e.g. train.processes=1",
+    )
     add_record(parser)
     args = parser.parse_args(argv)
     if args.seeds and args.folds is None:
@@ -48,9 +53,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error("--record belongs to --folds; of one run, give it to tools/evaluate.py")
     if args.folds is not None and args.init:
         parser.error("--folds trains from scratch; leave out --init")
-    others = args.cfg or args.data or args.set or args.name or args.init
+    others = args.cfg or args.data or args.name or args.init
     if args.resume and (others or args.folds is not None):
-        parser.error("--resume takes everything from the run; give no other option")
+        parser.error("--resume takes everything from the run; beside it only --set is allowed")
     if not args.resume and not args.cfg:
         parser.error("give --cfg (a model, e.g. --cfg variant_a.yaml) or --resume RUN")
     return args
@@ -67,7 +72,7 @@ def main() -> int:
         from gesture3d.training.run import resumable
 
         with folder_to_resume(args.resume) as folder:
-            return train_one(resumable(folder), folder, args)
+            return train_one(resumable(folder, args.set), folder, args)
     data = args.data or "synthetic"
     experiment = load_experiment(args.cfg, data, args.set)
     name = args.name or f"{Path(args.cfg).stem}-{Path(data).stem}"

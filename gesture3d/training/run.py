@@ -1,5 +1,6 @@
 """One run from its description to its report: what ``tools/train.py`` calls."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 
 from gesture3d import checkpoint
 from gesture3d.command_line import how_to_start
-from gesture3d.config import Experiment, dump_experiment
+from gesture3d.config import Experiment, dump_experiment, with_overrides
 from gesture3d.data import Datasets, build_datasets
 from gesture3d.data.batch import Sample, collate
 from gesture3d.data.loader import explain_dead_worker
@@ -18,9 +19,17 @@ from gesture3d.files import write_text
 from gesture3d.machine import num_cores
 from gesture3d.models import build_model
 from gesture3d.models.network import Network
+from gesture3d.text import one_line
 from gesture3d.training.closing import close
 from gesture3d.training.loop import Trainer
 from gesture3d.training.run_log import RunLog
+
+# What a resumed run may have otherwise. More processes or threads round differently, and processes
+# share out the batches that batch norm sees; the rest changes no number.
+RESUMED = (
+    *("data.root", "data.num_workers", "train.device", "train.processes", "train.num_threads"),
+    "train.checkpoint_minutes",
+)
 
 
 def train(
@@ -64,7 +73,7 @@ def train(
             trainer.resume(log.last_path)
             at = trainer.progress
             started = f"resumed at epoch {at.epoch + 1}, step {at.step + 1}"
-        elif here.is_main:
+        if here.is_main:
             write_text(folder / "experiment.yaml", dump_experiment(experiment))
         parameters = sum(p.numel() for p in model.parameters())
         num_validation = len(datasets.validation) if datasets.validation else 0
@@ -91,11 +100,15 @@ def train(
     return log.best_path
 
 
-def resumable(folder: Path) -> Experiment:
+def resumable(folder: Path, overrides: Sequence[str] = ()) -> Experiment:
     """The experiment of an interrupted run.
 
+    Args:
+        overrides: settings of `RESUMED`, of where the data is and how it is computed.
+
     Raises:
-        Gesture3dError: there is nothing to resume.
+        Gesture3dError: there is nothing to resume; other settings, with which it would be another
+            run.
     """
     path = folder / "last.ckpt"
     if not path.is_file():
@@ -104,8 +117,16 @@ def resumable(folder: Path) -> Experiment:
         begun = (folder / "experiment.yaml").is_file()
         anew = f"; start it anew, with its command and --name {folder.name}" if begun else ""
         raise Gesture3dError(f"{folder}: nothing to resume, no last.ckpt there{anew}{found}")
-    experiment = checkpoint.load(path)[1].validated_experiment(path)
-    check_root(experiment, path, "put it back, or a link to it")
+    for override in overrides:
+        if override.partition("=")[0].strip() not in RESUMED:
+            raise Gesture3dError(
+                f"--set {one_line(override, 100)}: it would be another run; a resumed one "
+                f"takes {', '.join(RESUMED)}"
+            )
+    stored = checkpoint.load(path)[1].validated_experiment(path)
+    experiment = with_overrides(stored, list(overrides))
+    if experiment.data.root == stored.data.root:
+        check_root(experiment, path, "name its place: --set data.root=…")
     return experiment
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from gesture3d.files import PACKAGE
 from gesture3d.inference.classifier import Classifier
 from gesture3d.models import build_model
 from gesture3d.training.loop import Interrupted, Trainer
-from gesture3d.training.run import train
+from gesture3d.training.run import resumable, train
 from gesture3d.training.run_log import RunLog
 from tests.forked_runs import run_forked
 
@@ -251,9 +252,18 @@ def test_a_run_with_replays_resumes_exactly(recordings, tmp_path, monkeypatch):
         patch.setattr(Trainer, "_after_step", stop_in_the_second_epoch)
         with pytest.raises(Interrupted):
             train(experiment, tmp_path / "part", progress=False)
+    moved = shutil.copytree(recordings, tmp_path / "moved")
+    experiment = resumable(tmp_path / "part", [f"data.root={moved}", "train.checkpoint_minutes=1"])
     part = train(experiment, tmp_path / "part", resume=True, progress=False)
     one, other = checkpoint.load(whole)[0], checkpoint.load(part)[0]
     assert all(torch.equal(one[name], other[name]) for name in one)
+    stored = (tmp_path / "part" / "experiment.yaml").read_text()
+    assert f"root: {moved}\n" in stored
+    with pytest.raises(Gesture3dError, match=r"optim.lr=1: it would be another run"):
+        resumable(tmp_path / "part", ["train.num_threads=1", "optim.lr=1"])
+    shutil.rmtree(moved)
+    with pytest.raises(Gesture3dError, match=r"moved, which is not here; name its place: --set"):
+        resumable(tmp_path / "part")
 
 
 def test_several_processes_save_the_sum_of_their_losses_and_go_on_with_their_own(
