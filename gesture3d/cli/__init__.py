@@ -9,6 +9,7 @@ from gesture3d.errors import Gesture3dError, did_you_mean
 TOOLS = {  # in the order in which one meets them
     "classify": "name the gestures in clips, sequences of joints or recordings",
     "watch": "name gestures as they are made: camera, network stream or file",
+    "serve": "a page in the browser: watch, teach by making gestures, look through videos",
     "teach": "gestures of your own from a few clips, without training",
     "train": "train a network, or go on with an interrupted training",
     "evaluate": "measure a trained network on a split",

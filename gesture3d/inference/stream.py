@@ -27,6 +27,7 @@ class Stream:
 
     Attributes:
         num_frames: that the network was given.
+        probabilities: (K,) of the newest step; None before there is one.
 
     Raises:
         Gesture3dError: the checkpoint's network is not causal, or says nothing of a decision.
@@ -49,6 +50,7 @@ class Stream:
         self._ended: list[Event] = []
         self._finder: EventFinder | None = None
         self.num_frames = 0
+        self.probabilities: np.ndarray | None = None
 
     def push(self, frame: np.ndarray, seconds: float) -> list[Event]:
         """The next frame.
@@ -105,6 +107,7 @@ class Stream:
         scores, self._state = model.step(chunk, self._state)
         if not scores.isfinite().all():
             raise Gesture3dError(f"at {now:.2f} s: {NOT_FINITE}")
+        self.probabilities = scores[0].softmax(dim=0).cpu().numpy()
         return self._finder.push(scores[0].cpu().numpy(), now + 1 / self._data.rate_hz)
 
 

@@ -54,11 +54,11 @@ class HandsData(SkeletonData):
         from gesture3d.hands.track import HandTrack
 
         if path.suffix.lower() == TRACK_SUFFIX:
-            return self._joints(HandTrack.load(path))
+            return self.joints_in(HandTrack.load(path))
         with _one_at_a_time:
-            return self._joints(read_track(path, _tracker()))
+            return self.joints_in(read_track(path, _tracker()))
 
-    def _joints(self, track: HandTrack) -> np.ndarray:
+    def joints_in(self, track: HandTrack) -> np.ndarray:
         """(T, 42, 3), pixels: the left, then the right hand; 0 where not seen."""
         track = track.mirrored() if self.mirrored_camera else track
         return np.nan_to_num(track.joints).reshape(len(track), -1, 3)
@@ -86,7 +86,7 @@ class HandsOfClips(HandsData):
             raise Gesture3dError(f"{next(iter(broken.values()))}{more}; or leave it out")
         paths = {item.key: item.path for item in index.items}
         paths |= {item.key: kept.path(item) for item in clips}
-        joints = {key: self._joints(HandTrack.load(path)) for key, path in paths.items()}
+        joints = {key: self.joints_in(HandTrack.load(path)) for key, path in paths.items()}
         items = [replace(item, content=joints[item.key]) for item in index.items]
         return super().present(replace(index, items=items))
 

@@ -138,6 +138,10 @@ class SkeletonData(DataSet):
         with naming(where):
             return torch.from_numpy(features(joints, self, rng))
 
+    def sample(self, joints: np.ndarray, where: object) -> Tensor:
+        """Joints (T, J, C) as evaluation sees them, float32 (T, D)."""
+        return self._features(joints, where)
+
     def input_spec(
         self, num_features: int | None = None, channel_names: tuple[str, ...] | None = None
     ) -> InputSpec:

@@ -1,0 +1,188 @@
+"""A network for whole clips, slid over a stream that does not end: what it says of the last
+seconds, again and again, becomes events.
+
+For networks that read video (RGB) or hands, and for taught templates. Causal networks follow a
+stream by themselves, see `gesture3d.inference.stream`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+import torch
+
+from gesture3d.decisions import OnlineDecision
+from gesture3d.errors import Gesture3dError
+from gesture3d.events import NO_GESTURE, Event
+from gesture3d.inference.classifier import Classifier
+from gesture3d.inference.online import EventFinder
+
+WINDOW_SECONDS = 2.4  # of networks that say nothing of it: Jester's clips last about 3 s
+EVERY = 0.1  # seconds from window to window
+FIRST_SHARE = 0.4  # of a window must have been seen before the first one
+GAP_SECONDS = 1.0  # after a longer time without frames the stream begins anew
+SEEN = 0.3  # share of a window's frames with a hand, below which there is nothing to read
+THRESHOLD, SMOOTHING = 0.6, 0.25  # of networks that say nothing of the decision
+NOT_GESTURES = (NO_GESTURE, "Doing other things", "unclassified")
+KEPT = 0.9  # of known clips, by a calibrated threshold; other windows are nothing
+
+
+class Sliding:
+    """``Sliding(classifier).push(frame, seconds)`` → the events that are decided with this frame.
+
+    As `gesture3d.inference.stream.Stream`: `take_ended` returns events once they are over.
+
+    Args:
+        window_seconds: length of a window; None: what the checkpoint says of it, or
+            `WINDOW_SECONDS`.
+        decision: None: the checkpoint's, or the same threshold for all gestures.
+
+    Attributes:
+        probabilities: (K,) of the newest window; None before there is one, or where there is
+            nothing to read in it.
+
+    Raises:
+        Gesture3dError: the network reads neither RGB video nor hands, or follows streams.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        *,
+        window_seconds: float | None = None,
+        decision: OnlineDecision | None = None,
+    ) -> None:
+        data, said = classifier.experiment.data, classifier.description
+        self.classifier, self.window = classifier, window_seconds or window_of(said.metrics)
+        if data.streams:
+            raise Gesture3dError(f"{classifier.weights}: it follows streams by itself; use Stream")
+        self._eye = _eye(classifier)
+        names = classifier.class_names
+        self.decision = decision or said.online or default_decision(names)
+        calibration = classifier.calibration
+        self._limit = -np.inf if calibration is None else calibration.threshold(KEPT)
+        self.probabilities: np.ndarray | None = None
+        self._frames: deque[tuple[Any, float]] = deque()
+        self._finder: EventFinder | None = None
+        self._ended: list[Event] = []
+        self._looked = -np.inf
+
+    def push(self, frame: np.ndarray, seconds: float) -> list[Event]:
+        """The next frame, uint8 RGB (H, W, 3), and when it was taken.
+
+        Raises:
+            Gesture3dError: a time that runs backwards, a frame of another kind, scores that are
+                not finite.
+        """
+        if self._frames and seconds < self._frames[-1][1]:
+            raise Gesture3dError(f"a frame at {seconds:.3f} s after {self._frames[-1][1]:.3f} s")
+        if self._finder is None or seconds - self._frames[-1][1] > GAP_SECONDS:
+            self._begin(seconds)
+        self._frames.append((self._eye.look(frame, seconds), seconds))
+        while self._frames[0][1] < seconds - self.window:
+            self._frames.popleft()
+        span = seconds - self._frames[0][1]
+        if seconds - self._looked < EVERY - 1e-6 or span < FIRST_SHARE * self.window:
+            return []
+        self._looked = seconds
+        return self._finder.push(self._scores(), seconds)
+
+    def take_ended(self) -> list[Event]:
+        """The events that were over since the last call, with their ends."""
+        ended = self._ended + (self._finder.take_ended() if self._finder else [])
+        self._ended = []
+        return ended
+
+    def close(self) -> list[Event]:
+        """The stream is over: what of `take_ended` is left."""
+        if self._finder:
+            self._finder.close()
+        return self.take_ended()
+
+    def _begin(self, seconds: float) -> None:
+        self._ended = self.close()
+        self._frames.clear()
+        self._finder = EventFinder(self.decision, self.classifier.class_names, begin=seconds)
+        self._looked, self.probabilities = -np.inf, None
+
+    @torch.inference_mode()
+    def _scores(self) -> np.ndarray:
+        """(K,) of the window; the same for all classes where it is none of them."""
+        frames, seconds = zip(*self._frames, strict=True)
+        clip = self._eye.clip(list(frames), np.array(seconds))
+        nothing = np.zeros(len(self.classifier.class_names))
+        self.probabilities = None
+        if clip is None:
+            return nothing
+        scores = self.classifier.scores([clip])[0]
+        if not scores.isfinite().all():
+            raise Gesture3dError(f"{self.classifier.weights}: its scores are not finite")
+        if scores.max() < self._limit:
+            return nothing
+        self.probabilities = scores.softmax(dim=0).numpy()
+        return scores.numpy()
+
+
+def window_of(metrics: dict[str, Any]) -> float:
+    """The window (seconds) that a checkpoint's metrics name, or the usual one."""
+    found = metrics.get("window_seconds")
+    usable = isinstance(found, (int, float)) and 0.2 <= found <= 60.0
+    return float(found) if usable else WINDOW_SECONDS
+
+
+def default_decision(class_names: list[str]) -> OnlineDecision:
+    """One threshold for all classes that are gestures by their names."""
+    gestures = [name for name in class_names if name not in NOT_GESTURES] or list(class_names)
+    return OnlineDecision(dict.fromkeys(gestures, THRESHOLD), SMOOTHING, data="not chosen")
+
+
+def _eye(classifier: Classifier) -> _VideoEye | _HandsEye:
+    data = classifier.experiment.data
+    if getattr(data, "hands", False):
+        return _HandsEye(data)
+    if data.stream == "video" and data.modality == "rgb":
+        return _VideoEye(data)
+    raise Gesture3dError(
+        f"{classifier.weights}: it reads {data.stream}, not what a camera shows; choose a network "
+        "that reads RGB video or hands"
+    )
+
+
+class _VideoEye:
+    """Frames as they are kept, and a window of them as a clip."""
+
+    def __init__(self, data: Any) -> None:
+        self._data = data
+
+    def look(self, frame: np.ndarray, seconds: float) -> np.ndarray:
+        from gesture3d.data.video.pixels import prepare_frame
+
+        return prepare_frame(frame, self._data.cache_size or self._data.size, "rgb")
+
+    def clip(self, frames: list[np.ndarray], seconds: np.ndarray) -> torch.Tensor:
+        from gesture3d.data.video.clips import clip_from_frames
+
+        steady = np.linspace(seconds[0], seconds[-1], max(self._data.num_frames, len(seconds)))
+        chosen = np.abs(seconds[:, None] - steady).argmin(axis=0)  # as of a steady camera
+        return clip_from_frames(np.stack([frames[number] for number in chosen]), self._data)
+
+
+class _HandsEye:
+    """The hands in each frame, followed, and a window of them as a sequence."""
+
+    def __init__(self, data: Any) -> None:
+        from gesture3d.hands.tracker import HandTracker
+
+        self._data, self._tracker = data, HandTracker()
+
+    def look(self, frame: np.ndarray, seconds: float) -> np.ndarray:
+        return self._data.joints_in(self._tracker.step(frame, seconds))[0]
+
+    def clip(self, joints: list[np.ndarray], seconds: np.ndarray) -> torch.Tensor | None:
+        window = np.stack(joints)
+        shown = window.any(axis=(1, 2))
+        if shown.sum() < 2 or shown.mean() < SEEN:
+            return None
+        return self._data.sample(window, "the window")

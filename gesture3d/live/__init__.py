@@ -1,0 +1,1 @@
+"""The local page that knows gestures and learns yours, see README.md."""

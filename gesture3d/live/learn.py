@@ -1,0 +1,261 @@
+"""The process that learns from recorded clips: python -m gesture3d.live.learn CLIPS RUNS WAY.
+
+Of every gesture the last fifth of its clips is held out, and the last two fifths of the recording
+of nothing: what is said of the result comes from these. The trained run is an ordinary one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gesture3d.errors import Gesture3dError
+from gesture3d.events import NO_GESTURE
+from gesture3d.files import resource, take_lock, write_text
+from gesture3d.live.clips import Clips
+from gesture3d.live.teaching import LOCK, check_enough, write_status
+from gesture3d.text import csv_text
+
+HELD_OUT, NOTHING_HELD_OUT = 0.2, 0.4
+GOOD = 0.9  # of held-out clips, from which on nothing else is tried
+INIT = "variant_a-synthetic.safetensors"
+EPOCHS = 40
+LEVELS = (0.6, 0.7, 0.8, 0.9, 0.95)
+
+
+class Cancelled(Exception):
+    """Somebody asked to stop."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which clips are learnt from and which are held out: gesture → paths."""
+
+    root: Path
+    learnt: dict[str, list[Path]]
+    held_out: dict[str, list[Path]]
+
+    def write(self, path: Path) -> None:
+        """As a list that every data set of folders reads (``data.csv``)."""
+        rows = [
+            [clip.relative_to(self.root).as_posix(), name, split]
+            for split, part in (("train", self.learnt), ("validation", self.held_out))
+            for name, clips in part.items()
+            for clip in clips
+        ]
+        write_text(path, csv_text([["path", "label", "split"], *rows]))
+
+
+def plan(clips: Clips) -> Plan:
+    """Hold out the last clips of every class, one at least."""
+    learnt, held_out = {}, {}
+    for name, files in clips.listed().items():
+        share = NOTHING_HELD_OUT if name == NO_GESTURE else HELD_OUT
+        paths = [clips.path(name, file) for file in files]
+        count = max(round(share * len(paths)), 1) if len(paths) > 1 else 0
+        learnt[name], held_out[name] = paths[: len(paths) - count], paths[len(paths) - count :]
+    return Plan(clips.root, learnt, held_out)
+
+
+class Progress:
+    """What is said of it meanwhile, in the status file."""
+
+    def __init__(self, hidden: Path, plan: Plan) -> None:
+        self.hidden = hidden
+        counts = {name: len(clips) for name, clips in plan.learnt.items()}
+        self.status: dict[str, Any] = {"since": time.time(), "process": os.getpid()}
+        self.status |= {"learnt": counts, "held_out": sum(map(len, plan.held_out.values()))}
+
+    def say(self, state: str = "running", **more: Any) -> None:
+        self.status |= {"state": state, **more}
+        write_status(self.hidden, self.status)
+
+
+def teach_hands(plan: Plan, listing: Path, runs: Path, progress: Progress) -> Path:
+    """Templates of the hands' joints: the checkpoint. Raises where hands cannot be read."""
+    from gesture3d.config import load_data
+    from gesture3d.data import read_index
+    from gesture3d.training.run_folder import new_folder
+    from gesture3d.training.teach import clips_of, save, teach
+
+    progress.say(step="looking for hands in the clips", way="hands")
+    names = [name for name in plan.learnt if name != NO_GESTURE]
+    settings = [f"data.root={plan.root}", f"data.csv={listing}", "data.validation_share=0"]
+    data = load_data("hand_folder", settings).model_copy(update={"classes": tuple(names)})
+    index = read_index(data, progress=False)
+    clips, shares = clips_of(index, data.num_frames)
+    if np.median(list(shares.values())) < 0.5:
+        raise Gesture3dError("hands are hardly seen in these clips")
+    taught = teach(clips)
+    with new_folder(runs, "taught-hands", exactly=False) as folder:
+        path = folder / "best.safetensors"
+        save(path, taught, clips, data, {"train": index.fingerprint("train")})
+    return path
+
+
+def train_video(plan: Plan, listing: Path, runs: Path, progress: Progress) -> Path:
+    """The shipped video network, fine-tuned: the checkpoint of an ordinary run."""
+    from gesture3d.config import load_experiment
+    from gesture3d.training.loop import Interrupted
+    from gesture3d.training.run import train
+    from gesture3d.training.run_folder import new_folder
+
+    settings = [f"data.root={plan.root}", f"data.csv={listing}", f"train.epochs={EPOCHS}"]
+    settings += ["train.keep=last", "train.processes=1", "data.balance=true"]
+    experiment = load_experiment("variant_a", "folder", settings)
+    with new_folder(runs, "taught-video", exactly=False) as folder:
+        progress.say(
+            step="training", way="video", run=folder.name, epochs=EPOCHS, epochs_since=time.time()
+        )
+        try:
+            init = resource("weights") / INIT
+            return train(experiment, folder, init=init, progress=False)
+        except Interrupted:
+            raise Cancelled from None
+
+
+def measure(path: Path, plan: Plan) -> dict[str, Any]:
+    """What the held-out clips say; where there is nothing of nothing, no word of false alarms.
+
+    The window and the thresholds of the online decision are chosen by the clips that were learnt
+    from, and written into the checkpoint.
+    """
+    from gesture3d import checkpoint
+    from gesture3d.inference.classifier import Classifier
+    from gesture3d.inference.sliding import Sliding, default_decision
+
+    lengths = [_seconds(p) for n, ps in plan.learnt.items() if n != NO_GESTURE for p in ps]
+    window = float(np.median(lengths))
+    classifier = Classifier(path)
+    gestures = {n: ps for n, ps in plan.held_out.items() if n != NO_GESTURE}
+    confused: dict[tuple[str, str], int] = {}
+    right = total = 0
+    for name, clips in gestures.items():
+        for clip in clips:
+            found = _named(classifier, clip)
+            total += 1
+            right += found == name
+            if found != name:
+                confused[name, found] = confused.get((name, found), 0) + 1
+    usual = default_decision(classifier.class_names)
+    for level in LEVELS:
+        decision = replace(usual, thresholds=dict.fromkeys(usual.thresholds, level))
+        decision = replace(decision, data="recorded nothing")
+        slid = Sliding(classifier, window_seconds=window, decision=decision)
+        if not alarms(slid, plan.learnt.get(NO_GESTURE, []))[0]:
+            break
+    tensors, description = checkpoint.load(path)
+    metrics = description.metrics | {"window_seconds": round(window, 3)}
+    checkpoint.save(path, tensors, replace(description, online=decision, metrics=metrics))
+    slid = Sliding(classifier, window_seconds=window, decision=decision)
+    count, seconds = alarms(slid, plan.held_out.get(NO_GESTURE, []))
+    worst = max(confused.items(), key=lambda pair: pair[1], default=None)
+    return {
+        "right": right,
+        "tested": total,
+        "alarms": count,
+        "nothing_seconds": round(seconds, 1),
+        "worst": worst and {"made": worst[0][0], "taken": worst[0][1], "times": worst[1]},
+        "worst_of": worst and len(gestures[worst[0][0]]),
+        "window": round(window, 2),
+        "threshold": level,
+    }
+
+
+def alarms(slid: Any, clips: list[Path]) -> tuple[int, float]:
+    """Events in clips that follow each other and show nothing, and how many seconds they last."""
+    from gesture3d.data.video.reading import open_video, read_frames
+
+    count, now = 0, 0.0
+    for clip in clips:
+        step = 1 / (open_video(clip).fps or 15.0)
+        for frame in read_frames(clip):
+            count += len(slid.push(frame, now))
+            now += step
+    return count, now
+
+
+def _named(classifier: Any, clip: Path) -> str:
+    """Its most probable class; where it cannot be read, nothing."""
+    try:
+        return classifier(clip)[0].name
+    except Gesture3dError:
+        return NO_GESTURE
+
+
+def _seconds(clip: Path) -> float:
+    from gesture3d.data.video.reading import open_video
+
+    reader = open_video(clip)
+    return reader.num_frames / (reader.fps or 15.0)
+
+
+def learn(root: Path, runs: Path, way: str, progress: Progress, plan: Plan) -> None:
+    """By hands, by video, or (auto) by hands and, where these are not good, by video, too: what
+    recognises more of the held-out clips."""
+    listing = progress.hidden / "clips.csv"
+    plan.write(listing)
+    ways = {"hands": [teach_hands], "video": [train_video]}.get(way, [teach_hands, train_video])
+    results: list[tuple[float, Path, dict[str, Any]]] = []
+    problem = None
+    for teach in ways:
+        try:
+            path = teach(plan, listing, runs, progress)
+            progress.say(step="measuring on the clips that were held out")
+            found = measure(path, plan) | {"way": progress.status["way"]}
+        except Gesture3dError as error:
+            if teach is ways[-1] and not results:
+                raise
+            problem = str(error)
+            continue
+        results.append((found["right"] / max(found["tested"], 1), path, found))
+        if results[-1][0] >= GOOD:
+            break
+    _, path, found = max(results, key=lambda result: result[0])
+    if found["way"] == "video" and problem:
+        found["note"] = f"By the whole picture, as the hands could not be read: {problem}"
+    took = round(time.time() - progress.status["since"], 1)
+    progress.say("done", network=f"runs/{path.parent.name}", result=found, seconds=took)
+
+
+def main(clips: str, runs: str, way: str) -> int:
+    """The process."""
+    root = Path(clips)
+    hidden = root / ".live"
+    lock = take_lock(hidden / LOCK)
+    if lock is None:
+        print("another training is running", file=sys.stderr)
+        return 2
+
+    def stop(number: int, frame: object) -> None:
+        raise Cancelled
+
+    signal.signal(signal.SIGTERM, stop)
+    progress = None
+    try:
+        recorded = Clips(root)
+        check_enough(recorded.listed())
+        parts = plan(recorded)
+        progress = Progress(hidden, parts)
+        progress.say(step="reading the clips")
+        learn(root, Path(runs), way, progress, parts)
+    except Cancelled:
+        write_status(hidden, (progress.status if progress else {}) | {"state": "cancelled"})
+    except (Gesture3dError, OSError, MemoryError) as error:
+        said = {"state": "failed", "error": str(error) or "out of memory"}
+        write_status(hidden, (progress.status if progress else {}) | said)
+        return 1
+    finally:
+        lock.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

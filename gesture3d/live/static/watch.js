@@ -1,0 +1,94 @@
+// Watch: bars, the timeline of the last seconds, and what was seen.
+
+import { $, clock, colour, drawing, h, percent, style } from "./base.js";
+
+const SPAN = 30; // seconds of the timeline
+const BARS = 5;
+const KEPT = 100; // events in the list
+
+export class Watch {
+  constructor() {
+    this.events = [];
+    this.rows = Array.from({ length: BARS }, () => {
+      const parts = ["name", "track", "number"].map((name) => h("span", { class: name }));
+      const fill = h("div", { class: "fill" });
+      parts[1].append(fill);
+      const row = h("div", { class: "bar" }, ...parts);
+      $("bars").append(row);
+      return { name: parts[0], fill, number: parts[2] };
+    });
+    const draw = () => {
+      if (!$("watch").hidden) this.draw();
+      requestAnimationFrame(draw);
+    };
+    requestAnimationFrame(draw);
+  }
+
+  answer(answer) {
+    if (answer.top) this.bars(answer.top);
+    for (const event of answer.events ?? []) this.add(event);
+    for (const event of answer.ended ?? []) {
+      const known = this.events.find((e) => e.decided === event.decided && e.label === event.label);
+      if (known) Object.assign(known, event, { over: true });
+    }
+  }
+
+  bars(top) {
+    this.rows.forEach((row, place) => {
+      const [name, share] = top[place] ?? ["", 0];
+      row.name.textContent = name;
+      row.name.title = name;
+      row.fill.style.width = `${100 * share}%`;
+      row.fill.style.background = name ? colour(name) : "";
+      row.number.textContent = name ? percent(share) : "";
+    });
+  }
+
+  add(event) {
+    this.events.push(event);
+    if (this.events.length > KEPT) this.events.shift();
+    $("now").textContent = event.label;
+    clearTimeout(this.fading);
+    this.fading = setTimeout(() => ($("now").textContent = ""), 2500);
+    if (this.events.length === 1) $("events").replaceChildren();
+    const at = new Date().toLocaleTimeString();
+    const item = h("li", {}, h("time", {}, at), h("span", {}, event.label), h("span", { class: "small" }, percent(event.score)));
+    $("events").prepend(item);
+    while ($("events").children.length > KEPT) $("events").lastChild.remove();
+  }
+
+  /** Events are in seconds of the page's clock. */
+  draw() {
+    const { context, width, height } = drawing($("timeline"));
+    const now = performance.now() / 1000;
+    const x = (seconds) => width * (1 - (now - seconds) / SPAN);
+    context.font = "12px system-ui";
+    context.strokeStyle = style("--line");
+    context.fillStyle = style("--soft");
+    for (let back = 0; back <= SPAN; back += 5) {
+      context.beginPath();
+      context.moveTo(x(now - back), 0);
+      context.lineTo(x(now - back), height - 16);
+      context.stroke();
+      context.textAlign = back === 0 ? "right" : back === SPAN ? "left" : "center";
+      context.fillText(back ? `${back} s ago` : "now", x(now - back), height - 3);
+    }
+    context.textAlign = "left";
+    for (const event of this.events) {
+      const end = event.over ? event.end : Math.max(event.decided, Math.min(now, event.decided + 1));
+      if (end < now - SPAN) continue;
+      context.fillStyle = colour(event.label);
+      context.fillRect(x(event.start), 24, Math.max(x(end) - x(event.start), 3), height - 46);
+      context.fillStyle = style("--text");
+      context.fillText(event.label, Math.max(x(event.start), 0), 16);
+    }
+  }
+
+  /** Forget what another source or network has said. */
+  clear() {
+    this.bars([]);
+    $("now").textContent = "";
+  }
+}
+
+export { clock };

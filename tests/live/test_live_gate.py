@@ -1,0 +1,151 @@
+"""Attacks on the page's server: from other pages, by other names, with other tokens."""
+
+import json
+import socket
+
+import pytest
+
+from tests.live.running import TOKEN, Running, running
+
+websockets = pytest.importorskip("websockets", reason="the extra 'live' is not installed")
+
+API = [
+    ("GET", "/api/state"),
+    ("DELETE", "/api/clips"),
+    ("GET", "/api/strip?gesture=a&clip=b"),
+    ("POST", "/api/training"),
+    ("DELETE", "/api/training"),
+    ("POST", "/api/videos?network=x"),
+    ("GET", "/api/videos/1"),
+    ("GET", "/api/look"),
+    ("GET", "/"),
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("live") / "clips") as found:
+        yield found
+
+
+def test_the_page_itself_may_ask(server: Running) -> None:
+    assert server.json("GET", "/api/state")["gestures"] == {}
+    status, page, headers = server.ask("GET", f"/?token={TOKEN}", headers={"X-Token": None})
+    assert status == 200
+    assert b"<title>gesture3d" in page
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert b"style=" not in page  # which the policy would leave out
+    assert b"<script>" not in page
+    assert b"http://" not in page
+    assert b"https://" not in page
+
+
+@pytest.mark.parametrize(("method", "path"), API)
+@pytest.mark.parametrize("token", [None, "", "wrong", TOKEN[:-1], TOKEN + "x", "töken"])
+def test_without_the_token_nothing_is_said(server: Running, method, path, token) -> None:
+    given = None if token is None else token.encode().decode("latin-1")
+    status, said, _ = server.ask(method, path, {}, {"X-Token": given})
+    assert status == 403
+    assert b"open the address that the program printed" in said
+
+
+@pytest.mark.parametrize(("method", "path"), API)
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1:1", "", None])
+def test_another_name_for_this_machine_is_refused(server: Running, method, path, host) -> None:
+    """As of a page whose own name was changed to resolve to 127.0.0.1."""
+    name = host and host.format(port=server.port)
+    headers = {"Host": name, "Origin": f"http://{name}"}
+    status, _, _ = server.ask(method, path, {}, headers)
+    assert status in (400, 403)  # 400: a request without a Host is none
+
+
+@pytest.mark.parametrize(("method", "path"), [one for one in API if one[0] != "GET"])
+@pytest.mark.parametrize(
+    "origin",
+    [None, "null", "http://evil.example", "https://127.0.0.1:{port}", "http://127.0.0.1:1"],
+)
+def test_other_pages_cannot_change_anything(server: Running, method, path, origin) -> None:
+    headers = {"Origin": origin and origin.format(port=server.port)}
+    status, said, _ = server.ask(method, path, {}, headers)
+    assert (status, said) == (403, b"only this server's own page may do this\n")
+
+
+def test_other_pages_cannot_read_either(server: Running) -> None:
+    status, _, headers = server.ask("GET", "/api/state", headers={"Origin": "http://evil.example"})
+    assert status == 403
+    assert "access-control-allow-origin" not in headers
+
+
+def test_two_hosts_are_none(server: Running) -> None:
+    text = f"GET /api/state HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nHost: evil\r\n"
+    text += f"X-Token: {TOKEN}\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(text.encode())
+        assert connection.recv(100).split()[1] in (b"400", b"403")
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": None},
+        {"token": "wrong"},
+        {"token": ""},
+        {"additional_headers": {"Host": "evil.example"}},
+    ],
+    ids=str,
+)
+def test_a_websocket_of_another_page_is_never_accepted(server: Running, attack) -> None:
+    with pytest.raises(websockets.exceptions.InvalidStatus) as refused:
+        server.socket(**attack).__enter__()
+    assert refused.value.response.status_code in (400, 403)
+    assert server.live.visits == 0
+
+
+def test_the_page_may_open_a_websocket(server: Running) -> None:
+    with server.socket() as page:
+        page.send(json.dumps({"do": "stop"}))
+        assert json.loads(page.recv()) == {"stopped": True}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../server.py",
+        "/static/..%2fserver.py",
+        "/static/%2e%2e/server.py",
+        "/static//etc/passwd",
+        "/static/%2fetc%2fpasswd",
+        "/..%2f..%2fetc/passwd",
+    ],
+)
+def test_no_path_leaves_the_folder_of_the_page(server: Running, path) -> None:
+    status, said, _ = server.ask("GET", path)
+    assert status in (403, 404)
+    assert b"root:" not in said
+    assert b"import" not in said
+
+
+def test_a_large_request_is_cut_off(server: Running) -> None:
+    status, said, _ = server.ask("POST", "/api/training", b"[" * 200_000)
+    assert status == 400
+    assert b"more than 65536 bytes" in said
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"[" * 60_000, b"\xff", b'"x"'])
+def test_what_is_no_object_is_refused(server: Running, body) -> None:
+    status, said, _ = server.ask("POST", "/api/training", body)
+    assert status == 400
+    assert b"no JSON object" in said
+
+
+def test_from_other_machines_only_numbers_are_names(tmp_path) -> None:
+    """With --host 0.0.0.0 an attacker's name is still refused."""
+    with running(tmp_path / "clips", host="0.0.0.0") as server:
+        for host, expected in (("192.168.1.7", 200), ("evil.example", 403), ("0.0.0.0", 200)):
+            name = f"{host}:{server.port}"
+            assert server.ask("GET", "/api/state", headers={"Host": name})[0] == expected
