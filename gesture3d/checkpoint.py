@@ -38,6 +38,8 @@ FORMAT = "gesture3d/1"
 
 # What fine-tuning may change: another modality has other means (the paper's recipe for IsoGD).
 _FREE = ("dropout", "forget_bias", "channel_means")
+# What a causal network, for streams, may do otherwise than one for clips that it starts from.
+_CAUSAL = ("causal", "preprocessing", "mean_frames", "differences")
 
 
 def _no_doubles(names: list[str]) -> list[str]:
@@ -217,7 +219,9 @@ def initialise_from(
 ) -> str:
     """Start from the weights of ``path`` (fine-tuning); a head of another size stays fresh.
 
-    The head is the submodule that the network names in its attribute ``head``.
+    The head is the submodule that the network names in its attribute ``head``. A causal network may
+    start from one for clips, which has the same layers; channels of its input that the other lacks
+    (differences of frames) start at zero.
 
     Args:
         class_names: of ``model``; what a head of another size knows of classes of the same names
@@ -232,13 +236,17 @@ def initialise_from(
     tensors, description = load(path)
     theirs = description.validated_experiment(path).model
     ours = experiment.model
-    behaviour = [k for k in type(ours).model_fields if k not in _FREE]
+    becomes_causal = getattr(ours, "causal", False) and not getattr(theirs, "causal", False)
+    free = (*_FREE, *_CAUSAL) if becomes_causal else _FREE
+    behaviour = [k for k in type(ours).model_fields if k not in free]
     pairs = {k: (getattr(theirs, k, None), getattr(ours, k)) for k in behaviour}
     differing = {k: (there, here) for k, (there, here) in pairs.items() if there != here}
     if differing:
         changes = "; ".join(f"model.{k}: {t} there, {h} here" for k, (t, h) in differing.items())
         raise Gesture3dError(f"cannot start from {path}: {changes}")
     weights = weights_of(tensors)
+    if becomes_causal:
+        weights = _with_new_inputs(model, weights)
     wrong = mismatches(model, weights)
     check_values(model, weights, path)
     if any(not name.startswith(f"{model.head}.") for name in wrong):
@@ -255,6 +263,19 @@ def initialise_from(
             own[name][rows[0]] = weights[name][rows[1]].to(own[name])
     said = f"; it knows {len(known)} classes by their names" if known else ""
     return f"started from {path}; its head for {len(names)} classes was replaced by a new one{said}"
+
+
+def _with_new_inputs(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Kernels for more input channels than there are in ``weights``, zero for the new ones."""
+    found = dict(weights)
+    for name, own in model.state_dict().items():
+        kernel = weights.get(name)
+        if kernel is None or own.ndim < 3 or kernel.ndim != own.ndim:
+            continue
+        known = kernel.shape[1]
+        if own[:, :known].shape == kernel.shape != own.shape:
+            found[name] = torch.cat([kernel, kernel.new_zeros(own[:, known:].shape)], 1)
+    return found
 
 
 def _is_by_class(tensor: Tensor | None, class_names: Sequence[str]) -> bool:

@@ -130,6 +130,31 @@ def test_a_new_head_takes_over_what_is_known_of_classes_by_their_names(saved) ->
     assert torch.equal(other.classifier.weight[1], fresh[1])
 
 
+def test_a_causal_network_starts_from_one_for_clips(saved) -> None:
+    model, path = saved
+    settings = ("causal=true", "preprocessing=running_mean", "differences=true")
+    settings = [*SMALL, *(f"model.{setting}" for setting in settings)]
+    experiment = load_experiment("variant_a", "synthetic", settings)
+    causal = build_model(experiment.model, 4)
+    assert checkpoint.initialise_from(causal, experiment, path) == f"started from {path}"
+    stem, known = causal.res3d.stem[0].weight, model.res3d.stem[0].weight
+    assert torch.equal(stem[:, :3], known)
+    assert stem.shape[1] == 6
+    assert not stem[:, 3:].any()
+    assert torch.equal(causal.res3d.stage3[1].conv2.weight, model.res3d.stage3[1].conv2.weight)
+
+
+def test_a_network_for_clips_does_not_start_from_a_causal_one(saved, tmp_path) -> None:
+    settings = [*SMALL, "model.causal=true", "model.preprocessing=running_mean"]
+    causal = load_experiment("variant_a", "synthetic", settings)
+    path = tmp_path / "causal.safetensors"
+    description = checkpoint.Description(causal.model_dump(mode="json"), list("wxyz"), {})
+    checkpoint.save(path, build_model(causal.model, 4).state_dict(), description)
+    plain = load_experiment("variant_a", "synthetic", SMALL)
+    with pytest.raises(Gesture3dError, match="causal: True there, False here"):
+        checkpoint.initialise_from(build_model(plain.model, 4), plain, path)
+
+
 @pytest.mark.parametrize(
     ("override", "named"),
     [
