@@ -1,9 +1,11 @@
 """What each network becomes when it is exported: how far off, how large, how fast.
 
 Networks are untrained ones of their recipes, with running statistics and weights of batch norms
-drawn at random, so that scores depend on everything.
+drawn at random, so that scores depend on everything. Rows are kept in a CSV, and shown in the
+README.md beside it.
 """
 
+import csv
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,14 +19,18 @@ from gesture3d.benchmarks.tables import Row
 from gesture3d.benchmarks.timing import Clock, interleave, milliseconds
 from gesture3d.config import load_experiment
 from gesture3d.errors import Gesture3dError, did_you_mean
-from gesture3d.export.verify import choose_inputs, session
-from gesture3d.export.write import export, open_source
+from gesture3d.export.int8 import write_int8
+from gesture3d.export.verify import choose_inputs, expected_scores, onnx_scores, session
+from gesture3d.export.write import Source, export, open_source
+from gesture3d.files import write_text
 from gesture3d.models import build_model
 from gesture3d.models.folding import fold_batch_norms
+from gesture3d.text import csv_text
 
 VIDEO = ("variant_a", "variant_b", "variant_c", "variant_d", "convlstm", "no_recurrence", "r3d_18")
 SKELETONS = ("deepgru", "deepgru_small", "gru")
-INERTIAL = ("residual_bilstm", "residual_bilstm_original", "residual_lstm", "bilstm", "lstm")
+INERTIAL = ("residual_bilstm", "residual_bilstm_2x2", "residual_bilstm_original")
+INERTIAL += ("residual_lstm", "bilstm", "lstm")
 # Data set, features of a frame, frames that are timed.
 RECIPES = {name: ("synthetic", None, 16) for name in VIDEO}
 RECIPES |= {name: ("utd_mhad_skeleton", 60, 60) for name in SKELETONS}
@@ -34,18 +40,23 @@ _STREAMS = ("model.causal=true", "model.preprocessing=running_mean", "model.diff
 CAUSAL = {name: _STREAMS for name in VIDEO if name != "r3d_18"}
 CAUSAL |= {name: _STREAMS[:1] for name in (*SKELETONS, "residual_lstm", "lstm")}
 CLASSES = 27
-CALLS = {"onnx": "onnxruntime, ms", "torch": "torch.export, ms"}
+RANGES = 4  # samples that int8 takes its ranges of
+KEY = ("network", "kind")
+COLUMNS = (*KEY, "frames", "PyTorch, ms", "folded, ms", "ONNX: difference", "ONNX: ms", "ONNX: MB")
+COLUMNS += (".pt2: difference", ".pt2: ms", ".pt2: MB", "int8: difference", "int8: ms", "int8: MB")
+COLUMNS += ("events", "problem")
+BEGIN, END = "<!-- matrix -->", "<!-- /matrix -->"
 
 
 def matrix(names: Sequence[str], seconds: float) -> Iterator[Row]:
-    """A row for each network, kind (clip; of causal ones also step) and runtime.
+    """A row for each network and kind (clip; of causal ones also step), with every runtime.
 
     Args:
         names: of networks in ``RECIPES``; none: all.
         seconds: of each measurement of speed.
 
     Raises:
-        Gesture3dError: an unknown network; a missing extra; a file that differs.
+        Gesture3dError: an unknown network; a missing extra. A file that differs is a ``problem``.
     """
     for name in names:
         if name not in RECIPES:
@@ -58,6 +69,37 @@ def matrix(names: Sequence[str], seconds: float) -> Iterator[Row]:
                 for kind in ("clip", "step")[: 1 + causal]:
                     row = _row(weights, kind == "step", RECIPES[name][2], seconds)
                     yield {"network": name + ", causal" * causal, "kind": kind, **row}
+
+
+def record(path: Path, new: Sequence[Row]) -> None:
+    """Write rows into the CSV, in the places of those of the same `KEY`, and the table of all of
+    them between the marks in the README.md beside it, where that has such."""
+    there = list(csv.DictReader(path.read_text("utf-8").splitlines())) if path.is_file() else []
+    rows = {tuple(row[name] for name in KEY): row for row in (*there, *map(_texts, new))}
+    found = [[row.get(name) or "" for name in COLUMNS] for row in rows.values()]
+    write_text(path, csv_text([COLUMNS, *found]))
+    readme = path.with_name("README.md")
+    if readme.is_file() and BEGIN in (text := readme.read_text("utf-8")):
+        before, after = text.split(BEGIN)[0], text.split(END)[1]
+        write_text(readme, f"{before}{BEGIN}\n\n{table(path)}\n\n{END}{after}")
+
+
+def table(path: Path) -> str:
+    """The rows of a CSV of `record` in Markdown."""
+    head, *rows = csv.reader(path.read_text("utf-8").splitlines())
+    shown = [n for n, _ in enumerate(head) if any(row[n] for row in rows)]
+    lines = [[line[n] for n in shown] for line in (head, *rows)]
+    lines.insert(1, ["---"] * len(shown))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _texts(row: Row) -> dict[str, str]:
+    """Times and sizes to three digits."""
+    return {
+        name: f"{value:#.3g}".rstrip(".") if isinstance(value, float) else str(value)
+        for name, value in row.items()
+        if value is not None
+    }
 
 
 def _write_network(path: Path, name: str, settings: Sequence[str]) -> None:
@@ -99,17 +141,35 @@ def _row(weights: Path, step: bool, frames: int, seconds: float) -> Row:
     if not step:
         folded = fold_batch_norms(source.model)
         sides["folded, ms"] = lambda: folded(tensors[0])
-    for to, suffix in (("onnx", ".onnx"), ("torch", ".pt2")):
-        path = weights.with_suffix(suffix)
-        proof = export(source, to, path).proof
-        row[f"{to}: difference"] = f"{proof.difference:.1e}"
-        if proof.events is not None:
-            row["events"] = str(proof.events)
-        row[f"{to}: MB"] = path.stat().st_size / 1e6
-        sides[CALLS[to]] = _of_file(path, values, tensors)
+    files = {"ONNX": weights.with_suffix(".onnx"), ".pt2": weights.with_suffix(".pt2")}
+    try:
+        for (name, path), to in zip(files.items(), ("onnx", "torch"), strict=True):
+            proof = export(source, to, path).proof
+            row[f"{name}: difference"] = f"{proof.difference:.1e}"
+            row["events"] = None if proof.events is None else str(proof.events)
+        files["int8"] = weights.with_name("int8.onnx")
+        row["int8: difference"] = f"{_to_int8(source, files['ONNX'], files['int8']):.1e}"
+    except Gesture3dError as problem:
+        return row | {"problem": str(problem)}
+    for name, path in files.items():
+        row[f"{name}: MB"] = path.stat().st_size / 1e6
+        sides[f"{name}: ms"] = _of_file(path, values, tensors)
     with torch.inference_mode():
         times = interleave(sides, Clock(torch.device("cpu")), seconds)
     return row | {name: milliseconds(times[name]) for name in sides}
+
+
+def _to_int8(source: Source, full: Path, path: Path) -> float:
+    """How far off scores are on other samples than those that the ranges are taken of."""
+    exported, samples = source.exported, []
+    if exported.reads == "clips":
+        frames, *frame = source.spec.shape
+        samples = list(torch.randint(0, 256, (RANGES, frames, *frame), dtype=torch.uint8))
+    write_int8(exported, full, path, samples)
+    inputs = choose_inputs(exported, []).batches
+    found = onnx_scores(path, exported, inputs)
+    expected = [expected_scores(source.model, exported, x) for x in inputs]
+    return max(float(abs(a - b).max()) for a, b in zip(found, expected, strict=True))
 
 
 def _plain(model: nn.Module, step: bool, tensors: list[Tensor]) -> Callable:

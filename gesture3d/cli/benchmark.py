@@ -63,6 +63,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     export = commands.add_parser("export", help="exported files: differences, sizes, speeds")
     export.add_argument("--networks", nargs="+", default=[], help="by name in configs/ (all)")
     export.add_argument("--seconds", type=float, default=2, help="of each measurement (2)")
+    export.add_argument(
+        "--out", type=Path, default=Path("runs/export.csv"), help="rows replaced (runs/export.csv)"
+    )
     online = commands.add_parser("online", help="a causal network's steps against sliding windows")
     online.add_argument("--cfg", default="variant_a", help="the offline network (variant_a)")
     online.add_argument("--data", default="synthetic", help="a recipe (synthetic)")
@@ -215,18 +218,22 @@ def hands(args: argparse.Namespace) -> int:
 def export(args: argparse.Namespace) -> int:
     import torch
 
-    from gesture3d.benchmarks.export import matrix
+    from gesture3d.benchmarks.export import matrix, record
     from gesture3d.benchmarks.tables import format_table
+    from gesture3d.files import check_writable
     from gesture3d.machine import processor
 
+    check_writable(args.out)
     torch.set_num_threads(1)
     print(f"processor: {processor()}, one thread; torch {torch.__version__}", flush=True)
     rows = []
     for row in matrix(args.networks, args.seconds):
         rows.append(row)
-        print(f"{row['network']}, {row['kind']}: onnx {row['onnx: difference']}", flush=True)
-    print(format_table(rows))
-    return 0
+        said = row.get("problem") or row["ONNX: difference"]
+        print(f"{row['network']}, {row['kind']}: {said}", flush=True)
+        record(args.out, [row])
+    print(f"{format_table(rows)}\nwritten: {args.out}")
+    return int(any(row.get("problem") for row in rows))
 
 
 def online(args: argparse.Namespace) -> int:

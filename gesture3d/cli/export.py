@@ -90,9 +90,10 @@ def real_samples(args: argparse.Namespace) -> list:
 
 
 def quantise(args: argparse.Namespace, source: "Source", path: Path) -> None:
-    from gesture3d.export.int8 import price, write_int8
+    from gesture3d.export.int8 import price, training_samples, write_int8
 
-    write_int8(source, args.out, path, args.weights, args.set)
+    samples = training_samples(args.weights, args.set) if source.spec.kind == "clips" else []
+    write_int8(source.exported, args.out, path, samples)
     print(f"{path}: {price(args.weights, args.out, path, args.set)}")
 
 

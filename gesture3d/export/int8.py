@@ -20,37 +20,41 @@ from gesture3d.errors import Gesture3dError
 from gesture3d.export.described import Exported, needed, read_onnx
 from gesture3d.export.samples import of_split, open_here
 from gesture3d.export.verify import scores_of, session
-from gesture3d.export.write import Source, describe_onnx
+from gesture3d.export.write import describe_onnx
 from gesture3d.files import atomic_path
 
 CALIBRATION_SAMPLES = 32
 PRODUCTS = ["Conv", "Gemm", "MatMul"]
 
 
-def write_int8(
-    source: Source, full: Path, path: Path, weights: Path, settings: Sequence[str] = ()
-) -> None:
+def training_samples(weights: Path, settings: Sequence[str] = ()) -> list[Tensor]:
+    """To take ranges of. Raises Gesture3dError: they are not here."""
+    samples, problem = of_split(weights, "train", CALIBRATION_SAMPLES, settings)
+    if problem:
+        raise Gesture3dError(f"--int8 takes ranges of training samples: {problem}")
+    return samples
+
+
+def write_int8(exported: Exported, full: Path, path: Path, samples: Sequence[Tensor]) -> None:
     """Write ``full``, an exported file, in int8.
 
+    Args:
+        samples: that the network reads, to take ranges of; of sequences none is needed.
+
     Raises:
-        Gesture3dError: the extra or the training samples are missing.
+        Gesture3dError: the extra is missing.
     """
     needed("onnxruntime")
     from onnxruntime import quantization as q
 
     onnx = needed("onnx")
-    samples: list[Tensor] = []
-    if source.spec.kind == "clips":
-        samples, problem = of_split(weights, "train", CALIBRATION_SAMPLES, settings)
-        if problem:
-            raise Gesture3dError(f"--int8 takes ranges of training samples: {problem}")
     logging.getLogger().setLevel(logging.ERROR)  # it advises at every call
     with tempfile.TemporaryDirectory() as folder, atomic_path(path) as temporary:
         ready = Path(folder) / "ready.onnx"
         q.quant_pre_process(str(full), str(ready), skip_symbolic_shape=True)
         types = {"weight_type": q.QuantType.QInt8, "op_types_to_quantize": PRODUCTS}
-        if samples:
-            feeds = _feeds(full, source.exported, samples)
+        if exported.reads == "clips":
+            feeds = _feeds(full, exported, samples)
 
             class Reader(q.CalibrationDataReader):
                 def get_next(self) -> dict[str, np.ndarray] | None:
@@ -67,8 +71,8 @@ def write_int8(
             )
         else:
             q.quantize_dynamic(str(ready), str(temporary), per_channel=True, **types)
-        exported = replace(source.exported, precision="int8")
-        describe_onnx(onnx.load(str(temporary)), exported, temporary)
+        described = replace(exported, precision="int8")
+        describe_onnx(onnx.load(str(temporary)), described, temporary)
 
 
 def _feeds(

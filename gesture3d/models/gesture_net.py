@@ -3,18 +3,20 @@
 Zhang et al., "Attention in Convolutional LSTM for Gesture Recognition", NeurIPS 2018, figure 1.
 """
 
+import functools
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
-from torch.nn import functional
 
 from gesture3d.models.convlstm import ConvLSTM
 from gesture3d.models.mobilenet import MobileNetTop
 from gesture3d.models.network import Network
 from gesture3d.models.online import Carried, OnlineNetwork, Shapes
 from gesture3d.models.res3d import Res3D, scaled_channels
+from gesture3d.models.sequence import no_autocast
 
 Clips = UInt8[Tensor, "B T C H W"] | Float[Tensor, "B T C H W"]
 
@@ -121,16 +123,36 @@ class Preprocessing(nn.Module):
         return torch.cat(parts, -1).div_(self.scale)
 
     def _local_contrast(self, clips: Float[Tensor, "B T H W C"]) -> Float[Tensor, "B T H W C"]:
-        x = clips.flatten(0, 1).permute(0, 3, 1, 2)  # (B·T, C, H, W) in channels-last memory
+        x = clips.flatten(0, 1)  # (N, H, W, C)
+        (mean_h, spread_h), (mean_w, spread_w) = (
+            [torch.from_numpy(side).to(x) for side in _local_mean(size, self.CELLS)]
+            for size in x.shape[1:3]
+        )
 
         def local_mean(y: Tensor) -> Tensor:
-            cells = functional.adaptive_avg_pool2d(y, self.CELLS)
-            cells = functional.avg_pool2d(cells, 3, 1, 1, count_include_pad=False)
-            return functional.interpolate(cells, size=y.shape[2:], mode="bilinear")
+            cells = (mean_h @ y.flatten(2)).unflatten(2, y.shape[2:])  # (N, cells, W, C)
+            rows = spread_w @ (mean_w @ cells)
+            return (spread_h @ rows.flatten(2)).view_as(y)
 
-        x = x - local_mean(x)
-        x = x * (64 / (local_mean(x.square()).sqrt() + self.MIN_STD))
-        return x.permute(0, 2, 3, 1).view_as(clips)
+        with no_autocast(x.device):
+            x = x - local_mean(x)
+            x = x * (64 / (local_mean(x.square()).sqrt() + self.MIN_STD))
+        return x.view_as(clips)
+
+
+@functools.cache
+def _local_mean(size: int, cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """Along one side: (cells, size), means of each cell and those beside it, and (size, cells),
+    what lies between the cells' middles linearly, as PyTorch's adaptive pooling, pooling and
+    interpolation have it; float64."""
+    means = np.zeros((cells, size))
+    for cell in range(cells):
+        first, last = cell * size // cells, -(-(cell + 1) * size // cells)
+        means[cell, first:last] = 1 / (last - first)
+    beside = [means[max(cell - 1, 0) : cell + 2].mean(0) for cell in range(cells)]
+    places = np.clip((np.arange(size) + 0.5) * cells / size - 0.5, 0, cells - 1)
+    spread = np.maximum(0, 1 - abs(places[:, None] - np.arange(cells)))
+    return np.stack(beside), spread
 
 
 class ClipNetwork(Network):

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gesture3d import machine
 from gesture3d.models import conv3d
-from gesture3d.models.conv3d import SafeConv3d, sum_of_2d
+from gesture3d.models.conv3d import CausalConv3d, SafeConv3d, sum_of_2d
 from gesture3d.models.gesture_net import GestureNet
 from gesture3d.models.r3d_18 import R3D18
 
@@ -190,3 +190,37 @@ def test_what_the_environment_takes_away_counts(name, monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     assert not machine.has_bf16()
+
+
+class Named(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.names.append(operation.overloadpacket.__name__)
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch without oneDNN")
+@pytest.mark.parametrize("kind", [SafeConv3d, CausalConv3d])
+def test_single_small_clips_are_left_to_onednn(kind):
+    """And have the same result and gradient as in float64."""
+    torch.manual_seed(0)
+    conv = kind(4, 5, (3, 3, 3), (1, 2, 2), (1, 1, 1), bias=True)
+    x = torch.randn(1, 4, 3, 12, 10, requires_grad=True)
+    with Named() as seen:
+        found = conv(x)
+    assert "mkldnn_convolution" in seen.names
+    (gradient,) = torch.autograd.grad(found.square().sum(), x)
+    conv, x = conv.double(), x.detach().double().requires_grad_()
+    with Named() as seen:
+        expected = conv(x)
+    assert "mkldnn_convolution" not in seen.names
+    (slope,) = torch.autograd.grad(expected.square().sum(), x)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(gradient.double(), slope, rtol=1e-5, atol=1e-5)
+    step = CausalConv3d(4, 5, (3, 3, 3), (1, 1, 1), (1, 1, 1))
+    with torch.no_grad(), Named() as seen:
+        step(torch.randn(1, 4, 1, 12, 10))
+    assert "mkldnn_convolution" in seen.names

@@ -1,0 +1,44 @@
+"""The matrix of exported networks: measured by one command, its rows kept in a file."""
+
+import csv
+
+import pytest
+
+from gesture3d.benchmarks.export import COLUMNS, RECIPES, matrix, record, table
+from gesture3d.errors import Gesture3dError
+from gesture3d.files import resource
+
+for name in ("onnx", "onnxscript", "onnxruntime"):
+    pytest.importorskip(name, reason=f"{name}, of the extra export, is not installed")
+
+
+def test_every_network_has_a_recipe() -> None:
+    assert set(RECIPES) == {path.stem for path in resource("configs").glob("*.yaml")}
+
+
+def test_a_network_is_exported_compared_and_timed() -> None:
+    (row,) = matrix(["cnn1d"], 0.01)
+    assert "problem" not in row
+    assert {*row} <= {*COLUMNS}
+    for name in ("ONNX: difference", ".pt2: difference"):
+        assert 0 <= float(row[name]) <= 1e-4
+    assert float(row["int8: difference"]) > 1e-4
+    assert row["int8: MB"] < 0.5 * row["ONNX: MB"]
+    assert all(row[name] > 0 for name in row if name.endswith("ms"))
+
+
+def test_an_unknown_network_is_said() -> None:
+    with pytest.raises(Gesture3dError, match=r"no network 'variant_e' here.*variant_"):
+        next(matrix(["variant_e"], 0.01))
+
+
+def test_rows_take_the_places_of_those_before(tmp_path) -> None:
+    path, readme = tmp_path / "m.csv", tmp_path / "README.md"
+    readme.write_text("before\n<!-- matrix -->\nold\n<!-- /matrix -->\nafter\n")
+    record(path, [{"network": n, "kind": "clip", "PyTorch, ms": 12.345} for n in ("a", "b")])
+    record(path, [{"network": "a", "kind": "clip", "PyTorch, ms": 400.04, "events": None}])
+    rows = [(row["network"], row["PyTorch, ms"]) for row in csv.DictReader(path.open())]
+    assert rows == [("a", "400"), ("b", "12.3")]
+    before, shown, after = readme.read_text().partition(table(path))
+    assert (before[:6], after[-6:]) == ("before", "after\n")
+    assert shown.splitlines()[2] == "| a | clip | 400 |"
