@@ -10,6 +10,7 @@ from typing import TextIO
 from gesture3d.errors import Gesture3dError
 
 PACKAGE = Path(__file__).resolve().parent
+DEFAULT_WEIGHTS = "variant_a-synthetic.safetensors"
 
 
 def resource(folder: str) -> Path:

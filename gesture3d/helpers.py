@@ -5,13 +5,18 @@ it torch), end when the caller ends, however it ends, and when a damaged clip cr
 known which clip.
 """
 
+import collections
+import ctypes
+import itertools
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -33,6 +38,10 @@ def num_helpers(num_items: int, wanted: int | None) -> int:
 
 class HelperDied(Exception):
     """A helper process ended, or was ended, in the middle of its work. The message says how."""
+
+
+class NotStarted(Gesture3dError):
+    """A helper process ended before it was ready: the program's, or the machine's fault."""
 
 
 class Helper:
@@ -69,11 +78,15 @@ class Helper:
         finally:
             limit.cancel()
 
-    def close(self) -> None:
-        self._closed = True
+    def restart(self) -> None:
+        """Leave what it is at, and begin anew with the next question."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
+
+    def close(self) -> None:
+        self._closed = True
+        self.restart()
 
     @staticmethod
     def _give_up(process: subprocess.Popen, hangs: threading.Event) -> None:
@@ -95,7 +108,7 @@ class Helper:
         try:
             self._read()
         except EOFError:
-            raise Gesture3dError("a process that decodes clips could not be started") from None
+            raise NotStarted("a process that decodes clips could not be started") from None
 
     def _read(self) -> Any:
         line = self._process.stdout.readline()
@@ -112,6 +125,8 @@ def answer_questions(answer: Callable[[Any, Callable[[Any], Any]], Any]) -> None
     import cv2
 
     cv2.setNumThreads(1)
+    if sys.platform == "linux":  # also where it hangs, and never sees that its input has ended
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever libraries print is no answer
 
@@ -130,26 +145,144 @@ def answer_questions(answer: Callable[[Any, Callable[[Any], Any]], Any]) -> None
         send(answer(json.loads(line), ask_back))
 
 
-def in_helpers(
-    helpers: Sequence[Helper], items: Sequence[Item], work: Callable[[Helper, Item], Result]
-) -> Iterator[Result]:
-    """``work(helper, item)`` for every item, in order, each helper at one item at a time."""
-    idle: queue.SimpleQueue[Helper] = queue.SimpleQueue()
-    for helper in helpers:
-        idle.put(helper)
+class HelperPool:
+    """Helpers that work side by side, each at one item at a time.
 
-    def with_an_idle_one(item: Item) -> Result:
-        helper = idle.get()
-        try:
-            return work(helper, item)
-        finally:
-            idle.put(helper)
+    They live until `close`, over several calls of `map`.
+    """
 
-    pool = ThreadPoolExecutor(len(helpers))
-    try:
-        yield from pool.map(with_an_idle_one, items)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    def __init__(self, helpers: Sequence[Helper]) -> None:
+        self._helpers = helpers
+        self._idle: queue.SimpleQueue[Helper] = queue.SimpleQueue()
         for helper in helpers:
+            self._idle.put(helper)
+        # Its threads live as long as the helpers, which end with the thread that started them.
+        self._threads = ThreadPoolExecutor(len(helpers))
+
+    def map(
+        self, items: Iterable[Item], work: Callable[[Helper, Item], Result], ahead: int = 1000
+    ) -> Iterator[Result]:
+        """``work(helper, item)`` for every item, in order.
+
+        Args:
+            ahead: items that are begun, or done, before the next result is taken.
+        """
+
+        def with_an_idle_one(item: Item) -> Result:
+            helper = self._idle.get()
+            try:
+                return work(helper, item)
+            finally:
+                self._idle.put(helper)
+
+        items = iter(items)
+        begun = collections.deque(
+            self._threads.submit(with_an_idle_one, item) for item in itertools.islice(items, ahead)
+        )
+        try:
+            while begun:
+                result = begun.popleft().result()
+                for item in itertools.islice(items, 1):
+                    begun.append(self._threads.submit(with_an_idle_one, item))
+                yield result
+        finally:
+            for future in begun:
+                future.cancel()
+
+    def close(self) -> None:
+        """End the helpers, whatever they are at."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for helper in self._helpers:
             helper.close()
-        pool.shutdown(wait=True)
+        self._threads.shutdown(wait=True)
+
+
+def in_helpers(
+    helpers: Sequence[Helper], items: Iterable[Item], work: Callable[[Helper, Item], Result]
+) -> Iterator[Result]:
+    """``work(helper, item)`` for every item, in order; then the helpers end."""
+    pool = HelperPool(helpers)
+    try:
+        yield from pool.map(items, work)
+    finally:
+        pool.close()
+
+
+def in_threads(
+    items: Iterable[Item],
+    work: Callable[[Item], Result],
+    late: Callable[[Item], Result],
+    num_threads: int,
+    most_seconds: float = MOST_SECONDS,
+    ahead: int = 16,
+) -> Iterator[Result]:
+    """``work(item)`` for every item, in order, ``num_threads`` at a time.
+
+    Where one takes more than ``most_seconds``, ``late(item)`` is its result, and another thread
+    takes the place of the one that hangs, which ends with the program.
+    """
+    tasks: queue.SimpleQueue[_Timed | None] = queue.SimpleQueue()
+
+    def run() -> None:
+        while (task := tasks.get()) is not None:
+            task.run(work)
+            if task.is_late:
+                return  # another one is in this one's place
+
+    def start() -> None:
+        threading.Thread(target=run, daemon=True).start()
+
+    for _ in range(num_threads):
+        start()
+    remaining, begun = iter(items), collections.deque()
+    try:
+        while True:
+            for item in itertools.islice(remaining, max(ahead, num_threads) - len(begun)):
+                begun.append(_Timed(item))
+                tasks.put(begun[-1])
+            if not begun:
+                return
+            task = begun.popleft()
+            if not task.wait(most_seconds):
+                start()
+                yield late(task.item)
+            else:
+                yield task.result()
+    finally:
+        for task in begun:
+            task.is_late = True
+        for _ in range(num_threads):
+            tasks.put(None)
+
+
+class _Timed:
+    """An item at work in a thread."""
+
+    def __init__(self, item: Any) -> None:
+        self.item, self.is_late = item, False
+        self._begun, self._done = threading.Event(), threading.Event()
+        self._found: Any = None
+        self._problem: BaseException | None = None
+
+    def run(self, work: Callable[[Any], Any]) -> None:
+        if self.is_late:  # nobody waits any more
+            return
+        self._started = time.monotonic()
+        self._begun.set()
+        try:
+            self._found = work(self.item)
+        except BaseException as problem:  # is raised where the result is taken
+            self._problem = problem
+        self._done.set()
+
+    def wait(self, most_seconds: float) -> bool:
+        """Until it is done; False where it takes too long."""
+        self._begun.wait()
+        left = self._started + most_seconds - time.monotonic()
+        self.is_late = not self._done.wait(max(left, 0.0))
+        return not self.is_late
+
+    def result(self) -> Any:
+        if self._problem:
+            raise self._problem
+        return self._found

@@ -1,10 +1,12 @@
 """Classify clips, sequences of joints and recordings: tools/classify.py PATH… [--weights W].
 
 With a network that was trained on streams: the gestures in long files, with their times.
+A collection that takes hours, or machines: tools/classify.py --list LIST --out FOLDER.
 """
 
 import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from gesture3d.command_line import LONGEST_MESSAGE, run_command_line, share, whole
@@ -16,7 +18,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "paths",
-        nargs="+",
+        nargs="*",
         metavar="PATH",
         help="video files, frame folders, files of joints, recordings, directories of them",
     )
@@ -24,7 +26,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--top", type=whole(100_000), default=5, help="classes shown a clip, or written a row (5)"
     )
-    parser.add_argument("--out", type=Path, help="also write predictions to this .csv or .json")
+    parser.add_argument(
+        "--out", help="also write predictions to this .csv or .json; of a collection: its folder"
+    )
     parser.add_argument(
         "--picture", type=Path, help="also draw videos or recordings with their classes (.png)"
     )
@@ -48,7 +52,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="compile the network first: half a minute, then faster clips",
     )
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    add_collection(parser)
     args = parser.parse_args(argv)
+    if args.list or args.status or args.merge:
+        if args.paths or args.picture or not args.out:
+            parser.error("--list, --status and --merge take --out FOLDER, no PATH and no --picture")
+        if args.merge and args.merge.suffix.lower() not in (".csv", ".parquet"):
+            parser.error(f"--merge {args.merge}: the name must end in .csv or .parquet")
+        return args
+    if not args.paths:
+        parser.error("give files or directories, or --list and --out of a collection")
+    args.out = args.out and Path(args.out)
     if args.picture and args.picture.suffix.lower() != ".png":
         parser.error(f"--picture {args.picture}: the name must end in .png")
     if args.out and args.out.suffix.lower() not in (".csv", ".json"):
@@ -56,8 +70,36 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def add_collection(parser: argparse.ArgumentParser) -> None:
+    """The options of collections."""
+    group = parser.add_argument_group("collections, in blocks that are done once")
+    group.add_argument(
+        "--list", metavar="LIST", help="a .csv (column path), a .txt, a folder, a .tar; or s3://…"
+    )
+    group.add_argument("--jobs", type=whole(1024), help="workers (one a GPU; on a CPU one a core)")
+    group.add_argument(
+        "--shard", metavar="I/N", help="this part, from 0 (default: as Slurm or torchrun says)"
+    )
+    group.add_argument(
+        "--ray", nargs="?", const="", metavar="ADDRESS", help="on a Ray cluster, or a local one"
+    )
+    group.add_argument("--block", type=whole(100_000), help="clips in a block (500, or fewer)")
+    group.add_argument("--limit", type=float, default=120.0, help="seconds for decoding a clip")
+    group.add_argument("--long", type=float, default=30.0, help="seconds: windows beyond (30)")
+    group.add_argument("--window", type=float, default=4.0, help="seconds of a window (4)")
+    group.add_argument("--readers", type=whole(256), help="decoding processes a worker")
+    group.add_argument("--retry-errors", action="store_true", help="try failed clips again")
+    group.add_argument("--status", action="store_true", help="how far it is, and nothing else")
+    group.add_argument("--merge", type=Path, metavar="FILE", help="all results as .csv, .parquet")
+    group.add_argument("--work", metavar="HASH", help="which results, where FOLDER has several")
+
+
 def main() -> int:
     args = parse_args()
+    if args.status or args.merge:
+        return report(args)
+    if args.list:
+        return collection(args)
     from tqdm import tqdm
 
     from gesture3d.data.walk import Walk
@@ -106,6 +148,75 @@ def main() -> int:
         classified = sum(not result.error for result in results)
         print(f"{len(problems)} failed, {classified} classified", file=sys.stderr)
     return 1 if problems else 0
+
+
+def collection(args: argparse.Namespace) -> int:
+    """Classify what of a collection is not done yet."""
+    from tqdm import tqdm
+
+    from gesture3d.files import DEFAULT_WEIGHTS, resource
+    from gesture3d.machine import num_cores
+    from gesture3d.work import spread
+    from gesture3d.work.blocks import Work
+    from gesture3d.work.classify import How, inputs_of
+    from gesture3d.work.manifest import open_manifest
+    from gesture3d.work.merge import status
+    from gesture3d.work.places import Store, as_place
+
+    shard = spread.shard_of(args.shard)
+    store = Store(as_place(args.out))
+    weights = as_place(str(args.weights or resource("weights") / DEFAULT_WEIGHTS))
+    data = inputs_of(weights)
+    manifest = open_manifest(store, as_place(args.list), data.suffixes, data.is_input, args.block)
+    places = ["auto"] if args.ray is not None else spread.devices(args.device, args.jobs)
+    on_gpu = places[0].startswith("cuda") or (args.ray is not None and args.device == "cuda")
+    readers = args.readers or (max(num_cores() // len(places), 1) if on_gpu else 1)
+    how = How(
+        manifest.base, weights, places[0], args.top, args.mirror, args.reject, args.batch_size,
+        args.compile, readers, args.limit, args.long, args.window,
+    )  # fmt: skip
+    work = Work(store, manifest, how.said())
+    work.begin()
+    tasks = list(work.todo(shard, args.retry_errors))
+    clips = sum(task.num_clips for task in tasks)
+    job = spread.Job("gesture3d.work.classify", "open_worker", asdict(how))
+    if args.ray is not None:
+        done = spread.on_ray(job, tasks, args.ray, args.jobs, on_gpu)
+    elif len(places) == 1:
+        done = spread.in_this_process(job, tasks)
+    else:
+        done = spread.in_processes(job, tasks, places[: len(tasks)])
+    failed, lost = 0, []
+    with tqdm(total=clips, unit="clip", smoothing=0.05, disable=None) as bar:
+        for one in done:
+            bar.update(one.clips)
+            failed += one.failed
+            lost += filter(None, [one.lost])
+    for line in lost:
+        print(one_line(f"error: {line}", LONGEST_MESSAGE), file=sys.stderr)
+    part = f"part {shard[0]} of {shard[1]}: " if shard[1] > 1 else ""
+    print(f"{part}{clips:,} clips classified now, {failed:,} of them failed; {work.hash}")
+    print(*status(work).lines(), sep="\n")
+    return 1 if lost or failed else 0
+
+
+def report(args: argparse.Namespace) -> int:
+    """How far a collection is, or its results as one table."""
+    from functools import partial
+
+    from gesture3d.work.classify import header, table_rows
+    from gesture3d.work.merge import only_work, status, write_table
+    from gesture3d.work.places import Store, as_place
+
+    work = only_work(Store(as_place(args.out)), args.work)
+    if args.status:
+        print(f"{work.hash}: {work.manifest.source.rpartition(' ')[0]}")
+        print(*status(work).lines(), sep="\n")
+        return 0
+    top = work.said["top"]
+    count = write_table(args.merge, work, header(top), partial(table_rows, top=top))
+    print(f"{count:,} clips: {args.merge}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,14 @@ from gesture3d.data.sets import Cut
 from gesture3d.data.walk import Walk, find_files
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.predict import score
-from gesture3d.files import resource
+from gesture3d.files import DEFAULT_WEIGHTS, resource
+from gesture3d.helpers import MOST_SECONDS, in_threads
 from gesture3d.inference.segments import RankedClass, Segment, cover, merge, rank
 from gesture3d.machine import choose_device
 from gesture3d.models.folding import fold_batch_norms
 
 NOT_FINITE = "the network's scores are not finite; its weights or the values are out of range"
-DEFAULT_WEIGHTS = "variant_a-synthetic.safetensors"
+TOO_LONG = "too long: stopped; is it damaged, or on a disk that does not answer?"
 MOST_WINDOWS = 500  # in a batch of recordings
 
 
@@ -48,6 +48,21 @@ class Result:
     signal: np.ndarray | None = None
     rate_hz: float | None = None
     length: float | None = None
+
+
+@dataclass(frozen=True)
+class Read:
+    """A file as the network takes it, or why not.
+
+    Attributes:
+        scores: of the cut, where the network has seen it already; then it has no inputs.
+    """
+
+    path: Path
+    cut: Cut | None
+    seconds: float
+    error: str | None = None
+    scores: Tensor | None = None
 
 
 class Classifier:
@@ -141,45 +156,64 @@ class Classifier:
         return found / self.calibration.temperature if self.calibration else found
 
     def classify(
-        self, paths: Iterable[Path], *, batch_size: int = 16, num_threads: int = 2
+        self,
+        paths: Iterable[Path],
+        *,
+        batch_size: int = 16,
+        num_threads: int = 2,
+        most_seconds: float = MOST_SECONDS,
     ) -> Iterator[Result]:
         """Results in the order of ``paths``; a file that cannot be read becomes a named error.
 
+        Args:
+            batch_size: files that go through the network together.
+            num_threads: threads that read, while the network works.
+            most_seconds: for reading one file; what takes longer hangs, and is an error.
+        """
+
+        def late(path: Path) -> Read:
+            return Read(path, None, most_seconds, f"{path}: reading it takes {TOO_LONG}")
+
+        read = in_threads(
+            paths, self._try_cut, late, num_threads, most_seconds, batch_size + num_threads
+        )
+        yield from self.results(read, batch_size)
+
+    def results(self, read: Iterable["Read"], batch_size: int) -> Iterator[Result]:
+        """The results of files that are read.
+
         Where the windows of a recording overlap, their probabilities are averaged (and the scores
         that decide whether to reject); neighbours with the same name become one segment.
-
-        Args:
-            batch_size: files that are read, and go through the network, together.
-            num_threads: threads that read.
         """
-        with ThreadPoolExecutor(num_threads) as pool:
-            for batch in _batched(paths, batch_size):
-                read = list(pool.map(self._try_cut, batch))
-                inputs = [sample for cut, *_ in read if cut for sample in cut.inputs]
-                started = time.perf_counter()
-                parts = _batched(inputs, max(batch_size, MOST_WINDOWS))
-                scores = torch.cat([self.scores(part) for part in parts]) if inputs else None
-                share = (time.perf_counter() - started) / max(len(inputs), 1)
-                first = 0
-                for path, (cut, seconds, error) in zip(batch, read, strict=True):
-                    if cut is None:
-                        yield Result(path, [], seconds, error)
-                        continue
-                    last = first + len(cut.inputs)
-                    seconds += (last - first) * share
-                    yield self._result(path, cut, scores[first:last], seconds)
+        for batch in _batched(read, batch_size):
+            new = [file for file in batch if file.cut and file.scores is None]
+            inputs = [sample for file in new for sample in file.cut.inputs]
+            started = time.perf_counter()
+            parts = _batched(inputs, max(batch_size, MOST_WINDOWS))
+            scores = torch.cat([self.scores(part) for part in parts]) if inputs else None
+            share = (time.perf_counter() - started) / max(len(inputs), 1)
+            first = 0
+            for file in batch:
+                if file.cut is None:
+                    yield Result(file.path, [], file.seconds, file.error)
+                elif file.scores is not None:
+                    yield self._result(file.path, file.cut, file.scores, file.seconds)
+                else:
+                    last = first + len(file.cut.inputs)
+                    seconds = file.seconds + (last - first) * share
+                    yield self._result(file.path, file.cut, scores[first:last], seconds)
                     first = last
 
     def _cut(self, path: Path | str) -> Cut:
         return self.experiment.data.cut(Path(path), self.spec)
 
-    def _try_cut(self, path: Path) -> tuple[Cut | None, float, str | None]:
+    def _try_cut(self, path: Path) -> "Read":
         started = time.perf_counter()
         try:
             cut, error = self._cut(path), None
         except Gesture3dError as problem:
             cut, error = None, str(problem)
-        return cut, time.perf_counter() - started, error
+        return Read(path, cut, time.perf_counter() - started, error)
 
     def _result(self, path: Path, cut: Cut, scores: Tensor, seconds: float) -> Result:
         try:

@@ -6,48 +6,63 @@ from pathlib import Path
 
 import numpy as np
 
+from gesture3d.data.sets import DataSet
+from gesture3d.data.spec import InputSpec
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import Event
+from gesture3d.helpers import NotStarted
 from gesture3d.inference.classifier import Classifier, Result
 from gesture3d.inference.segments import RankedClass, Segment
 from gesture3d.inference.stream import Stream
+
+TimedFrame = tuple[np.ndarray, float, float]  # and when it begins, when it ends, seconds
 
 
 def classify_streams(classifier: Classifier, paths: Iterable[Path]) -> Iterator[Result]:
     """The events of each file as segments; a file that cannot be read becomes a named error, with
     the events before."""
     for path in paths:
-        started = time.perf_counter()
-        stream, events, length, error = Stream(classifier), [], 0.0, None
-        try:
-            for frame, seconds, until in _frames(classifier, path):
-                stream.push(frame, seconds)
-                events += stream.take_ended()
-                length = until
-        except Gesture3dError as problem:
-            where = str(path)
-            error = str(problem) if where in str(problem) else f"{where}: {problem}"
-        events += stream.close()
-        segments = [_segment(event) for event in sorted(events, key=lambda event: event.start)]
-        seconds = time.perf_counter() - started
-        yield Result(path, segments, seconds, error, length=length)
+        frames = frames_of(path, classifier.experiment.data, classifier.spec)
+        yield result_of_stream(classifier, path, frames)
+
+
+def result_of_stream(classifier: Classifier, path: Path, frames: Iterable[TimedFrame]) -> Result:
+    """The same of one file, given its frames."""
+    started = time.perf_counter()
+    stream, events, length, error = Stream(classifier), [], 0.0, None
+    try:
+        for frame, seconds, until in frames:
+            stream.push(frame, seconds)
+            events += stream.take_ended()
+            length = until
+    except NotStarted:
+        raise
+    except Gesture3dError as problem:
+        where = str(path)
+        error = str(problem) if where in str(problem) else f"{where}: {problem}"
+    events += stream.close()
+    segments = [_segment(event) for event in sorted(events, key=lambda event: event.start)]
+    return Result(path, segments, time.perf_counter() - started, error, length=length)
 
 
 def _segment(event: Event) -> Segment:
     return Segment(event.start, event.end, [RankedClass(event.label, event.score)])
 
 
-def _frames(classifier: Classifier, path: Path) -> Iterator[tuple[np.ndarray, float, float]]:
-    """(frame, when it begins, when it ends), seconds."""
-    data = classifier.experiment.data
-    read = {"video": _video, "skeleton": _joints, "inertial": _samples}[data.stream]
-    yield from read(classifier, path)
+def frames_of(path: Path, data: DataSet, spec: InputSpec) -> Iterator[TimedFrame]:
+    """A file, frame by frame.
+
+    Raises:
+        Gesture3dError: it cannot be read.
+    """
+    if data.stream == "video":
+        return _video(path, data)
+    return _joints(path, data) if data.stream == "skeleton" else _samples(path, data, spec)
 
 
-def _video(classifier: Classifier, path: Path) -> Iterator[tuple[np.ndarray, float, float]]:
+def _video(path: Path, data: DataSet) -> Iterator[TimedFrame]:
     from gesture3d.data.video.reading import open_video
 
-    data = classifier.experiment.data
     reader = open_video(path, rules=data.frame_rules)
     rate = reader.fps or data.rate_hz  # folders of frames have no clock
     for number, frame in enumerate(reader.frames(np.arange(reader.num_frames))):
@@ -56,17 +71,15 @@ def _video(classifier: Classifier, path: Path) -> Iterator[tuple[np.ndarray, flo
         yield frame, number / rate, (number + 1) / rate
 
 
-def _joints(classifier: Classifier, path: Path) -> Iterator[tuple[np.ndarray, float, float]]:
-    data = classifier.experiment.data
+def _joints(path: Path, data: DataSet) -> Iterator[TimedFrame]:
     for number, joints in enumerate(data.joints_of(path)):
         yield joints, number / data.rate_hz, (number + 1) / data.rate_hz
 
 
-def _samples(classifier: Classifier, path: Path) -> Iterator[tuple[np.ndarray, float, float]]:
+def _samples(path: Path, data: DataSet, spec: InputSpec) -> Iterator[TimedFrame]:
     from gesture3d.data.inertial.recording import read_recording
 
-    data = classifier.experiment.data
     rate = data.rate_hz * getattr(data, "decimation", 1)
     filters = data.model_copy(update={"rate_hz": rate})
-    for number, values in enumerate(read_recording(path, filters, classifier.spec.channel_names)):
+    for number, values in enumerate(read_recording(path, filters, spec.channel_names)):
         yield values, number / rate, (number + 1) / rate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +16,18 @@ from gesture3d.data.index import Index, Item
 from gesture3d.data.video.crops import Crop, evaluation_crops, random_crop
 from gesture3d.data.video.pixels import mirror_flow, prepare_frame, reverse_flow
 from gesture3d.data.video.reading import VideoError, VideoReader, open_video, read_opened
-from gesture3d.data.video.sampling import evaluation_indices, random_dense_indices, uniform_indices
+from gesture3d.data.video.sampling import (
+    evaluation_indices,
+    random_dense_indices,
+    uniform_indices,
+    window_starts,
+)
 from gesture3d.errors import Gesture3dError
 
 if TYPE_CHECKING:
     from gesture3d.data.video.stream import VideoData
 
+DEFAULT_RATE_HZ = 30.0  # of long videos without a clock
 ChooseCrops = Callable[[int, int], list[Crop]]  # of a frame's height and width
 Change = Callable[[str, np.ndarray], np.ndarray]  # (key, frames (N, H, W, C)) → (N', H, W, C)
 
@@ -37,7 +43,51 @@ def load_clip(path: Path, data: VideoData) -> Tensor:
     Raises:
         VideoError: the clip cannot be decoded.
     """
-    return _load_opened(path, open_video(path, rules=data.frame_rules), data)
+    return load_opened(path, open_video(path, rules=data.frame_rules), data)
+
+
+def load_windows(
+    path: Path, reader: VideoReader, data: VideoData, seconds: float
+) -> Iterator[tuple[tuple[float, float], Tensor]]:
+    """A long video in windows of ``seconds`` that overlap by half: (from when to when, clip).
+
+    Each clip is what `load_clip` makes of a file of these frames; frames are decoded once, and kept
+    while a window needs them. The last window ends with the video; without a clock, 30 frames are a
+    second.
+
+    Raises:
+        VideoError: the video cannot be decoded.
+    """
+    rate = reader.fps or DEFAULT_RATE_HZ
+    length = min(max(round(seconds * rate), 1), reader.num_frames)
+    starts = window_starts(reader.num_frames, length, max(length // 2, 1)).tolist()
+    indices = _evaluation_indices(length, data)
+    offsets, rows = np.unique(indices, return_inverse=True)
+    decoded = _prepared(path, reader, np.unique(np.add.outer(starts, offsets)), data)
+    frames: dict[int, np.ndarray] = {}
+    for start in starts:
+        frames = {number: frame for number, frame in frames.items() if number >= start}
+        while start + int(offsets[-1]) not in frames:
+            number, frame = next(decoded)
+            frames[number] = frame
+        chosen = np.stack([frames[start + offset] for offset in offsets.tolist()])
+        crops = _evaluation_crops(data)(*chosen.shape[1:3])
+        clips = [crop.apply(chosen, data.size) for crop in crops]
+        span = start / rate, (start + length) / rate
+        yield span, _stack_views(clips, rows.reshape(indices.shape), data)
+
+
+def _prepared(
+    path: Path, reader: VideoReader, indices: np.ndarray, data: VideoData
+) -> Iterator[tuple[int, np.ndarray]]:
+    size = None
+    for number, frame in zip(indices.tolist(), reader.frames(indices), strict=True):
+        kept = prepare_frame(frame, data.cache_size, data.pixels, reader.is_bgr)
+        size = size or kept.shape
+        if kept.shape != size:
+            raise VideoError(path, f"changes its frame size at frame {number}")
+        kept = kept[..., ::-1] if reader.is_bgr and data.pixels == "rgb" else kept
+        yield number, kept.copy()  # the next one may lie in its memory
 
 
 def clip_from_frames(frames: np.ndarray, data: VideoData) -> Tensor:
@@ -55,7 +105,8 @@ def clip_from_frames(frames: np.ndarray, data: VideoData) -> Tensor:
     return _stack_views(clips, rows.reshape(indices.shape), data)
 
 
-def _load_opened(path: Path, reader: VideoReader, data: VideoData) -> Tensor:
+def load_opened(path: Path, reader: VideoReader, data: VideoData) -> Tensor:
+    """`load_clip` for a clip that is open already."""
     indices = _evaluation_indices(reader.num_frames, data)
     wanted, rows = np.unique(indices, return_inverse=True)
     _, clips = _read_crops(path, reader, wanted, data, _evaluation_crops(data))
@@ -154,7 +205,7 @@ class ReadClip:
                 changed = self.change(clip.key, self.all_frames(clip))
                 inputs = clip_from_frames(changed, self.data)
             elif self.cache is None:
-                inputs = _load_opened(clip.path, _open(clip, self.data), self.data)
+                inputs = load_opened(clip.path, _open(clip, self.data), self.data)
             else:
                 inputs = clip_from_frames(self.cache[clip.key], self.data)
         except VideoError as error:

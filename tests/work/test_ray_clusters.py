@@ -1,0 +1,48 @@
+"""Blocks on a Ray cluster of two nodes (processes of this machine), one of which is lost."""
+
+import pytest
+
+from gesture3d.work import spread
+from gesture3d.work.merge import status
+from tests.work.test_collections import begin, clips, do, fake, merged  # noqa: F401
+
+ray = pytest.importorskip("ray", reason="Ray is an extra: pip install gesture3d[cluster]")
+
+
+@pytest.fixture
+def two_nodes():
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    second = cluster.add_node(num_cpus=1)
+    yield cluster, second
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def test_a_lost_node_costs_the_block_it_was_at(clips, tmp_path, two_nodes) -> None:  # noqa: F811
+    cluster, second = two_nodes
+    calm = begin(tmp_path / "calm", clips, block=4)
+    do(calm)
+    work, done = begin(tmp_path / "out", clips, block=4), []
+    job = fake(work, seconds=0.05)
+    for one in spread.on_ray(job, work.todo((0, 1), False), cluster.address):
+        done.append(one)
+        if len(done) == 6:
+            cluster.remove_node(second)
+    assert status(work).blocks_done == 25
+    assert sum(one.clips for one in done) == 100
+    assert not [one.lost for one in done if one.lost]
+    assert merged(work, tmp_path / "a.csv") == merged(calm, tmp_path / "b.csv")
+
+
+def test_why_no_worker_can_work_is_said_once(clips, tmp_path, two_nodes) -> None:  # noqa: F811
+    work = begin(tmp_path / "out", clips)
+    with pytest.raises(spread.Gesture3dError, match=r"^no such weights$"):
+        list(spread.on_ray(fake(work, refuse=True), work.todo((0, 1), False), two_nodes[0].address))
+
+
+def test_a_cluster_that_is_not_there_is_one_line(clips, tmp_path) -> None:  # noqa: F811
+    work = begin(tmp_path / "out", clips)
+    with pytest.raises(spread.Gesture3dError, match="no such cluster"):
+        list(spread.on_ray(fake(work), [], "127.0.0.1:1"))
