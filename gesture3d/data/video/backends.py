@@ -193,11 +193,12 @@ class OpenCVVideo:
         return count
 
     def _too_few(self, promised: int, decoded: int) -> VideoError:
-        if decoded == 0 and self._codec.isprintable():
+        if decoded == 0:
+            codec = _NAMES.get(self._codec.lower(), self._codec)
             return VideoError(
                 self.path,
-                f"none of its frames can be decoded here: damaged, or there is no decoder of "
-                f"{_NAMES.get(self._codec.lower(), self._codec)}: {CONVERT_CODEC}",
+                "none of its frames can be decoded here: damaged, or there is no decoder of "
+                f"{codec if codec.isprintable() else 'its codec'}: {CONVERT_CODEC}",
             )
         return VideoError(
             self.path, f"promises {promised} frames, but only {decoded} decode: cut off or damaged"

@@ -210,6 +210,13 @@ def test_a_codec_without_a_decoder_is_named_with_the_command(tmp_path, monkeypat
         read_frames(path)
 
 
+def test_a_codec_without_a_name_is_not_called_a_cut_off_file(tmp_path):
+    """HEVC in AVI has no four letters there, so that FFmpeg itself decodes nothing."""
+    path = make(tmp_path / "hevc.avi", "-c:v libx265 -x265-params log-level=none")
+    with pytest.raises(VideoError, match=r"no decoder of its codec: convert it: ffmpeg -i IN"):
+        read_frames(path)
+
+
 class Undecodable:
     """OpenCV without the decoder of a codec, as most builds of it are for AV1."""
 
