@@ -255,8 +255,9 @@ def test_sound_longer_than_h264_is_no_missing_picture(tmp_path, name):
     assert frame_count(path) == len(read_frames(path)) == 25
 
 
-def test_a_part_of_an_avi_that_begins_with_pictures_between_others(tmp_path):
-    whole = make(tmp_path / "a.avi", "-c:v mpeg4 -g 8 -bf 2")
+@pytest.mark.parametrize("codec", ["mpeg4", "mpeg1video", "mpeg2video"])
+def test_a_part_of_an_avi_that_begins_with_pictures_between_others(tmp_path, codec):
+    whole = make(tmp_path / "a.avi", f"-c:v {codec} -g 8 -bf 2")
     copy = ["ffmpeg", "-nostdin", "-loglevel", "error", "-ss", "0.5", "-i", whole, "-c", "copy"]
     subprocess.run([*copy, tmp_path / "b.avi"], check=True)
     assert len(read_frames(tmp_path / "b.avi")) == len(expected(tmp_path / "b.avi"))

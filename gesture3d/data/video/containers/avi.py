@@ -16,7 +16,7 @@ def walk(file: BinaryIO, size: int) -> Contents:
 
     A chunk of no bytes repeats the picture before it and is no frame; one of a few bytes may stand
     for a picture that the chunk before it holds, too. Where a part was cut out without decoding,
-    MPEG-4's pictures between the first two others cannot be decoded.
+    MPEG's pictures between the first two others cannot be decoded.
     """
     streams: list[bytes] = []
     flags = frames = small = leading = 0
@@ -49,8 +49,7 @@ def walk(file: BinaryIO, size: int) -> Contents:
             elif name[2:] in (b"dc", b"db") and _is_first_video(name, streams):
                 frames += length > 0
                 small += 0 < length < 8
-                is_between = head[8:12] == b"\0\0\1\xb6" and head[12] >> 6 == 2
-                leading += is_between and frames == leading + 2
+                leading += _is_between(head[8:]) and frames == leading + 2
             elif not _IN_LISTS.match(name) and b"vids" in streams and frames and not has_index:
                 raise breaks_off(at)
             at += 8 + length + length % 2
@@ -60,6 +59,14 @@ def walk(file: BinaryIO, size: int) -> Contents:
     if flags & _HAS_INDEX and not has_index:
         raise Damaged("is cut off or damaged: the index behind its frames is missing")
     return Contents("avi", frames, may_lack=small + leading)
+
+
+def _is_between(picture: bytes) -> bool:
+    """Whether a picture of MPEG-4, or of MPEG-1 and 2, is made of those before and behind it."""
+    kind, bits = picture[:4], picture[4:6].ljust(2, b"\0")
+    if kind == b"\0\0\1\xb6":
+        return bits[0] >> 6 == 2
+    return kind == b"\0\0\1\0" and bits[1] >> 3 & 7 == 3
 
 
 def _is_first_video(name: bytes, streams: list[bytes]) -> bool:
