@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from gesture3d import paper
-from gesture3d.command_line import add_settings, run_command_line
+from gesture3d.command_line import add_settings, run_command_line, whole
 
 NETWORK_PARTS = ["limits", "recurrent", "network", "throughput"]
 # Those that the targets are for: default, meaning.
@@ -83,6 +83,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     spotting.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the streams (0)")
     spotting.add_argument("--weights", type=Path, help="a network for clips, which slides as well")
     add_settings(spotting, "change a setting of the data, e.g. data.root=…")
+    teaching = commands.add_parser("teaching", help="ways to teach gestures from a few clips")
+    teaching.add_argument("--data", default="egogestar", help="a recipe of clips (egogestar)")
+    teaching.add_argument("--ways", nargs="+", default=["hands", "means", "linear", "fine-tune"])
+    teaching.add_argument(
+        "--clips", type=int, nargs="+", default=[1, 2, 5, 10], help="of each class (1 2 5 10)"
+    )
+    teaching.add_argument("--draws", type=whole(100), default=3, help="of these clips (3)")
+    teaching.add_argument("--init", type=Path, help="weights to begin with (the shipped ones)")
+    add_settings(teaching, "change a setting, e.g. data.root=…")
     cost = commands.add_parser("cost", help="parameters and multiply-adds of a network's blocks")
     cost.add_argument("--cfg", required=True, help="a network: a file, or a name in configs/")
     cost.add_argument("--data", default="jester", help="a recipe: input size, width (jester)")
@@ -267,6 +276,20 @@ def spotting(args: argparse.Namespace) -> int:
     return 0
 
 
+def teaching(args: argparse.Namespace) -> int:
+    from gesture3d.benchmarks.tables import format_table
+    from gesture3d.benchmarks.teaching import compare
+    from gesture3d.files import resource
+
+    init = args.init or resource("weights") / "variant_a-synthetic.safetensors"
+    rows = []
+    for row in compare(args.data, args.set, init, args.ways, args.clips, args.draws):
+        rows.append(row)
+        print(f"{row['way']}, {row['clips a class']} clips: {row['top-1, %']}", flush=True)
+    print(format_table(rows))
+    return 0
+
+
 def cost(args: argparse.Namespace) -> int:
     from gesture3d.benchmarks.cost import network_cost, print_cost
     from gesture3d.config import load_experiment
@@ -290,6 +313,7 @@ COMMANDS = {
     "export": export,
     "online": online,
     "spotting": spotting,
+    "teaching": teaching,
     "cost": cost,
 }
 

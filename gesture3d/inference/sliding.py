@@ -26,6 +26,8 @@ GAP_SECONDS = 1.0  # after a longer time without frames the stream begins anew
 SEEN = 0.3  # share of a window's frames with a hand, below which there is nothing to read
 THRESHOLD, SMOOTHING = 0.6, 0.25  # of networks that say nothing of the decision
 NOT_GESTURES = (NO_GESTURE, "Doing other things", "unclassified")
+NOTHING = "nothing to read"  # a class behind the network's, of windows that are none of them
+SURE = 50.0  # its score where it is so; else minus that
 KEPT = 0.9  # of known clips, by a calibrated threshold; other windows are nothing
 
 
@@ -42,6 +44,8 @@ class Sliding:
     Attributes:
         probabilities: (K,) of the newest window; None before there is one, or where there is
             nothing to read in it.
+        newest: (seconds, (K + 1,) scores) of the newest window, as they become events.
+        class_names: of these: the network's, and `NOTHING`.
 
     Raises:
         Gesture3dError: the network reads neither RGB video nor hands, or follows streams.
@@ -59,11 +63,12 @@ class Sliding:
         if data.streams:
             raise Gesture3dError(f"{classifier.weights}: it follows streams by itself; use Stream")
         self._eye = _eye(classifier)
-        names = classifier.class_names
-        self.decision = decision or said.online or default_decision(names)
+        self.class_names = (*classifier.class_names, NOTHING)
+        self.decision = decision or said.online or default_decision(classifier.class_names)
         calibration = classifier.calibration
         self._limit = -np.inf if calibration is None else calibration.threshold(KEPT)
         self.probabilities: np.ndarray | None = None
+        self.newest: tuple[float, np.ndarray] | None = None
         self._frames: deque[tuple[Any, float]] = deque()
         self._finder: EventFinder | None = None
         self._ended: list[Event] = []
@@ -87,7 +92,8 @@ class Sliding:
         if seconds - self._looked < EVERY - 1e-6 or span < FIRST_SHARE * self.window:
             return []
         self._looked = seconds
-        return self._finder.push(self._scores(), seconds)
+        self.newest = seconds, self._scores()
+        return self._finder.push(self.newest[1], seconds)
 
     def take_ended(self) -> list[Event]:
         """The events that were over since the last call, with their ends."""
@@ -104,25 +110,22 @@ class Sliding:
     def _begin(self, seconds: float) -> None:
         self._ended = self.close()
         self._frames.clear()
-        self._finder = EventFinder(self.decision, self.classifier.class_names, begin=seconds)
+        self._finder = EventFinder(self.decision, self.class_names, begin=seconds)
         self._looked, self.probabilities = -np.inf, None
 
     @torch.inference_mode()
     def _scores(self) -> np.ndarray:
-        """(K,) of the window; the same for all classes where it is none of them."""
+        """(K + 1,) of the window."""
         frames, seconds = zip(*self._frames, strict=True)
         clip = self._eye.clip(list(frames), np.array(seconds))
-        nothing = np.zeros(len(self.classifier.class_names))
+        scores = None if clip is None else self.classifier.scores([clip])[0]
         self.probabilities = None
-        if clip is None:
-            return nothing
-        scores = self.classifier.scores([clip])[0]
+        if scores is None or scores.max() < self._limit:
+            return np.array([0.0] * (len(self.class_names) - 1) + [SURE])
         if not scores.isfinite().all():
             raise Gesture3dError(f"{self.classifier.weights}: its scores are not finite")
-        if scores.max() < self._limit:
-            return nothing
         self.probabilities = scores.softmax(dim=0).numpy()
-        return scores.numpy()
+        return np.append(scores.numpy() - scores.max().item(), -SURE)
 
 
 def window_of(metrics: dict[str, Any]) -> float:

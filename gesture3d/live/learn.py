@@ -10,9 +10,10 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +22,11 @@ from gesture3d.events import NO_GESTURE
 from gesture3d.files import resource, take_lock, write_text
 from gesture3d.live.clips import Clips
 from gesture3d.live.teaching import LOCK, check_enough, write_status
+from gesture3d.machine import keep_freed_memory
 from gesture3d.text import csv_text
+
+if TYPE_CHECKING:
+    from gesture3d.inference.online import StreamScores
 
 HELD_OUT, NOTHING_HELD_OUT = 0.2, 0.4
 GOOD = 0.9  # of held-out clips, from which on nothing else is tried
@@ -108,7 +113,9 @@ def train_video(plan: Plan, listing: Path, runs: Path, progress: Progress) -> Pa
     from gesture3d.training.run_folder import new_folder
 
     settings = [f"data.root={plan.root}", f"data.csv={listing}", f"train.epochs={EPOCHS}"]
+    batch = min(16, sum(map(len, plan.learnt.values())))
     settings += ["train.keep=last", "train.processes=1", "data.balance=true"]
+    settings += [f"train.batch_size={batch}"]
     experiment = load_experiment("variant_a", "folder", settings)
     with new_folder(runs, "taught-video", exactly=False) as folder:
         progress.say(
@@ -122,64 +129,67 @@ def train_video(plan: Plan, listing: Path, runs: Path, progress: Progress) -> Pa
 
 
 def measure(path: Path, plan: Plan) -> dict[str, Any]:
-    """What the held-out clips say; where there is nothing of nothing, no word of false alarms.
+    """What the held-out clips say.
 
     The window and the thresholds of the online decision are chosen by the clips that were learnt
     from, and written into the checkpoint.
     """
     from gesture3d import checkpoint
     from gesture3d.inference.classifier import Classifier
-    from gesture3d.inference.sliding import Sliding, default_decision
+    from gesture3d.inference.online import find_events
+    from gesture3d.inference.sliding import NOTHING, default_decision
 
     lengths = [_seconds(p) for n, ps in plan.learnt.items() if n != NO_GESTURE for p in ps]
-    window = float(np.median(lengths))
+    window = round(float(np.median(lengths)), 3)
     classifier = Classifier(path)
-    gestures = {n: ps for n, ps in plan.held_out.items() if n != NO_GESTURE}
-    confused: dict[tuple[str, str], int] = {}
-    right = total = 0
-    for name, clips in gestures.items():
-        for clip in clips:
-            found = _named(classifier, clip)
-            total += 1
-            right += found == name
-            if found != name:
-                confused[name, found] = confused.get((name, found), 0) + 1
+    names = (*classifier.class_names, NOTHING)
     usual = default_decision(classifier.class_names)
+    learnt, held_out = (
+        scores_of(classifier, window, part.get(NO_GESTURE, []))
+        for part in (plan.learnt, plan.held_out)
+    )
     for level in LEVELS:
-        decision = replace(usual, thresholds=dict.fromkeys(usual.thresholds, level))
-        decision = replace(decision, data="recorded nothing")
-        slid = Sliding(classifier, window_seconds=window, decision=decision)
-        if not alarms(slid, plan.learnt.get(NO_GESTURE, []))[0]:
+        thresholds = dict.fromkeys(usual.thresholds, level)
+        decision = replace(usual, thresholds=thresholds, data="recorded nothing")
+        if not find_events(learnt, decision, names):
             break
     tensors, description = checkpoint.load(path)
-    metrics = description.metrics | {"window_seconds": round(window, 3)}
+    metrics = description.metrics | {"window_seconds": window}
     checkpoint.save(path, tensors, replace(description, online=decision, metrics=metrics))
-    slid = Sliding(classifier, window_seconds=window, decision=decision)
-    count, seconds = alarms(slid, plan.held_out.get(NO_GESTURE, []))
-    worst = max(confused.items(), key=lambda pair: pair[1], default=None)
-    return {
-        "right": right,
-        "tested": total,
-        "alarms": count,
-        "nothing_seconds": round(seconds, 1),
-        "worst": worst and {"made": worst[0][0], "taken": worst[0][1], "times": worst[1]},
-        "worst_of": worst and len(gestures[worst[0][0]]),
-        "window": round(window, 2),
-        "threshold": level,
-    }
+    found = {"alarms": len(find_events(held_out, decision, names)), "threshold": level}
+    found |= {"nothing_seconds": round(float(held_out.seconds.max(initial=0.0)), 1)}
+    return found | {"window": window} | _recognised(classifier, plan.held_out)
 
 
-def alarms(slid: Any, clips: list[Path]) -> tuple[int, float]:
-    """Events in clips that follow each other and show nothing, and how many seconds they last."""
+def _recognised(classifier: Any, held_out: dict[str, list[Path]]) -> dict[str, Any]:
+    """How many held-out clips of gestures are, and what is most often taken for what."""
+    gestures = {name: clips for name, clips in held_out.items() if name != NO_GESTURE}
+    pairs = [(name, _named(classifier, clip)) for name, clips in gestures.items() for clip in clips]
+    wrong = Counter(pair for pair in pairs if pair[0] != pair[1])
+    found: dict[str, Any] = {"tested": len(pairs), "right": len(pairs) - wrong.total()}
+    if wrong:
+        (made, taken), times = wrong.most_common(1)[0]
+        of = len(gestures[made])
+        found["worst"] = {"made": made, "taken": taken, "times": times, "of": of}
+    return found
+
+
+def scores_of(classifier: Any, window: float, clips: list[Path]) -> StreamScores:
+    """What a network says of clips that follow each other, slid over them."""
     from gesture3d.data.video.reading import open_video, read_frames
+    from gesture3d.inference.online import StreamScores
+    from gesture3d.inference.sliding import Sliding
 
-    count, now = 0, 0.0
+    slid, rows, now = Sliding(classifier, window_seconds=window), [], 0.0
     for clip in clips:
         step = 1 / (open_video(clip).fps or 15.0)
         for frame in read_frames(clip):
-            count += len(slid.push(frame, now))
+            slid.push(frame, now)
+            if slid.newest and slid.newest[0] == now:
+                rows.append(slid.newest)
             now += step
-    return count, now
+    scores = np.array([scores for _, scores in rows]).reshape(-1, len(slid.class_names))
+    return StreamScores(np.array([seconds for seconds, _ in rows]), scores)
 
 
 def _named(classifier: Any, clip: Path) -> str:
@@ -227,6 +237,8 @@ def learn(root: Path, runs: Path, way: str, progress: Progress, plan: Plan) -> N
 
 def main(clips: str, runs: str, way: str) -> int:
     """The process."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch, as for every tool
+    keep_freed_memory()
     root = Path(clips)
     hidden = root / ".live"
     lock = take_lock(hidden / LOCK)

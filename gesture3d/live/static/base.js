@@ -70,6 +70,9 @@ export function colour(name) {
 
 export const percent = (share) => `${Math.round(share * 100)} %`;
 
+/** A share as the width of an element. */
+export const wide = (element, share) => (element.style.width = `${100 * share}%`);
+
 export function clock(seconds) {
   const minutes = Math.floor(seconds / 60);
   return `${minutes}:${(seconds - 60 * minutes).toFixed(1).padStart(4, "0")}`;

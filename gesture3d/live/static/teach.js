@@ -1,6 +1,6 @@
 // Teach: record clips, look at them, train, and say how good it is.
 
-import { $, ask, drawing, h, percent, place, say, style, trying } from "./base.js";
+import { $, ask, drawing, h, percent, place, say, style, trying, wide } from "./base.js";
 
 const STRIP = 12; // frames in a strip
 
@@ -29,7 +29,7 @@ export class Teach {
     this.recording = gesture;
     const nothing = gesture === this.page.state().nothing;
     $("recording").hidden = false;
-    $("level").style.width = "0";
+    wide($("level"), 0);
     $("recording-text").textContent = nothing ? "Get ready to do nothing …" : `Get ready for “${gesture}”: keep still …`;
     for (const number of ["3", "2", "1"]) {
       $("count").textContent = number;
@@ -58,10 +58,10 @@ export class Teach {
     if (!this.recording) return;
     const wanted = this.page.state().wanted;
     if (answer.share !== undefined) {
-      $("level").style.width = percent(answer.share);
+      wide($("level"), answer.share);
       this.tell(`Do nothing in particular: ${Math.ceil(20 * (1 - answer.share))} seconds to go.`);
     }
-    if (answer.level !== undefined) $("level").style.width = percent(Math.min(answer.level / 2, 1));
+    if (answer.level !== undefined) wide($("level"), Math.min(answer.level / 2, 1));
     if (answer.problem) this.tell(answer.problem);
     else if (answer.clip?.number) {
       this.tell(`${answer.clip.number} of ${wanted}. Keep still for a moment, then once more.`);
@@ -183,7 +183,7 @@ export class Teach {
     const lines = [
       h("p", {}, "Of clips that it had never seen it recognised ", h("b", {}, `${found.right} of ${found.tested}`), ` (trained by ${found.way} in ${Math.round(status.seconds)} s).`),
     ];
-    if (found.worst) lines.push(h("p", {}, `Most often mistaken: “${found.worst.made}” for “${found.worst.taken}”, ${found.worst.times} of ${found.worst_of} times. Make them more different, or record more.`));
+    if (found.worst) lines.push(h("p", {}, `Most often mistaken: “${found.worst.made}” for “${found.worst.taken}”, ${found.worst.times} of ${found.worst.of} times. Make them more different, or record more.`));
     else lines.push(h("p", {}, "No gesture was taken for another one."));
     lines.push(
       found.nothing_seconds

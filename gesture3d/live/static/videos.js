@@ -1,6 +1,6 @@
 // Video: drop a long file, see what is in it and when, jump there, take the list home.
 
-import { $, ask, clock, colour, h, percent, place, say, token, trying } from "./base.js";
+import { $, ask, clock, colour, h, percent, place, say, token, trying, wide } from "./base.js";
 
 export class Videos {
   constructor() {
@@ -75,7 +75,7 @@ export class Videos {
     }[video.state])];
     if (searching) {
       const fill = h("div");
-      fill.style.width = percent(share);
+      wide(fill, share);
       parts.push(h("div", { class: "meter" }, fill));
       parts.push(h("button", { onclick: () => { this.key = null; trying(() => ask("DELETE", `api/videos/${video.key}`)); this.tell(""); } }, "Stop"));
     }

@@ -1,6 +1,6 @@
 // Watch: bars, the timeline of the last seconds, and what was seen.
 
-import { $, clock, colour, drawing, h, percent, style } from "./base.js";
+import { $, colour, drawing, h, percent, style, wide } from "./base.js";
 
 const SPAN = 30; // seconds of the timeline
 const BARS = 5;
@@ -38,7 +38,7 @@ export class Watch {
       const [name, share] = top[place] ?? ["", 0];
       row.name.textContent = name;
       row.name.title = name;
-      row.fill.style.width = `${100 * share}%`;
+      wide(row.fill, share);
       row.fill.style.background = name ? colour(name) : "";
       row.number.textContent = name ? percent(share) : "";
     });
@@ -90,5 +90,3 @@ export class Watch {
     $("now").textContent = "";
   }
 }
-
-export { clock };

@@ -1,0 +1,155 @@
+"""Training for the page: a process that can be watched, cancelled and found again."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from gesture3d import checkpoint
+from gesture3d.config import load_data
+from gesture3d.data import read_index
+from gesture3d.errors import Gesture3dError
+from gesture3d.events import NO_GESTURE
+from gesture3d.live.clips import Clips
+from tests.live.running import moving_frames, running
+
+learn = pytest.importorskip("gesture3d.live.learn", reason="the extra 'live' is not installed")
+teaching = pytest.importorskip("gesture3d.live.teaching")
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory) -> Path:
+    """Three clips each of a square that goes right and of one that goes down, five of nothing."""
+    root = tmp_path_factory.mktemp("recorded") / "clips"
+    clips = Clips(root)
+    frames = [(frame, seconds) for frame, seconds in moving_frames(1) if 2.0 <= seconds < 3.0]
+    rest = [(frame, seconds) for frame, seconds in moving_frames(1) if seconds < 1.0]
+    for _ in range(3):
+        clips.add("right", *map(list, zip(*frames, strict=True)))
+        turned = [(frame.transpose(1, 0, 2), seconds) for frame, seconds in frames]
+        clips.add("down", *map(list, zip(*turned, strict=True)))
+    for _ in range(5):
+        clips.add(NO_GESTURE, *map(list, zip(*rest, strict=True)))
+    return root
+
+
+@pytest.fixture
+def no_hands(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("GESTURE3D_HANDS", str(tmp_path / "nowhere"))
+
+
+def wait_for(server, states: set[str], seconds: float = 240.0) -> dict:
+    until = time.monotonic() + seconds
+    while (status := server.json("GET", "/api/state")["training"])["state"] not in states:
+        assert time.monotonic() < until, status
+        time.sleep(0.2)
+    return status
+
+
+def test_what_is_held_out_is_not_learnt_from(recorded) -> None:
+    plan = learn.plan(Clips(recorded))
+    assert {name: len(clips) for name, clips in plan.learnt.items()} == {
+        "down": 2,
+        "right": 2,
+        NO_GESTURE: 3,
+    }
+    for name, clips in plan.held_out.items():
+        assert not set(clips) & set(plan.learnt[name])
+        assert min(clips) > max(plan.learnt[name])  # of nothing: what was recorded last
+    listing = recorded / ".live" / "clips.csv"
+    plan.write(listing)
+    data = load_data("folder", [f"data.root={recorded}", f"data.csv={listing}"])
+    index = read_index(data, progress=False)
+    assert (len(index.of("train")), len(index.of("validation"))) == (7, 4)
+    # Without the list the folder is one as any other.
+    assert len(read_index(load_data("folder", [f"data.root={recorded}"])).items) == 11
+
+
+def test_the_shipped_network_is_trained_on_the_clips(
+    recorded, tmp_path, monkeypatch, no_hands
+) -> None:
+    monkeypatch.setattr(learn, "EPOCHS", 2)
+    clips = Clips(recorded)
+    progress = learn.Progress(recorded / ".live", plan := learn.plan(clips))
+    learn.learn(recorded, tmp_path / "runs", "auto", progress, plan)
+    status = teaching.Teaching(recorded, recorded / ".live", tmp_path / "runs").status()
+    assert (status["state"], status["network"]) == ("done", "runs/taught-video")
+    found = status["result"]
+    assert found["way"] == "video"
+    assert "hands" in found["note"]
+    assert found["tested"] == 2
+    assert found["nothing_seconds"] == pytest.approx(2.0, abs=0.3)
+    run = tmp_path / "runs" / "taught-video"
+    assert {"experiment.yaml", "last.ckpt", "report.md"} <= {path.name for path in run.iterdir()}
+    _, said = checkpoint.load(run / "best.safetensors")
+    assert sorted(said.class_names) == sorted(["down", "right", NO_GESTURE])
+    assert set(said.online.thresholds) == {"down", "right"}
+    assert said.metrics["window_seconds"] == pytest.approx(1.0, abs=0.1)
+    with pytest.raises(Gesture3dError, match="weights that find hands"):
+        learn.learn(recorded, tmp_path / "runs", "hands", progress, plan)
+
+
+def test_a_training_is_watched_found_again_and_cancelled(recorded, tmp_path, no_hands) -> None:
+    with running(recorded, tmp_path / "runs") as server:
+        assert server.json("POST", "/api/training", {"way": "video"})["state"] in teaching.RUNNING
+        status, said, _ = server.ask("POST", "/api/training", {"way": "video"})
+        assert (status, b"running already" in said) == (400, True)
+    with running(recorded, tmp_path / "runs") as server:  # started anew: it still runs
+        assert wait_for(server, {"running"})["learnt"]["right"] == 2
+        status, said, _ = server.ask("POST", "/api/training", {"way": "video"})
+        assert (status, b"running already" in said) == (400, True)
+        server.json("DELETE", "/api/training")
+        wait_for(server, {"cancelled"})
+        status, said, _ = server.ask("DELETE", "/api/training")
+        assert (status, b"no training is running" in said) == (400, True)
+
+
+def test_a_training_that_died_says_so(tmp_path) -> None:
+    hidden = tmp_path / "clips" / ".live"
+    teaching.write_status(hidden, {"state": "running", "run": "x", "process": 2**22 - 1})
+    found = teaching.Teaching(tmp_path / "clips", hidden, tmp_path / "runs")
+    assert found.status()["state"] == "failed"
+    assert "training.log" in found.status()["error"]
+    (hidden / teaching.STATUS).write_text("[]")
+    assert found.status() == {"state": "none"}
+
+
+@pytest.mark.parametrize(
+    ("clips", "said"),
+    [
+        ({}, "two gestures"),
+        ({"wave": ["a", "b"]}, "two gestures"),
+        ({"wave": ["a", "b"], "point": ["a"]}, "'point' has one clip only"),
+        ({NO_GESTURE: ["a", "b"]}, "a gesture first"),
+    ],
+)
+def test_too_little_says_what_to_record(tmp_path, clips, said) -> None:
+    one = teaching.Teaching(tmp_path / "clips", tmp_path / "clips" / ".live", tmp_path / "runs")
+    with pytest.raises(Gesture3dError, match=said):
+        one.start("auto", clips)
+    with pytest.raises(Gesture3dError, match="way 'magic'"):
+        one.start("magic", clips)
+
+
+def test_only_safetensors_are_networks(tmp_path) -> None:
+    """A pickle under any name is neither listed nor opened."""
+    import pickle
+
+    class Attack:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "was-run",)
+
+    for name in ("evil/best.safetensors", "worse/best.pt", "best.safetensors"):
+        path = tmp_path / "runs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(pickle.dumps(Attack()))
+    with running(tmp_path / "clips", tmp_path / "runs") as server:
+        keys = [one["key"] for one in server.json("GET", "/api/state")["networks"]]
+        assert not any("runs/" in key for key in keys)
+        assert any(key.startswith("weights/") for key in keys)
+        with server.socket() as page:
+            for key in ("runs/evil", "../runs/evil", str(tmp_path / "runs"), None, 7, []):
+                page.send(json.dumps({"do": "watch", "network": key}))
+                assert "no such network" in json.loads(page.recv())["error"]
+    assert not (tmp_path / "was-run").exists()
