@@ -1,11 +1,20 @@
 """Prepare data: tools/prepare.py check | cache | flow | joints --data jester, or fetch NAME."""
 
 import argparse
+import contextlib
+import io
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gesture3d.command_line import add_settings, run_command_line, whole
 from gesture3d.errors import Gesture3dError
 from gesture3d.text import one_line
+
+if TYPE_CHECKING:
+    from gesture3d.data.index import Index
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -20,7 +29,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         command = commands.add_parser(name, help=about, description=about)
         command.add_argument("--data", required=True, help="a data recipe, as of tools/train.py")
         add_settings(command, "change any setting")
-        command.add_argument("--workers", type=whole(256), help="processes (default: one per core)")
+        about = "processes (default: one per core)"
+        command.add_argument("--jobs", "--workers", dest="workers", type=whole(256), help=about)
+        command.add_argument("--shard", metavar="I/N", help="only this part of the clips, from 0")
+        about = "parts of the clips on a Ray cluster, or a local one; then what is missing, here"
+        command.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help=about)
         command.add_argument("--quiet", action="store_true", help="no progress bars")
         if name == "check":
             backends = ["auto", "opencv", "decord", "torchcodec"]
@@ -60,7 +73,74 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
+    if args.command != "fetch":
+        from gesture3d.work.spread import shard_of
+
+        args.shard = shard_of(args.shard)
+        if args.ray is not None:
+            parts_on_ray(args)
     return COMMANDS[args.command](args)
+
+
+CLIPS_A_PART, MOST_PARTS = 500, 1000  # on Ray
+
+
+@dataclass(frozen=True)
+class Part:
+    """One shard, as a task that is handed out."""
+
+    block: int
+    count: int
+
+    def question(self) -> list[int]:
+        return [self.block, self.count]
+
+    def finish(self, code: int, started: float, ended: float) -> tuple[int, int]:
+        return 1, int(code != 0)
+
+
+def parts_on_ray(args: argparse.Namespace) -> None:
+    """Do the command part by part in a cluster, whose machines share the data set's folder.
+
+    Raises:
+        Gesture3dError: a part was lost; those that are done stay done.
+    """
+    from tqdm import tqdm
+
+    from gesture3d.work import spread
+
+    clips = len(read_clips(args).items)
+    count = min(max(-(-clips // CLIPS_A_PART), 1), MOST_PARTS)
+    how = vars(args) | {"workers": 1, "quiet": True, "here": str(Path.cwd())}
+    how |= {"out": str(args.out) if getattr(args, "out", None) else None}
+    job = spread.Job("gesture3d.cli.prepare", "open_worker", how)
+    done = spread.on_ray(job, (Part(number, count) for number in range(count)), args.ray)
+    lost = [one.lost for one in tqdm(done, total=count, unit="part", disable=None) if one.lost]
+    if lost:
+        raise Gesture3dError(f"{len(lost)} of {count} parts were lost: {lost[0]}")
+
+
+def open_worker(how: dict[str, Any]) -> Callable[[list[int]], int]:
+    """In the cluster: what does a part, to its exit code."""
+    os.chdir(how["here"])
+    out = Path(how["out"]) if how["out"] else None
+
+    def work(shard: list[int]) -> int:
+        args = argparse.Namespace(**how | {"shard": tuple(shard), "out": out})
+        with contextlib.redirect_stdout(io.StringIO()):
+            return COMMANDS[args.command](args)
+
+    return work
+
+
+def in_part(args: argparse.Namespace, broken: Iterable[str]) -> int:
+    """What is printed at the end of a shard; the tables are left to the command without it."""
+    broken = list(broken)
+    for reason in broken:
+        print(one_line(f"bad: {reason}"))
+    index, count = args.shard
+    print(f"part {index} of {count}; when all are done, the same without --shard ends it")
+    return 1 if broken else 0
 
 
 def check(args: argparse.Namespace) -> int:
@@ -72,8 +152,15 @@ def check(args: argparse.Namespace) -> int:
     config = data_config(args)
     check_writable(manifest_path(config))
     manifest, found = check_data(
-        config, args.workers, not args.quiet, backend=args.backend, fresh=args.fresh
+        config,
+        args.workers,
+        not args.quiet,
+        backend=args.backend,
+        fresh=args.fresh,
+        shard=args.shard,
     )
+    if args.shard[1] > 1:
+        return in_part(args, (f"{record.path}: {record.reason}" for record in found.bad))
     for record in found.bad[:20]:
         print(one_line(f"bad: {record.path}: {record.reason}"))
     for group in found.duplicates[:20]:
@@ -103,16 +190,15 @@ def cache(args: argparse.Namespace) -> int:
         )
     check_writable(prepared_folder(config), is_folder=True)
     index, _ = refuse_bad_clips(read_index(config, not args.quiet), config, not args.quiet)
-    cached = build_cache(index, config, not args.quiet, args.workers)
-    size = cached.path.stat().st_size
-    print(f"{len(cached)} clips, {size / 1e6:.0f} MB: {cached.path}")
+    cached = build_cache(index, config, not args.quiet, args.workers, args.shard)
+    size = sum(path.stat().st_size for path in cached.paths)
+    print(f"{len(cached)} clips, {size / 1e6:.0f} MB: {', '.join(map(str, cached.paths))}")
     for reason in cached.broken.values():
         print(one_line(f"left out: {reason}"))
     return 0
 
 
 def flow(args: argparse.Namespace) -> int:
-    from gesture3d.data import read_index
     from gesture3d.data.video.prepared.flow import prepare_flow
     from gesture3d.data.video.prepared.places import flow_folder
     from gesture3d.files import check_writable
@@ -120,7 +206,7 @@ def flow(args: argparse.Namespace) -> int:
     config = data_config(args).model_copy(update={"modality": "rgb", "channels": None})
     folder = flow_folder(config)
     check_writable(folder, is_folder=True)
-    index = read_index(config, not args.quiet)
+    index = read_clips(args)
     broken = prepare_flow(
         index,
         folder,
@@ -129,6 +215,8 @@ def flow(args: argparse.Namespace) -> int:
         progress=not args.quiet,
         rules=config.frame_rules,
     )
+    if args.shard[1] > 1:
+        return in_part(args, broken.values())
     for reason in broken.values():
         print(one_line(f"bad: {reason}"))
     print(f"optical flow of {len(index.items) - len(broken)} clips: {folder}")
@@ -136,7 +224,6 @@ def flow(args: argparse.Namespace) -> int:
 
 
 def joints(args: argparse.Namespace) -> int:
-    from gesture3d.data import read_index
     from gesture3d.data.video.prepared.joints import draw_clips, kept_joints, what_is_seen
     from gesture3d.data.video.prepared.places import joints_folder
     from gesture3d.files import check_writable
@@ -146,9 +233,11 @@ def joints(args: argparse.Namespace) -> int:
     config = data_config(args).model_copy(update={"modality": "rgb", "channels": None})
     folder = args.out or joints_folder(config)
     check_writable(folder, is_folder=True)
-    index = read_index(config, not args.quiet)
+    index = read_clips(args)
     kept = kept_joints(folder, args.size, config.frame_rules)
     broken = kept.complete(index, args.workers, not args.quiet)
+    if args.shard[1] > 1:
+        return in_part(args, broken.values())
     rows = what_is_seen(index, kept)
     for name in index.class_names:
         of_class = [row for row in rows if row.label == name]
@@ -189,6 +278,15 @@ def fetch(args: argparse.Namespace) -> int:
     for path in paths:
         print(path)
     return 0
+
+
+def read_clips(args: argparse.Namespace) -> "Index":
+    """The clips of a recipe as they were filmed, or a shard of them."""
+    from gesture3d.data import read_index
+
+    config = data_config(args).model_copy(update={"modality": "rgb", "channels": None})
+    index = read_index(config, not args.quiet)
+    return replace(index, items=index.items[args.shard[0] :: args.shard[1]])
 
 
 def data_config(args: argparse.Namespace):

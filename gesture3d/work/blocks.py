@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from gesture3d.errors import Gesture3dError
@@ -150,11 +150,15 @@ class Task:
         rows = self.work.rows(self.block)
         return [entry for entry, row in zip(entries, rows, strict=True) if row["error"]]
 
-    def finish(self, found: Sequence[Row], started: float, ended: float) -> int:
-        """Write what was found of `entries`; returns how many of them failed."""
+    def question(self) -> list[list]:
+        """`entries`, as lists of their fields."""
+        return [list(asdict(entry).values()) for entry in self.entries()]
+
+    def finish(self, found: Sequence[Row], started: float, ended: float) -> tuple[int, int]:
+        """Write what was found of `entries`; how many they are, and how many of them failed."""
         rows = list(found)
         if self.retry:
             new = {row["path"]: row for row in found}
             rows = [new.get(row["path"], row) for row in self.work.rows(self.block)]
         self.work.write(self.block, rows, started, ended)
-        return sum(row["error"] is not None for row in found)
+        return len(found), sum(row["error"] is not None for row in found)

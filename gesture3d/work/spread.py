@@ -14,13 +14,12 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import PACKAGE
 from gesture3d.helpers import Helper, HelperDied, HelperPool, NotStarted, answer_questions
 from gesture3d.machine import num_cores
-from gesture3d.work.blocks import Task
 
 TRIES = 3  # of a block whose worker dies
 LONGEST = 30 * 86400.0  # seconds that a block may take; hanging clips are ended by their readers
@@ -42,9 +41,21 @@ class Job:
         """The worker's answer with the seconds it took, or why no worker can answer at all."""
         started = time.monotonic()
         try:
-            return {"rows": worker(question), "seconds": time.monotonic() - started}
+            return {"answer": worker(question), "seconds": time.monotonic() - started}
         except Gesture3dError as error:
             return {"refused": str(error)}
+
+
+class Task(Protocol):
+    """What is handed out: a block of clips, a part of a data set, a run."""
+
+    block: int
+
+    def question(self) -> Any:
+        """For the worker, as JSON has it."""
+
+    def finish(self, answer: Any, started: float, ended: float) -> tuple[int, int]:
+        """Keep the answer; how many clips were worked on, and how many of them failed."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +76,7 @@ def _finish(task: Task, answer: dict) -> Done:
     if "refused" in answer:
         raise Gesture3dError(answer["refused"])
     now = time.time()
-    failed = task.finish(answer["rows"], now - answer["seconds"], now)
-    return Done(len(answer["rows"]), failed)
-
-
-def _question(task: Task) -> list:
-    return [list(asdict(entry).values()) for entry in task.entries()]
+    return Done(*task.finish(answer["answer"], now - answer["seconds"], now))
 
 
 # --- which part ----------------------------------------------------------------------------------
@@ -135,22 +141,22 @@ def in_this_process(job: Job, tasks: Iterable[Task]) -> Iterator[Done]:
     worker = job.open()
     try:
         for task in tasks:
-            yield _finish(task, job.answer(worker, _question(task)))
+            yield _finish(task, job.answer(worker, task.question()))
     finally:
-        worker.close()
+        getattr(worker, "close", bool)()
 
 
 def in_processes(job: Job, tasks: Iterable[Task], places: list[str]) -> Iterator[Done]:
     """Side by side in processes, one for each of these devices."""
 
     def work(helper: Helper, task: Task) -> Done:
-        question = _question(task)
+        question = task.question()
         for left in reversed(range(TRIES)):
             try:
                 return _finish(task, helper.ask(question, LONGEST))
             except (HelperDied, NotStarted) as death:
                 if not left:
-                    return Done(len(question), lost=f"block {task.block}: {death}")
+                    return Done(0, lost=f"block {task.block}: {death}")
 
     hows = [replace(job, how=job.how | {"device": place}) for place in places]
     helpers = [Helper(__name__, "serve", json.dumps(asdict(how))) for how in hows]
@@ -234,7 +240,7 @@ class _Actor:
     def ready(self) -> None:
         """Answers when there is room for it."""
 
-    def do(self, question: list) -> dict:
+    def do(self, question: Any) -> dict:
         try:
             self._worker = self._worker or self._job.open()
         except Gesture3dError as error:
@@ -249,7 +255,7 @@ class _Pool:
         self._ray, self._job, self._most, self._gpu = ray, job, most, gpu
         resources = {"num_cpus": 1, "num_gpus": 1 if gpu else 0, "max_restarts": 0}
         self._class = ray.remote(**resources)(_Actor)
-        self._at: dict[Any, tuple[Any, Task | None, int]] = {}  # answer to come → by whom, of what
+        self._at: dict[Any, tuple[Any, Task | None]] = {}  # answer to come → by whom, of what
         self._idle: list[Any] = []
         self._looked = 0.0
 
@@ -257,17 +263,17 @@ class _Pool:
         remaining, again = iter(tasks), collections.deque()
         tries: collections.Counter[int] = collections.Counter()
         waiting, unborn = next(remaining, None), 0
-        while waiting or again or any(task for _, task, _ in self._at.values()):
+        while waiting or again or any(task for _, task in self._at.values()):
             self._grow()
             while self._idle and (again or waiting):
                 task = again.popleft() if again else waiting
                 if task is waiting:
                     waiting = next(remaining, None)
-                actor, question = self._idle.pop(), _question(task)
-                self._at[actor.do.remote(question)] = actor, task, len(question)
+                actor = self._idle.pop()
+                self._at[actor.do.remote(task.question())] = actor, task
             over, _ = self._ray.wait(list(self._at), num_returns=1, timeout=1.0)
             for answer in over:
-                actor, task, clips = self._at.pop(answer)
+                actor, task = self._at.pop(answer)
                 try:
                     found = self._ray.get(answer)
                 except self._ray.exceptions.RayError as error:
@@ -281,7 +287,7 @@ class _Pool:
                         tries[task.block] += 1
                         again.append(task)
                     elif task:
-                        yield Done(clips, lost=f"block {task.block}: {type(error).__name__}")
+                        yield Done(0, lost=f"block {task.block}: {type(error).__name__}")
                     continue
                 self._idle.append(actor)
                 if task:
@@ -295,4 +301,4 @@ class _Pool:
         has = self._ray.cluster_resources().get("GPU" if self._gpu else "CPU", 1)
         for _ in range(max(self._most or int(has), 1) - len(self._idle) - len(self._at)):
             actor = self._class.remote(asdict(self._job))
-            self._at[actor.ready.remote()] = actor, None, 0
+            self._at[actor.ready.remote()] = actor, None

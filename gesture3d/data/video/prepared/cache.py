@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -57,6 +58,37 @@ class FrameCache(Mapping):
     def __reduce__(self) -> tuple:
         return FrameCache, (self.path, self._clips, self.broken)
 
+    @property
+    def paths(self) -> list[Path]:
+        """Its files of frames."""
+        return [self.path]
+
+
+class JoinedCache(Mapping):
+    """Caches of parts of a set as one."""
+
+    def __init__(self, parts: list[FrameCache]) -> None:
+        self._parts = parts
+        self._part_of = {key: part for part in parts for key in part}
+        self.broken = {key: why for part in parts for key, why in part.broken.items()}
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        return self._part_of[key][key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._part_of)
+
+    def __len__(self) -> int:
+        return len(self._part_of)
+
+    def __reduce__(self) -> tuple:
+        return JoinedCache, (self._parts,)
+
+    @property
+    def paths(self) -> list[Path]:
+        """Its files of frames."""
+        return [part.path for part in self._parts]
+
 
 def open_cache(
     clips: list[Item],
@@ -68,12 +100,16 @@ def open_cache(
     skip_broken: bool = False,
     modality: str = "rgb",
     rules: FrameRules = ANY_FRAMES,
-) -> FrameCache:
+    shard: tuple[int, int] = (0, 1),
+) -> FrameCache | JoinedCache:
     """The decoded frames of ``clips``: reused where they are fresh, else decoded now.
 
     A cache is fresh for a clip while the clip's path, size and modification time are what they
     were; one of more clips serves also for some of them. It is complete or not there: its index
     is written last. Caches in the same folder that are out of date are removed.
+
+    Where shards have begun a cache of the very same clips, the missing ones of them are decoded,
+    and all of them together are the cache.
 
     Args:
         folder: where to keep it.
@@ -82,6 +118,7 @@ def open_cache(
         skip_broken: leave clips out that cannot be decoded, and name them in ``broken``.
         modality: caches of several in one folder do not replace each other.
         rules: how folders of frames are taken.
+        shard: one part of so many, of which each may be made on another machine.
 
     Raises:
         Gesture3dError: clips that cannot be decoded (all of them named), or too little disk.
@@ -91,25 +128,29 @@ def open_cache(
     gaps = ["gaps"] if rules[1] == "allow" else []
     kind = "-".join(["frames", str(short_side), *dict.fromkeys((modality, pixels)), *gaps])
     name = f"{kind}-{fingerprint((c.key, c.path) for c in clips)[:8]}"
-    frames, index = folder / f"{name}.bin", folder / f"{name}.json"
-    with locked(folder / ".lock"):
-        states = _states(clips, modality)
-        promised = {clip.key: clip.num_frames for clip in clips if clip.num_frames is not None}
-        others = sorted(set(folder.glob(f"{kind}-{'[0-9a-f]' * 8}.json")) - {index})
-        for path in (index, *others):
-            cache = _open_fresh(path, states, promised)
-            if cache is not None and (skip_broken or not cache.broken):
-                _say(progress, f"using {len(clips)} decoded clips in {cache.path}")
-                return cache
-        why = "out of date, decoding again" if index.exists() else "decoding once"
-        _say(progress, f"{len(clips)} clips: {why} into {frames}")
-        for leftover in folder.glob(f".{name}-*"):
-            leftover.unlink()
-        job = _Job(clips, frames, index, states, short_side, pixels, skip_broken, rules)
-        job.build(num_workers, progress)
-        for path in others:
-            _remove_if_outdated(path, states, progress)
-        return _open_fresh(index, states, promised)
+    index, states = folder / f"{name}.json", _states(clips, modality)
+    how = (short_side, pixels, skip_broken, rules)
+
+    def opened(shard: tuple[int, int]) -> FrameCache:
+        number, count = shard
+        part = folder / (f"{name}-{number}of{count}.json" if count > 1 else f"{name}.json")
+        own = clips[number::count]
+        job = _Job(own, part.with_suffix(".bin"), part, {c.key: states[c.key] for c in own}, *how)
+        with locked(folder / (f".lock-{number}of{count}" if count > 1 else ".lock")):
+            others = [] if count > 1 else sorted({*_indices(folder, kind)} - {index})
+            return job.open_or_build(others, num_workers, progress)
+
+    begun = {re.search(r"of(\d+)$", path.stem)[1] for path in folder.glob(f"{name}-*of*.json")}
+    if shard[1] > 1 or not begun or index.exists():
+        return opened(shard)
+    count = int(sorted(begun)[0])
+    return JoinedCache([opened((number, count)) for number in range(count)])
+
+
+def _indices(folder: Path, kind: str) -> list[Path]:
+    """Of the whole caches of a kind, and of parts."""
+    name = f"{kind}-{'[0-9a-f]' * 8}"
+    return [*folder.glob(f"{name}.json"), *folder.glob(f"{name}-*of*.json")]
 
 
 def _states(clips: list[Item], modality: str) -> dict[str, str]:
@@ -184,7 +225,7 @@ def _remove_if_outdated(index: Path, states: dict[str, str], progress: bool) -> 
 
 @dataclass(frozen=True)
 class _Job:
-    """A cache to be built."""
+    """A cache to be opened, or built."""
 
     clips: list[Item]
     frames: Path
@@ -194,6 +235,26 @@ class _Job:
     pixels: Pixels
     skip_broken: bool
     rules: FrameRules
+
+    def open_or_build(
+        self, others: list[Path], num_workers: int | None, progress: bool
+    ) -> FrameCache:
+        """One that is fresh, its own or another one; else its own, decoded now."""
+        clips = self.clips
+        promised = {clip.key: clip.num_frames for clip in clips if clip.num_frames is not None}
+        for path in (self.index, *others):
+            cache = _open_fresh(path, self.states, promised)
+            if cache is not None and (self.skip_broken or not cache.broken):
+                _say(progress, f"using {len(clips)} decoded clips in {cache.path}")
+                return cache
+        why = "out of date, decoding again" if self.index.exists() else "decoding once"
+        _say(progress, f"{len(clips)} clips: {why} into {self.frames}")
+        for leftover in self.frames.parent.glob(f".{self.frames.stem}-*"):
+            leftover.unlink()
+        self.build(num_workers, progress)
+        for path in others:
+            _remove_if_outdated(path, self.states, progress)
+        return _open_fresh(self.index, self.states, promised)
 
     def build(self, num_workers: int | None, progress: bool) -> None:
         self._check_space()

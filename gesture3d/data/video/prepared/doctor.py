@@ -7,6 +7,7 @@ and with what the data set's list promises.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -78,6 +79,7 @@ def check_data(
     *,
     backend: Backend = "auto",
     fresh: bool = False,
+    shard: tuple[int, int] = (0, 1),
 ) -> tuple[Path, Diagnosis]:
     """`check` all clips that a data set's lists name, there or not; also returns the manifest."""
     from gesture3d.data import read_index
@@ -94,6 +96,7 @@ def check_data(
         backend=backend,
         fresh=fresh,
         rules=config.frame_rules,
+        shard=shard,
     )
 
 
@@ -106,25 +109,30 @@ def check(
     backend: Backend = "auto",
     fresh: bool = False,
     rules: FrameRules = ANY_FRAMES,
+    shard: tuple[int, int] = (0, 1),
 ) -> Diagnosis:
     """Decode every clip, write the manifest and, beside it, the list of bad clips.
 
     Good clips that have not changed since they were last checked are not decoded again, nor are
-    those that were done when an earlier check was killed.
+    those that were done when an earlier check was killed, or by checks of shards.
 
     Args:
         manifest: its path.
         num_workers: processes; None for one per core.
         fresh: decode everything again.
         rules: how folders of frames are taken.
+        shard: check one part of so many only, and leave the manifest to the check of all.
 
     Raises:
         Gesture3dError: the manifest cannot be written or read, or there is no such backend.
     """
     require_backend(backend)
-    journal = manifest.with_name(f".{manifest.name}.partial")
-    known = {} if fresh else read_manifest(manifest) | read_manifest(journal, partial=True)
-    clips = index.items
+    name, is_part = f".{manifest.name}.partial", shard[1] > 1
+    journal = manifest.with_name(f"{name}-{shard[0]}-of-{shard[1]}" if is_part else name)
+    known = {} if fresh else read_manifest(manifest)
+    for found in [] if fresh else sorted(manifest.parent.glob(f"{glob.escape(name)}*")):
+        known |= read_manifest(found, partial=True)
+    clips = index.items[shard[0] :: shard[1]]
     records: dict[str, Record] = {}
     todo = []
     for clip in clips:
@@ -148,9 +156,11 @@ def check(
                 file.flush()
         ordered = [records[clip.key] for clip in clips]
         bad = [record for record in ordered if record.status != "ok"]
-        write_manifest(manifest, ordered)
-        _write_bad_list(bad, bad_list_path(manifest))
-        journal.unlink(missing_ok=True)
+        if not is_part:
+            write_manifest(manifest, ordered)
+            _write_bad_list(bad, bad_list_path(manifest))
+            for path in manifest.parent.glob(f"{glob.escape(name)}*"):
+                path.unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or str(error)
         raise Gesture3dError(f"cannot write the manifest {manifest}: {reason}") from error

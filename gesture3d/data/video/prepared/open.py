@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gesture3d.data.index import Index
 from gesture3d.data.subset import without
-from gesture3d.data.video.prepared.cache import FrameCache, open_cache
+from gesture3d.data.video.prepared.cache import FrameCache, JoinedCache, open_cache
 from gesture3d.data.video.prepared.manifest import bad_clips, explain_bad_clips
 from gesture3d.data.video.prepared.places import manifest_path, prepared_folder
 from gesture3d.errors import Gesture3dError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def open_clips(
     index: Index, data: VideoData, progress: bool
-) -> tuple[Index, FrameCache | None, dict[str, str]]:
+) -> tuple[Index, FrameCache | JoinedCache | None, dict[str, str]]:
     """The clips that can be used, their frames where they are kept, and why others are left out."""
     index, left_out = refuse_bad_clips(index, data, progress)
     cache = build_cache(index, data, progress)
@@ -30,9 +30,14 @@ def open_clips(
 
 
 def build_cache(
-    index: Index, data: VideoData, progress: bool, num_workers: int | None = None
-) -> FrameCache | None:
-    """The decoded frames of all clips; None where ``data.cache_size`` is null."""
+    index: Index,
+    data: VideoData,
+    progress: bool,
+    num_workers: int | None = None,
+    shard: tuple[int, int] = (0, 1),
+) -> FrameCache | JoinedCache | None:
+    """The decoded frames of all clips, or of a shard of them; None where ``data.cache_size`` is
+    null."""
     if data.cache_size is None:
         return None
     return open_cache(
@@ -45,6 +50,7 @@ def build_cache(
         skip_broken=data.on_bad_clip == "exclude",
         modality=data.modality,
         rules=data.frame_rules,
+        shard=shard,
     )
 
 
