@@ -15,7 +15,7 @@ def test_people_are_tested_who_were_not_trained_on(shared_data) -> None:
     found = build_datasets(data, seed=0)
     assert found.class_names == ("hello", "iloveyou", "thanks")
     assert len(found.train) + len(found.test) == 1020
-    assert found.spec.shape == (30, 2 * 42 * 3)
+    assert found.spec.shape == (32, 138)  # the features of hands
     people = [{item.group for item in samples.items} for samples in (found.train, found.test)]
     assert (len(people[0]), len(people[1]), people[0] & people[1]) == (8, 2, set())
 
@@ -28,7 +28,7 @@ def test_a_small_copy_and_what_is_wrong_with_it(tmp_path) -> None:
     np.savez(tmp_path / "hands.npz", **arrays)
     data = load_data("webcam_signs", [f"data.root={tmp_path}"])
     found = build_datasets(data, seed=0)
-    assert (len(found.train), len(found.test), found.train[0].inputs.shape) == (8, 2, (30, 252))
+    assert (len(found.train), len(found.test), found.train[0].inputs.shape) == (8, 2, (32, 138))
     np.savez(tmp_path / "hands.npz", **dict(list(arrays.items())[1:]))
     with pytest.raises(Gesture3dError, match=r"sequences\.csv, line 2: hello0 is not in .*hands"):
         build_datasets(data, seed=0)
