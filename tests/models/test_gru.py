@@ -36,10 +36,11 @@ def test_a_built_network_standardises_its_input() -> None:
     model = build_model(GRUConfig(name="gru", hidden_size=4), num_classes=3, num_features=2).eval()
     x = torch.randn(2, 5, 2)
     plain = model(x)
-    # Mean 3 and deviation 2; a constant feature is only centred.
-    model.fit_inputs([torch.tensor([[1.0, -1.0], [5.0, -1.0]]), torch.tensor([[1.0, -1], [5, -1]])])
-    moved = x * torch.tensor([2.0, 1.0]) + torch.tensor([3.0, -1.0])
-    torch.testing.assert_close(model(moved), plain)
+    # Mean 3 and deviation 2; a feature that (nearly) never changes is only centred.
+    for other, change in ((-1.0, 0.0), (0.0, 1e-7)):
+        model.fit_inputs([torch.tensor([[1.0, other], [5.0, other + change]])] * 2)
+        moved = x * torch.tensor([2.0, 1.0]) + torch.tensor([3.0, other])
+        torch.testing.assert_close(model(moved), plain)
     assert {"mean", "std"} <= model.state_dict().keys()
 
 
