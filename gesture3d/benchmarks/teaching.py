@@ -45,6 +45,8 @@ def compare(
     unknown = [way for way in ways if way not in WAYS]
     if unknown:
         raise Gesture3dError(f"way {unknown[0]!r}: one of {', '.join(WAYS)}")
+    if set(ways) != {"hands"}:  # decodes all once: what is chosen below is there then
+        build_datasets(load_data(data, settings), 0, progress=False)
     for count in counts:
         for way in ways:
             found, seconds = [], []

@@ -7,6 +7,7 @@ stream by themselves, see `gesture3d.inference.stream`.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Any
 
@@ -22,8 +23,10 @@ from gesture3d.inference.online import EventFinder
 WINDOW_SECONDS = 2.4  # of networks that say nothing of it: Jester's clips last about 3 s
 EVERY = 0.1  # seconds from window to window
 FIRST_SHARE = 0.4  # of a window must have been seen before the first one
-GAP_SECONDS = 1.0  # after a longer time without frames the stream begins anew
-SEEN = 0.3  # share of a window's frames with a hand, below which there is nothing to read
+# After a longer time without frames, and with frames of another size, the stream begins anew.
+GAP_SECONDS = 1.0
+SEEN = 0.3  # seconds that a hand must be in sight, or there is nothing to read
+OUT_OF_SIGHT = 0.4  # seconds without a hand, behind which another gesture begins
 THRESHOLD, SMOOTHING = 0.6, 0.25  # of networks that say nothing of the decision
 NOT_GESTURES = (NO_GESTURE, "Doing other things", "unclassified")
 NOTHING = "nothing to read"  # a class behind the network's, of windows that are none of them
@@ -46,6 +49,9 @@ class Sliding:
             nothing to read in it.
         newest: (seconds, (K + 1,) scores) of the newest window, as they become events.
         class_names: of these: the network's, and `NOTHING`.
+        best: the network's own highest score of it, where that is of a gesture; else -inf.
+        limit: a window whose highest score is below is nothing: by the checkpoint's calibration,
+            or by what was recorded of nothing (``nothing_score`` in its metrics).
 
     Raises:
         Gesture3dError: the network reads neither RGB video nor hands, or follows streams.
@@ -66,7 +72,9 @@ class Sliding:
         self.class_names = (*classifier.class_names, NOTHING)
         self.decision = decision or said.online or default_decision(classifier.class_names)
         calibration = classifier.calibration
-        self._limit = -np.inf if calibration is None else calibration.threshold(KEPT)
+        self.limit = -np.inf if calibration is None else calibration.threshold(KEPT)
+        self.limit = max(self.limit, _number(said.metrics, "nothing_score", -np.inf))
+        self.best = -np.inf
         self.probabilities: np.ndarray | None = None
         self.newest: tuple[float, np.ndarray] | None = None
         self._frames: deque[tuple[Any, float]] = deque()
@@ -83,8 +91,10 @@ class Sliding:
         """
         if self._frames and seconds < self._frames[-1][1]:
             raise Gesture3dError(f"a frame at {seconds:.3f} s after {self._frames[-1][1]:.3f} s")
-        if self._finder is None or seconds - self._frames[-1][1] > GAP_SECONDS:
+        gap = self._frames and seconds - self._frames[-1][1] > GAP_SECONDS
+        if self._finder is None or gap or frame.shape != self._shape:
             self._begin(seconds)
+            self._shape = frame.shape
         self._frames.append((self._eye.look(frame, seconds), seconds))
         while self._frames[0][1] < seconds - self.window:
             self._frames.popleft()
@@ -119,20 +129,27 @@ class Sliding:
         frames, seconds = zip(*self._frames, strict=True)
         clip = self._eye.clip(list(frames), np.array(seconds))
         scores = None if clip is None else self.classifier.scores([clip])[0]
-        self.probabilities = None
-        if scores is None or scores.max() < self._limit:
+        self.probabilities, self.best = None, -np.inf
+        if scores is not None:
+            if not scores.isfinite().all():
+                raise Gesture3dError(f"{self.classifier.weights}: its scores are not finite")
+            gesture = self.class_names[int(scores.argmax())] in self.decision.thresholds
+            self.best = float(scores.max()) if gesture else -np.inf
+        if scores is None or scores.max() < self.limit:
             return np.array([0.0] * (len(self.class_names) - 1) + [SURE])
-        if not scores.isfinite().all():
-            raise Gesture3dError(f"{self.classifier.weights}: its scores are not finite")
         self.probabilities = scores.softmax(dim=0).numpy()
         return np.append(scores.numpy() - scores.max().item(), -SURE)
 
 
 def window_of(metrics: dict[str, Any]) -> float:
     """The window (seconds) that a checkpoint's metrics name, or the usual one."""
-    found = metrics.get("window_seconds")
-    usable = isinstance(found, (int, float)) and 0.2 <= found <= 60.0
-    return float(found) if usable else WINDOW_SECONDS
+    found = _number(metrics, "window_seconds", WINDOW_SECONDS)
+    return found if 0.2 <= found <= 60.0 else WINDOW_SECONDS
+
+
+def _number(metrics: dict[str, Any], name: str, otherwise: float) -> float:
+    found = metrics.get(name)
+    return float(found) if isinstance(found, (int, float)) and math.isfinite(found) else otherwise
 
 
 def default_decision(class_names: list[str]) -> OnlineDecision:
@@ -184,8 +201,11 @@ class _HandsEye:
         return self._data.joints_in(self._tracker.step(frame, seconds))[0]
 
     def clip(self, joints: list[np.ndarray], seconds: np.ndarray) -> torch.Tensor | None:
-        window = np.stack(joints)
-        shown = window.any(axis=(1, 2))
-        if shown.sum() < 2 or shown.mean() < SEEN:
+        """What the hands did since they were last out of sight."""
+        shown = np.flatnonzero([frame.any() for frame in joints])
+        gaps = np.flatnonzero(np.diff(seconds[shown]) > OUT_OF_SIGHT)
+        first = shown[gaps[-1] + 1] if len(gaps) else shown[0] if len(shown) else 0
+        shown = shown[shown >= first]
+        if len(shown) < 2 or seconds[shown[-1]] - seconds[first] < SEEN:
             return None
-        return self._data.sample(window, "the window")
+        return self._data.sample(np.stack(joints[first : shown[-1] + 1]), "the window")

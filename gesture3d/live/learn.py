@@ -10,10 +10,9 @@ import os
 import signal
 import sys
 import time
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,18 +20,15 @@ from gesture3d.errors import Gesture3dError
 from gesture3d.events import NO_GESTURE
 from gesture3d.files import resource, take_lock, write_text
 from gesture3d.live.clips import Clips
+from gesture3d.live.measuring import measure
 from gesture3d.live.teaching import LOCK, check_enough, write_status
 from gesture3d.machine import keep_freed_memory
 from gesture3d.text import csv_text
-
-if TYPE_CHECKING:
-    from gesture3d.inference.online import StreamScores
 
 HELD_OUT, NOTHING_HELD_OUT = 0.2, 0.4
 GOOD = 0.9  # of held-out clips, from which on nothing else is tried
 INIT = "variant_a-synthetic.safetensors"
 EPOCHS = 40
-LEVELS = (0.6, 0.7, 0.8, 0.9, 0.95)
 
 
 class Cancelled(Exception):
@@ -128,88 +124,9 @@ def train_video(plan: Plan, listing: Path, runs: Path, progress: Progress) -> Pa
             raise Cancelled from None
 
 
-def measure(path: Path, plan: Plan) -> dict[str, Any]:
-    """What the held-out clips say.
-
-    The window and the thresholds of the online decision are chosen by the clips that were learnt
-    from, and written into the checkpoint.
-    """
-    from gesture3d import checkpoint
-    from gesture3d.inference.classifier import Classifier
-    from gesture3d.inference.online import find_events
-    from gesture3d.inference.sliding import NOTHING, default_decision
-
-    lengths = [_seconds(p) for n, ps in plan.learnt.items() if n != NO_GESTURE for p in ps]
-    window = round(float(np.median(lengths)), 3)
-    classifier = Classifier(path)
-    names = (*classifier.class_names, NOTHING)
-    usual = default_decision(classifier.class_names)
-    learnt, held_out = (
-        scores_of(classifier, window, part.get(NO_GESTURE, []))
-        for part in (plan.learnt, plan.held_out)
-    )
-    for level in LEVELS:
-        thresholds = dict.fromkeys(usual.thresholds, level)
-        decision = replace(usual, thresholds=thresholds, data="recorded nothing")
-        if not find_events(learnt, decision, names):
-            break
-    tensors, description = checkpoint.load(path)
-    metrics = description.metrics | {"window_seconds": window}
-    checkpoint.save(path, tensors, replace(description, online=decision, metrics=metrics))
-    found = {"alarms": len(find_events(held_out, decision, names)), "threshold": level}
-    found |= {"nothing_seconds": round(float(held_out.seconds.max(initial=0.0)), 1)}
-    return found | {"window": window} | _recognised(classifier, plan.held_out)
-
-
-def _recognised(classifier: Any, held_out: dict[str, list[Path]]) -> dict[str, Any]:
-    """How many held-out clips of gestures are, and what is most often taken for what."""
-    gestures = {name: clips for name, clips in held_out.items() if name != NO_GESTURE}
-    pairs = [(name, _named(classifier, clip)) for name, clips in gestures.items() for clip in clips]
-    wrong = Counter(pair for pair in pairs if pair[0] != pair[1])
-    found: dict[str, Any] = {"tested": len(pairs), "right": len(pairs) - wrong.total()}
-    if wrong:
-        (made, taken), times = wrong.most_common(1)[0]
-        of = len(gestures[made])
-        found["worst"] = {"made": made, "taken": taken, "times": times, "of": of}
-    return found
-
-
-def scores_of(classifier: Any, window: float, clips: list[Path]) -> StreamScores:
-    """What a network says of clips that follow each other, slid over them."""
-    from gesture3d.data.video.reading import open_video, read_frames
-    from gesture3d.inference.online import StreamScores
-    from gesture3d.inference.sliding import Sliding
-
-    slid, rows, now = Sliding(classifier, window_seconds=window), [], 0.0
-    for clip in clips:
-        step = 1 / (open_video(clip).fps or 15.0)
-        for frame in read_frames(clip):
-            slid.push(frame, now)
-            if slid.newest and slid.newest[0] == now:
-                rows.append(slid.newest)
-            now += step
-    scores = np.array([scores for _, scores in rows]).reshape(-1, len(slid.class_names))
-    return StreamScores(np.array([seconds for seconds, _ in rows]), scores)
-
-
-def _named(classifier: Any, clip: Path) -> str:
-    """Its most probable class; where it cannot be read, nothing."""
-    try:
-        return classifier(clip)[0].name
-    except Gesture3dError:
-        return NO_GESTURE
-
-
-def _seconds(clip: Path) -> float:
-    from gesture3d.data.video.reading import open_video
-
-    reader = open_video(clip)
-    return reader.num_frames / (reader.fps or 15.0)
-
-
 def learn(root: Path, runs: Path, way: str, progress: Progress, plan: Plan) -> None:
     """By hands, by video, or (auto) by hands and, where these are not good, by video, too: what
-    recognises more of the held-out clips."""
+    recognises the held-out clips and is silent at nothing."""
     listing = progress.hidden / "clips.csv"
     plan.write(listing)
     ways = {"hands": [teach_hands], "video": [train_video]}.get(way, [teach_hands, train_video])
@@ -225,8 +142,11 @@ def learn(root: Path, runs: Path, way: str, progress: Progress, plan: Plan) -> N
                 raise
             problem = str(error)
             continue
-        results.append((found["right"] / max(found["tested"], 1), path, found))
-        if results[-1][0] >= GOOD:
+        share = found["right"] / max(found["tested"], 1)
+        in_stream = found.get("found", 0) / max(found.get("made", 0), 1)
+        quality = share + in_stream - found["alarms"] / max(found["nothing_seconds"], 1.0)
+        results.append((quality, path, found))
+        if share >= GOOD and ("made" not in found or in_stream >= GOOD) and not found["alarms"]:
             break
     _, path, found = max(results, key=lambda result: result[0])
     if found["way"] == "video" and problem:

@@ -90,6 +90,14 @@ def test_after_a_gap_the_stream_begins_anew() -> None:
     assert [event.label for event in slid.take_ended()] == ["a"]
 
 
+def test_frames_of_another_size_begin_another_stream() -> None:
+    slid = Sliding(fake_classifier())
+    push(slid, [(1.2, 255)])
+    slid.push(np.full((80, 60, 3), 255, np.uint8), 1.25)
+    assert slid.probabilities is None
+    assert [event.label for event in slid.take_ended()] == ["a"]
+
+
 def test_what_is_wrong_is_one_line() -> None:
     slid = Sliding(fake_classifier())
     slid.push(np.zeros((60, 80, 3), np.uint8), 5.0)

@@ -183,6 +183,7 @@ export class Teach {
     const lines = [
       h("p", {}, "Of clips that it had never seen it recognised ", h("b", {}, `${found.right} of ${found.tested}`), ` (trained by ${found.way} in ${Math.round(status.seconds)} s).`),
     ];
+    if (found.made) lines.push(h("p", {}, "One after the other, with nothing in between, it found ", h("b", {}, `${found.found} of ${found.made}`), " at the right moment."));
     if (found.worst) lines.push(h("p", {}, `Most often mistaken: “${found.worst.made}” for “${found.worst.taken}”, ${found.worst.times} of ${found.worst.of} times. Make them more different, or record more.`));
     else lines.push(h("p", {}, "No gesture was taken for another one."));
     lines.push(

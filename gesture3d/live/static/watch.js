@@ -25,7 +25,7 @@ export class Watch {
   }
 
   answer(answer) {
-    if (answer.top) this.bars(answer.top);
+    if (answer.top) this.bars(answer.top, "nothing it knows");
     for (const event of answer.events ?? []) this.add(event);
     for (const event of answer.ended ?? []) {
       const known = this.events.find((e) => e.decided === event.decided && e.label === event.label);
@@ -33,14 +33,14 @@ export class Watch {
     }
   }
 
-  bars(top) {
+  bars(top, nothing = "") {
     this.rows.forEach((row, place) => {
-      const [name, share] = top[place] ?? ["", 0];
+      const [name, share] = top[place] ?? [place ? "" : nothing, 0];
       row.name.textContent = name;
       row.name.title = name;
       wide(row.fill, share);
-      row.fill.style.background = name ? colour(name) : "";
-      row.number.textContent = name ? percent(share) : "";
+      row.fill.style.background = share ? colour(name) : "";
+      row.number.textContent = share ? percent(share) : "";
     });
   }
 
@@ -65,7 +65,7 @@ export class Watch {
     context.font = "12px system-ui";
     context.strokeStyle = style("--line");
     context.fillStyle = style("--soft");
-    for (let back = 0; back <= SPAN; back += 5) {
+    for (let back = 0; back <= SPAN; back += width < 450 ? 10 : 5) {
       context.beginPath();
       context.moveTo(x(now - back), 0);
       context.lineTo(x(now - back), height - 16);
@@ -74,13 +74,17 @@ export class Watch {
       context.fillText(back ? `${back} s ago` : "now", x(now - back), height - 3);
     }
     context.textAlign = "left";
+    let free = 0; // where the last name ends; names that would touch it are left to the list
     for (const event of this.events) {
       const end = event.over ? event.end : Math.max(event.decided, Math.min(now, event.decided + 1));
       if (end < now - SPAN) continue;
       context.fillStyle = colour(event.label);
       context.fillRect(x(event.start), 24, Math.max(x(end) - x(event.start), 3), height - 46);
       context.fillStyle = style("--text");
-      context.fillText(event.label, Math.max(x(event.start), 0), 16);
+      const left = Math.max(Math.min(x(event.start), width - context.measureText(event.label).width), 0);
+      if (left < free) continue;
+      context.fillText(event.label, left, 16);
+      free = left + context.measureText(event.label).width + 6;
     }
   }
 
