@@ -1,8 +1,9 @@
-"""Export a trained network for other programs: tools/export.py --weights W --to onnx | torch.
+"""Export a trained network for other programs: tools/export.py --weights W --to onnx | torch | web.
 
 The file holds the preprocessing, and in its metadata all that is needed to use it (class names,
 input, thresholds …; gesture3d.export.read_onnx). It is run and compared with PyTorch on random and,
 where the validation split or --inputs are there, on real samples, before it takes its place.
+web: a folder with a page that watches the camera, of a causal network (a step model).
 """
 
 import argparse
@@ -15,7 +16,7 @@ from gesture3d.errors import Gesture3dError
 if TYPE_CHECKING:
     from gesture3d.export.write import Source
 
-SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}
+SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "web": ""}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -35,6 +36,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--out", type=Path, metavar="FILE", help="(<weights>.onnx, <weights>-step.onnx, ….pt2 here)"
     )
     parser.add_argument(
+        "--runtime",
+        type=Path,
+        metavar="PATH",
+        help="onnxruntime-web for --to web: the .tgz of npm pack, or the package's folder "
+        "(node_modules/onnxruntime-web)",
+    )
+    parser.add_argument(
         "--inputs",
         type=Path,
         nargs="+",
@@ -51,7 +59,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.int8 and args.to != "onnx":
         parser.error("--int8: only with --to onnx")
-    if args.out and args.out.suffix != SUFFIXES[args.to]:
+    is_web = args.to == "web"
+    if args.runtime and not is_web:
+        parser.error("--runtime: only with --to web")
+    if is_web and (args.clip or not args.out):
+        parser.error("--to web: give --out FOLDER, and no --clip, as the page goes step by step")
+    if args.out and not is_web and args.out.suffix != SUFFIXES[args.to]:
         parser.error(f"--out {args.out}: the name must end in {SUFFIXES[args.to]}")
     ending = ("-step" if args.step else "") + SUFFIXES[args.to]
     args.out = args.out or Path(args.weights.stem + ending)
@@ -60,6 +73,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
+    if args.to == "web":
+        return web(args)
     from gesture3d.export.write import export, in_words, open_source
     from gesture3d.files import check_writable
 
@@ -74,6 +89,23 @@ def main() -> int:
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB, {in_words(exported)}")
     if args.int8:
         quantise(args, source, places[1])
+    return 0
+
+
+def web(args: argparse.Namespace) -> int:
+    from gesture3d.export.web import check_empty, instructions, write_web
+    from gesture3d.export.write import in_words, open_source
+    from gesture3d.files import check_writable
+
+    check_empty(args.out)
+    check_writable(args.out, [args.weights, *args.inputs], is_folder=True)
+    source = open_source(args.weights, step=True)
+    exported, has_runtime = write_web(source, args.out, real_samples(args), args.runtime)
+    size = (args.out / "network.onnx").stat().st_size / 1e6
+    print(f"{args.out}: the network has {size:.2f} MB, {in_words(exported)}")
+    if not has_runtime:
+        print(instructions(args.out).strip())
+    print(f"python3 -m http.server 8000 --directory {args.out}    # then http://localhost:8000")
     return 0
 
 
