@@ -78,6 +78,14 @@ def has_bf16() -> bool:
     return native and _largest_instruction_set() not in WITHOUT_BF16
 
 
+def has_native_bf16(device: "torch.device") -> bool:
+    """Whether a device computes in bf16."""
+    import torch
+
+    on_gpu = device.type == "cuda"
+    return torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else has_bf16()
+
+
 def instruction_set() -> str:
     """What convolutions on this CPU compute with, in oneDNN's words: ``AVX2``, ``AVX512_CORE``,
     ``AVX512_CORE_BF16``, ``AVX512_CORE_AMX``, or ``other``."""
@@ -119,9 +127,7 @@ def autocast(device: "torch.device", precision: str) -> "torch.autocast":
     import torch
 
     if precision == "auto":
-        on_gpu = device.type == "cuda"
-        native = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else has_bf16()
-        precision = "bf16" if native else "fp32"
+        precision = "bf16" if has_native_bf16(device) else "fp32"
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 

@@ -30,7 +30,8 @@ from gesture3d.machine import choose_device
 from gesture3d.models.convlstm import ConvLSTM
 from gesture3d.models.gesture_net import GestureNet
 
-PRODUCTS = ("convolution", "convolution_backward", "mm", "addmm", "bmm", "baddbmm")
+PRODUCTS = ("convolution", "mkldnn_convolution", "convolution_backward")
+PRODUCTS += ("mm", "addmm", "bmm", "baddbmm")
 
 
 class Side(NamedTuple):

@@ -60,6 +60,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     residual_lstm.add_argument("--repetitions", type=int, default=20, help="of every pair (20)")
     hands = commands.add_parser("hands", help="finding hands, by every engine in turn")
     hands.add_argument("--seconds", type=float, default=2, help="of each measurement (2)")
+    inference = commands.add_parser("inference", help="from file to label, by every runtime")
+    inference.add_argument("--part", choices=["all", "table", "products", "overlap"], default="all")
+    inference.add_argument("--weights", type=Path, help="a network for clips (the shipped one)")
+    inference.add_argument("--seconds", type=float, default=5, help="of each measurement (5)")
+    inference.add_argument("--clips", type=int, default=2000, help="of the overlap (2000)")
+    inference.add_argument("--folder", type=Path, default=Path("data/benchmark"), help="for clips")
     export = commands.add_parser("export", help="exported files: differences, sizes, speeds")
     export.add_argument("--networks", nargs="+", default=[], help="by name in configs/ (all)")
     export.add_argument("--seconds", type=float, default=2, help="of each measurement (2)")
@@ -224,6 +230,24 @@ def hands(args: argparse.Namespace) -> int:
     return 0
 
 
+def inference(args: argparse.Namespace) -> int:
+    import torch
+
+    from gesture3d.benchmarks.inference import against_products, overlap, table
+    from gesture3d.benchmarks.tables import format_table
+    from gesture3d.machine import processor
+
+    print(f"processor: {processor()}; torch {torch.__version__}", flush=True)
+    torch.set_num_threads(1)
+    if args.part in ("all", "table"):
+        print(format_table(table(args.folder, args.seconds, args.weights)), flush=True)
+    if args.part in ("all", "products"):
+        print(format_table(against_products(args.weights, args.seconds)), flush=True)
+    if args.part in ("all", "overlap"):
+        print(format_table(overlap(args.folder, args.clips, args.weights)))
+    return 0
+
+
 def export(args: argparse.Namespace) -> int:
     import torch
 
@@ -310,6 +334,7 @@ COMMANDS = {
     "deepgru": deepgru,
     "residual_lstm": residual_lstm,
     "hands": hands,
+    "inference": inference,
     "export": export,
     "online": online,
     "spotting": spotting,

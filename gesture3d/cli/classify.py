@@ -51,9 +51,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="compile the network first: half a minute, then faster clips",
     )
+    parser.add_argument(
+        "--precision",
+        choices=["fp32", "bf16"],
+        default="fp32",
+        help="bf16: 1.4 times as many clips on processors that compute in it; scores move a little",
+    )
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     add_collection(parser)
     args = parser.parse_args(argv)
+    if args.list and args.precision != "fp32":
+        parser.error("--list: in fp32 alone, as its results are the same on every machine")
     if args.list or args.status or args.merge:
         if args.paths or args.picture or not args.out:
             parser.error("--list, --status and --merge take --out FOLDER, no PATH and no --picture")
@@ -108,9 +116,8 @@ def main() -> int:
     from gesture3d.inference.output import check_drawable, draw, lines, write
     from gesture3d.inference.stream_files import classify_streams
 
-    classifier = Classifier(
-        args.weights, args.device, compile=args.compile, mirror=args.mirror, reject=args.reject
-    )
+    how = {"compile": args.compile, "mirror": args.mirror, "reject": args.reject}
+    classifier = Classifier(args.weights, args.device, precision=args.precision, **how)
     if args.picture:
         check_drawable(classifier)
     paths, problems, walk = [], [], Walk()

@@ -20,8 +20,9 @@ from gesture3d.evaluation.predict import score
 from gesture3d.files import DEFAULT_WEIGHTS, resource
 from gesture3d.helpers import MOST_SECONDS, in_threads
 from gesture3d.inference.segments import RankedClass, Segment, cover, merge, rank
-from gesture3d.machine import choose_device
-from gesture3d.models.folding import fold_batch_norms
+from gesture3d.machine import choose_device, has_native_bf16
+from gesture3d.models.folding import fold_batch_norms, in_bf16
+from gesture3d.models.gesture_net import GestureNet
 
 NOT_FINITE = "the network's scores are not finite; its weights or the values are out of range"
 TOO_LONG = "too long: stopped; is it damaged, or on a disk that does not answer?"
@@ -78,6 +79,8 @@ class Classifier:
         weights: a checkpoint; by default the one that comes with gesture3d: variant (a) for the 27
             classes of Jester, trained on generated clips.
         device: ``auto``, ``cpu`` or ``cuda``.
+        precision: ``fp32``, the same scores as in evaluation, on any machine; ``bf16``: video
+            networks where the processor computes in it, about 1.4 times as many clips in batches.
         compile: compile the network with its weights frozen at the first clip, which takes about
             half a minute: worth it for many clips on a GPU, or for clips that come one by one.
         mirror: whether the camera mirrors, so that videos are turned back; None: as the clips of
@@ -94,6 +97,7 @@ class Classifier:
         weights: Path | str | None = None,
         device: str = "auto",
         *,
+        precision: str = "fp32",
         compile: bool = False,
         mirror: bool | None = None,
         reject: float | None = None,
@@ -103,6 +107,8 @@ class Classifier:
         self.calibration = self.description.calibration
         self.device = choose_device(device)
         self.model = fold_batch_norms(model).to(self.device)
+        if precision == "bf16":
+            self._to_bf16()
         if compile:
             self.model = torch.compile(self.model, options={"freezing": True})
         self._smallest_batch = 0 if compile else None  # once compiled, for all batches
@@ -243,6 +249,13 @@ class Classifier:
 
     def _rank(self, values: np.ndarray) -> list[RankedClass]:
         return rank(values[:-1], self.class_names, bool(self._rejected(values)))
+
+    def _to_bf16(self) -> None:
+        if not isinstance(self.model, GestureNet) or self.model.causal:
+            raise Gesture3dError(f"{self.weights}: only video networks for clips compute in bf16")
+        if not has_native_bf16(self.device):
+            raise Gesture3dError("bf16: this processor does not compute in it; leave it out")
+        self.model = in_bf16(self.model)
 
     def _threshold(self, kept: float) -> float:
         if not 0.0 < kept < 1.0:

@@ -135,8 +135,9 @@ class CausalConv3d(SafeConv3d):
 
 def _can_ask_onednn(x: Tensor) -> bool:
     """Whether convolutions can be left to oneDNN by name: nothing traces them or casts."""
-    casts = torch.is_autocast_enabled("cpu")
-    return torch.backends.mkldnn.is_available() and has_plain_autograd(x) and not casts
+    if not has_plain_autograd(x) or torch.is_autocast_enabled("cpu"):
+        return False
+    return torch.backends.mkldnn.is_available()
 
 
 def sum_of_2d(

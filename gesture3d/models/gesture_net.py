@@ -124,8 +124,9 @@ class Preprocessing(nn.Module):
 
     def _local_contrast(self, clips: Float[Tensor, "B T H W C"]) -> Float[Tensor, "B T H W C"]:
         x = clips.flatten(0, 1)  # (N, H, W, C)
+        sides = _local_mean if torch.compiler.is_compiling() else _local_mean_once
         (mean_h, spread_h), (mean_w, spread_w) = (
-            [torch.from_numpy(side).to(x) for side in _local_mean(size, self.CELLS)]
+            [torch.from_numpy(side).to(x) for side in sides(size, self.CELLS)]
             for size in x.shape[1:3]
         )
 
@@ -140,7 +141,6 @@ class Preprocessing(nn.Module):
         return x.view_as(clips)
 
 
-@functools.cache
 def _local_mean(size: int, cells: int) -> tuple[np.ndarray, np.ndarray]:
     """Along one side: (cells, size), means of each cell and those beside it, and (size, cells),
     what lies between the cells' middles linearly, as PyTorch's adaptive pooling, pooling and
@@ -153,6 +153,9 @@ def _local_mean(size: int, cells: int) -> tuple[np.ndarray, np.ndarray]:
     places = np.clip((np.arange(size) + 0.5) * cells / size - 0.5, 0, cells - 1)
     spread = np.maximum(0, 1 - abs(places[:, None] - np.arange(cells)))
     return np.stack(beside), spread
+
+
+_local_mean_once = functools.cache(_local_mean)
 
 
 class ClipNetwork(Network):
@@ -291,6 +294,7 @@ class GestureNet(ClipNetwork, OnlineNetwork):
     def _features(self, clips: Clips, carried: Carried) -> Float[Tensor, "B T2 C2 H2 W2"]:
         """What the recurrent layers leave."""
         x = self.preprocessing(clips, self.classifier.weight.dtype, carried)  # (B, C, T, H, W)
+        x = x.to(self.res3d.stem[0].weight.dtype)  # see `in_bf16`
         x = self.res3d(x, self._recomputes, carried).transpose(1, 2)  # (B, T/2, C, H/4, W/4)
         for number in range(len(self.recurrent)):
             state = carried.split(2)
@@ -323,5 +327,5 @@ class GestureNet(ClipNetwork, OnlineNetwork):
         return y.mean((2, 3)).unflatten(0, (x.shape[0], -1))
 
     def _scores(self, x: Float[Tensor, "... C2"]) -> Float[Tensor, "... classes"]:
-        scores = self.classifier(self.dropout(x))
+        scores = self.classifier(self.dropout(x.to(self.classifier.weight.dtype)))
         return scores.to(torch.promote_types(scores.dtype, torch.float32))

@@ -150,4 +150,4 @@ def test_frames_are_prepared_as_in_python(tmp_path) -> None:
         off = np.abs(ours.astype(int) - square)
         where = case["width"], case["height"], case["preparation"]
         assert off.max() <= 2, where
-        assert off.mean() < 0.3, where
+        assert off.mean() < 0.4, where

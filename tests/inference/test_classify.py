@@ -250,3 +250,19 @@ def test_find_files(folder, odd_clips, tmp_path) -> None:
         find_files(tmp_path / "nowhere")
     with pytest.raises(Gesture3dError, match="nothing to read"):
         find_files(tmp_path)
+
+
+def test_bf16_says_nearly_the_same_where_the_processor_computes_in_it(folder, weights, monkeypatch):
+    from gesture3d.inference import classifier as module
+
+    monkeypatch.setattr(module, "has_native_bf16", lambda device: True)  # else PyTorch emulates it
+    (clip, *_) = sorted(folder.rglob("*.mp4"))
+    full, fast = (Classifier(weights, "cpu", precision=p) for p in ("fp32", "bf16"))
+    ours, theirs = (net.scores([net.load(clip)]) for net in (fast, full))
+    assert 0 < (ours - theirs).abs().max() < 0.05
+    monkeypatch.setattr(module, "has_native_bf16", lambda device: False)
+    with pytest.raises(Gesture3dError, match="bf16: this processor does not compute in it"):
+        Classifier(weights, "cpu", precision="bf16")
+    joints = resource("weights") / "deepgru_hands-synthetic.safetensors"
+    with pytest.raises(Gesture3dError, match="only video networks for clips"):
+        Classifier(joints, "cpu", precision="bf16")

@@ -6,7 +6,7 @@ from torch import nn
 
 from gesture3d.config import load_experiment
 from gesture3d.models import build_model
-from gesture3d.models.folding import fold_batch_norms
+from gesture3d.models.folding import fold_batch_norms, in_bf16
 
 NETS = {
     "variant_a": "jester",
@@ -76,3 +76,18 @@ def test_folded_convolutions_are_right_in_bf16() -> None:
         for frames in (2, 6):  # shorter than a kernel, and longer
             found, expected = (net(clips[:, :frames]) for net in (folded, model))
             torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05 * expected.std())
+
+
+@torch.no_grad()
+def test_all_but_preprocessing_and_classifier_are_in_bf16() -> None:
+    model, clips = trained("variant_a", torch.float32)
+    before, seen = model(clips), {}
+    small = in_bf16(fold_batch_norms(model))
+    for name in ("preprocessing", "res3d", "mobilenet", "classifier"):
+        part = small.get_submodule(name)
+        part.register_forward_hook(lambda _, __, y, name=name: seen.update({name: y.dtype}))
+    found = small(clips)
+    dtypes = {"preprocessing": torch.float32, "res3d": torch.bfloat16, "mobilenet": torch.bfloat16}
+    assert seen == dtypes | {"classifier": torch.float32}
+    assert found.dtype == torch.float32
+    assert 0 < (found - before).abs().max() < 0.05 * before.std()

@@ -325,6 +325,7 @@ def test_export_keeps_preprocessing_and_scores():
 def test_networks_compile_without_graph_breaks():
     """In a process of its own: the run-time checks of shape annotations do not compile."""
     program = """if True:
+        import warnings
         import torch
         from gesture3d.models.gesture_net import GestureNet
         clips = torch.randint(0, 256, (2, 4, 3, 16, 16), dtype=torch.uint8)
@@ -332,6 +333,12 @@ def test_networks_compile_without_graph_breaks():
         scores = torch.compile(net, backend="eager", fullgraph=True)(clips)
         torch.testing.assert_close(scores, net(clips))
         scores.sum().backward()
+
+        warnings.simplefilter("error")
+        net = GestureNet(5, ("a",), width=1 / 32, local_contrast=True).eval()
+        with torch.no_grad():
+            scores = torch.compile(net, backend="eager", fullgraph=True)(clips[:1])
+            torch.testing.assert_close(scores, net(clips[:1]))
     """
     subprocess.run([sys.executable, "-c", program], check=True)
 

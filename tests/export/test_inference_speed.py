@@ -1,0 +1,39 @@
+"""From file to label: every way is measured, on clips that are made for it."""
+
+import shutil
+
+import pytest
+
+from gesture3d.benchmarks import inference
+
+pytestmark = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg, which makes the clips")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("clips")
+
+
+def test_a_row_for_every_way(folder, monkeypatch) -> None:
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(name, reason=f"{name}, of the extra export, is not installed")
+    monkeypatch.setattr(inference.shutil, "which", lambda name: name == "ffmpeg")  # compiling: slow
+    rows = {row["way"]: row for row in inference.table(folder, 0.01)}
+    names = {"PyTorch", inference.OURS, "onnxruntime", "onnxruntime, int8", inference.TORCHVISION}
+    assert names <= set(rows) <= names | {"folded, bf16"}
+    assert all(value > 0 for row in rows.values() for value in row.values() if value != row["way"])
+    assert rows[inference.OURS]["one clip, ms"] < rows[inference.TORCHVISION]["one clip, ms"]
+
+
+def test_the_network_contains_its_products(monkeypatch) -> None:
+    monkeypatch.setattr(inference, "BATCH", 2)
+    rows = inference.against_products(None, 0.01)
+    assert {row["clips"] for row in rows} == {"1", "2"}
+    for row in rows:
+        assert 0.5 < row["ratio (1.25)"] < 20
+
+
+def test_reading_and_network_overlap(folder) -> None:
+    (row,) = inference.overlap(folder, 24)
+    assert set(row) > {"reading, clips/s", "network, clips/s", "classify, clips/s"}
+    assert all(value > 0 for value in row.values())
