@@ -20,7 +20,7 @@ from gesture3d.benchmarks.timing import Clock, interleave, milliseconds
 from gesture3d.config import load_experiment
 from gesture3d.errors import Gesture3dError, did_you_mean
 from gesture3d.export.int8 import write_int8
-from gesture3d.export.verify import choose_inputs, expected_scores, onnx_scores, session
+from gesture3d.export.verify import choose_inputs, expected_scores, onnx_call, onnx_scores
 from gesture3d.export.write import Source, export, open_source
 from gesture3d.files import write_text
 from gesture3d.models import build_model
@@ -180,6 +180,5 @@ def _of_file(path: Path, values: list[np.ndarray], tensors: list[Tensor]) -> Cal
     if path.suffix == ".pt2":
         program = torch.export.load(path).module()
         return lambda: program(*tensors)
-    opened = session(path)
-    feeds = dict(zip([entry.name for entry in opened.get_inputs()], values, strict=True))
-    return lambda: opened.run(None, feeds)
+    call = onnx_call(path)
+    return lambda: call(values)

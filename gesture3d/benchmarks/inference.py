@@ -22,7 +22,8 @@ from gesture3d.benchmarks.data import KINDS, make_clips
 from gesture3d.benchmarks.network import PRODUCTS
 from gesture3d.benchmarks.tables import Row
 from gesture3d.benchmarks.timing import Clock, OperationTimes, interleave, milliseconds
-from gesture3d.export.int8 import OnnxNetwork, write_int8
+from gesture3d.export.int8 import write_int8
+from gesture3d.export.verify import onnx_call
 from gesture3d.export.write import export, open_source
 from gesture3d.inference.classifier import Classifier
 from gesture3d.machine import has_bf16
@@ -157,8 +158,8 @@ def _networks(classifier: Classifier, place: Path) -> dict[str, Callable]:
     ranges = torch.randint(0, 256, (RANGES, frames, *frame), dtype=torch.uint8)
     write_int8(source.exported, full, small, list(ranges))
     for name, path in (("onnxruntime", full), ("onnxruntime, int8", small)):
-        session = OnnxNetwork(path).session
-        found[name] = lambda x, s=session: s.run(None, {"inputs": x.numpy()})
+        call = onnx_call(path)
+        found[name] = lambda x, call=call: call([x.numpy()])
     return found
 
 

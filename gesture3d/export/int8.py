@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from gesture3d.errors import Gesture3dError
 from gesture3d.export.described import Exported, needed, read_onnx
 from gesture3d.export.samples import of_split, open_here
-from gesture3d.export.verify import scores_of, session
+from gesture3d.export.verify import onnx_call, scores_of, session
 from gesture3d.export.write import describe_onnx
 from gesture3d.files import atomic_path
 
@@ -128,8 +128,7 @@ class OnnxNetwork(nn.Module):
 
     def __init__(self, path: Path):
         super().__init__()
-        self.exported, self.session = read_onnx(path), session(path)
-        self.names = [entry.name for entry in self.session.get_inputs()]
+        self.exported, self.call = read_onnx(path), onnx_call(path)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None = None) -> Tensor:
         rows = []
@@ -137,12 +136,9 @@ class OnnxNetwork(nn.Module):
             x = x[None] if lengths is None else x[None, : int(lengths[row])]
             x = _whole_steps(x, self.exported)
             steps, shapes = self.exported.step_frames, self.exported.state_shapes
-            scores = scores_of(self._call, x, steps, shapes)
+            scores = scores_of(self.call, x, steps, shapes)
             rows.append(scores.mean(1) if steps else scores)
         return torch.from_numpy(np.concatenate(rows))
-
-    def _call(self, values: list[np.ndarray]) -> list[np.ndarray]:
-        return self.session.run(None, dict(zip(self.names, values, strict=True)))
 
 
 def _whole_steps(x: np.ndarray, exported: Exported) -> np.ndarray:

@@ -27,21 +27,25 @@ STEPS_A_SECOND = 6.0  # where a stream has no clock: only for the events that ar
 Call = Callable[[list[np.ndarray]], list[np.ndarray]]
 
 
-def session(path: Path | bytes, threads: int = 1):
-    """An onnxruntime session on the CPU."""
+def session(path: Path):
+    """An onnxruntime session on one thread of the CPU."""
     runtime = needed("onnxruntime")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    content = path if isinstance(path, bytes) else str(path)
-    return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def onnx_scores(path: Path | bytes, exported: Exported, inputs: Sequence[np.ndarray]):
-    """What `scores_of` finds with onnxruntime."""
+def onnx_call(path: Path) -> Call:
+    """A file as a function of its inputs in their order."""
     opened = session(path)
     names = [entry.name for entry in opened.get_inputs()]
-    call = lambda values: opened.run(None, dict(zip(names, values, strict=True)))  # noqa: E731
+    return lambda values: opened.run(None, dict(zip(names, values, strict=True)))
+
+
+def onnx_scores(path: Path, exported: Exported, inputs: Sequence[np.ndarray]):
+    """What `scores_of` finds with onnxruntime."""
+    call = onnx_call(path)
     return [scores_of(call, x, exported.step_frames, exported.state_shapes) for x in inputs]
 
 
