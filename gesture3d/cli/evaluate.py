@@ -74,8 +74,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--measure",
         choices=["shrec22", "sfinge", "segment_f1", "levenshtein"],
-        default="shrec22",
-        help="of streams, what --calibrate makes greatest by its choice of the online decision",
+        help="of streams, what --calibrate makes greatest by its choice of the online decision "
+        "(default: as the set's protocol measures, else shrec22)",
     )
     parser.add_argument(
         "--unknown",

@@ -44,6 +44,8 @@ class DataSet(Section):
         training_settings: those that an evaluation does not use.
         num_official_folds: test parts that the set's protocol has.
         streams: whether samples are streams with events in them, a label a frame.
+        spotted_by: the measure of events that the online decision makes greatest, see
+            `gesture3d.inference.choosing`.
     """
 
     stream: ClassVar[str]
@@ -52,6 +54,7 @@ class DataSet(Section):
     training_settings: ClassVar[tuple[str, ...]] = ("augmentation", "balance")
     num_official_folds: ClassVar[int] = 1
     streams: ClassVar[bool] = False
+    spotted_by: ClassVar[str] = "shrec22"
 
     classes: tuple[Name, ...] | None = None  # only these, in this order; None: all
     few_shot: PositiveInt | None = None  # training samples a class, None: all

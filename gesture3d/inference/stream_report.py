@@ -51,11 +51,12 @@ class StreamEvaluation:
 
 @dataclass(frozen=True)
 class PredictedStreams:
-    """The scores of a split's streams, and what is annotated in them."""
+    """The scores of a split's streams, what is annotated in them, and the measure of their set."""
 
     predictions: SplitPredictions
     streams: Mapping[str, StreamScores]
     truth: Mapping[str, Sequence[Event]]
+    spotted_by: str
 
 
 def predict_streams(
@@ -70,11 +71,17 @@ def predict_streams(
         predictions = opened.predict(opened.samples, progress)
         seconds = opened.model.step_frames / opened.experiment.data.rate_hz
         truth = events_of_streams(opened.samples.items)
-    return PredictedStreams(predictions, scores_of_streams(predictions, seconds), truth)
+        spotted_by = opened.experiment.data.spotted_by
+    streams = scores_of_streams(predictions, seconds)
+    return PredictedStreams(predictions, streams, truth, spotted_by)
 
 
-def choose_for(weights: Path, predicted: PredictedStreams, measure: str, to: Path) -> str:
-    """Choose the online decision by these streams, write it into the checkpoint, say what it is."""
+def choose_for(weights: Path, predicted: PredictedStreams, measure: str | None, to: Path) -> str:
+    """Choose the online decision by these streams, write it into the checkpoint, say what it is.
+
+    Args:
+        measure: one of `choosing.MEASURES`; None: that of the set's protocol.
+    """
     own = predicted.predictions
     gestures = [name for name in own.class_names if name != NO_GESTURE]
     decision = choose_decision(
@@ -83,7 +90,7 @@ def choose_for(weights: Path, predicted: PredictedStreams, measure: str, to: Pat
         own.class_names,
         gestures,
         data=f"{own.data}, {own.split}",
-        measure=measure,
+        measure=measure or predicted.spotted_by,
     )
     checkpoint.add_online_decision(weights, decision, to)
     return in_words(decision)

@@ -90,7 +90,14 @@ def _decide_online(found: Predictions, trainer: Trainer) -> str:
     streams = scores_of_streams(found, trainer.model.step_frames / data.rate_hz)
     truth, names = events_of_streams(split.items), trainer.datasets.class_names
     gestures = [name for name in names if name != NO_GESTURE]
-    decision = choose_decision(streams, truth, names, gestures, data=f"{data.title}, validation")
+    decision = choose_decision(
+        streams,
+        truth,
+        names,
+        gestures,
+        data=f"{data.title}, validation",
+        measure=data.spotted_by,
+    )
     checkpoint.add_online_decision(trainer.log.best_path, decision)
     measured = measure_streams(streams, truth, decision, names)
     return ", ".join(f"{name} {value:.3f}" for name, value in measured.scalars().items())

@@ -19,7 +19,7 @@ from gesture3d.events import NO_GESTURE, Event
 from gesture3d.rng import generator
 from tests.data.skeleton.layouts import walk
 
-SMALL = {"num_train": 12, "num_validation": 2, "stream_seconds": 12.0, "validation_block": 2}
+SMALL = {"num_train": 12, "stream_seconds": 12.0, "validation_recordings": []}
 
 
 def settings(root: Path, **changes) -> SFINGE3DStreamData:
@@ -74,7 +74,7 @@ def test_recordings_are_tested_and_the_dictionary_is_spliced(root) -> None:
     assert index.class_names == (*map(str, range(1, 14)), NO_GESTURE)
     assert {split: len(items) for split, items in index.splits.items()} == {
         "train": 12,
-        "validation": 2,
+        "validation": 0,
         "test": 2,
     }
     first, second = index.of("test")
@@ -85,6 +85,9 @@ def test_recordings_are_tested_and_the_dictionary_is_spliced(root) -> None:
     for one, same, changed in zip(index.items, again.items, other.items, strict=True):
         np.testing.assert_array_equal(one.content, same.content)
         assert (one.split == "test") == np.array_equal(one.content, changed.content)
+    chosen = read_index(settings(root, validation_recordings=[2, 40]), progress=False)
+    assert [item.key for item in chosen.of("validation")] == ["Sequences/2"]
+    assert [item.key for item in chosen.of("test")] == ["Sequences/1"]
 
 
 def test_windows_of_streams_are_batches_with_a_label_a_frame(root) -> None:
@@ -127,7 +130,7 @@ def test_settings_that_streams_do_not_have_are_refused(change) -> None:
 
 
 def test_the_real_recordings(shared_data) -> None:
-    data = settings(shared_data / "sfinge3d", num_train=1, num_validation=1, validation_block=6)
+    data = settings(shared_data / "sfinge3d", num_train=1)
     items = read_index(data, progress=False).of("test")
     assert len(items) == 24
     assert sum(len(item.events) for item in items) == 98
