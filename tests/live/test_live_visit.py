@@ -1,0 +1,93 @@
+"""What the page is told while it watches, by networks of each kind."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from gesture3d import checkpoint
+from gesture3d.config import load_experiment
+from gesture3d.decisions import OnlineDecision
+from gesture3d.events import NO_GESTURE
+from gesture3d.models import build_model
+from tests.live.running import frame_message, moving_frames, running
+
+SHIPPED = "weights/variant_a-synthetic"
+
+
+def causal_network(runs: Path) -> None:
+    """Untrained, but sure of what it says: a run by the name of causal."""
+    experiment = load_experiment("variant_a", "stream_folder", ["model.width=0.125"])
+    torch.manual_seed(1)
+    model = build_model(experiment.model, 3, None)
+    with torch.no_grad():
+        model.classifier.weight.mul_(60)
+    names = ["wave", "nod", NO_GESTURE]
+    online = OnlineDecision({"wave": 0.4, "nod": 0.4}, 0.1)
+    said = checkpoint.Description(experiment.model_dump(mode="json"), names, {}, online=online)
+    checkpoint.save(runs / "causal" / "best.safetensors", dict(model.state_dict()), said)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("visit")
+    causal_network(folder / "runs")
+    with running(folder / "clips", folder / "runs") as found:
+        yield found
+
+
+@pytest.mark.parametrize("key", [SHIPPED, "runs/causal"])
+def test_every_kind_of_network_watches(server, key) -> None:
+    kinds = {one["key"]: one["kind"] for one in server.json("GET", "/api/state")["networks"]}
+    assert kinds[key] == ("video" if key == SHIPPED else "stream")
+    with server.socket() as page:
+        page.send(json.dumps({"do": "watch", "network": key}))
+        names = json.loads(page.recv(timeout=60))["names"]
+        decided, ended, tops = [], [], []
+        for frame, seconds in moving_frames(3):
+            page.send(frame_message(frame, seconds))
+            answer = json.loads(page.recv(timeout=60))
+            assert "error" not in answer
+            tops += [answer["top"]] if answer["top"] else []
+            decided += answer.get("events", [])
+            ended += answer.get("ended", [])
+        assert len(tops) > 20
+        for top in tops:
+            shares = [share for _, share in top]
+            assert {name for name, _ in top} <= set(names)
+            assert shares == sorted(shares, reverse=True)
+            assert 0 < sum(shares) <= 1.001
+        for event in ended:
+            twin = [one for one in decided if one["decided"] == event["decided"]]
+            assert twin[0]["label"] == event["label"] != NO_GESTURE
+            assert event["start"] < event["end"]
+        if key != SHIPPED:
+            assert decided
+
+
+def test_two_pages_watch_at_once_and_one_goes(server) -> None:
+    frames = list(moving_frames(1))[:25]
+    with server.socket() as first:
+        with server.socket() as second:
+            for page in (first, second):
+                page.send(json.dumps({"do": "watch", "network": SHIPPED}))
+            for page in (first, second):
+                assert "names" in json.loads(page.recv(timeout=60))
+            assert server.live.visits == 2
+        for frame, seconds in frames:
+            first.send(frame_message(frame, seconds))
+            assert json.loads(first.recv(timeout=60))["seconds"] == seconds
+
+
+def test_a_clock_that_runs_backwards_is_said_and_the_page_goes_on(server) -> None:
+    frame = next(moving_frames(1))[0]
+    with server.socket() as page:
+        page.send(json.dumps({"do": "watch", "network": SHIPPED}))
+        page.recv(timeout=60)
+        for seconds in (5.0, 4.0):
+            page.send(frame_message(frame, seconds))
+            answer = json.loads(page.recv(timeout=60))
+        assert "after 5" in answer["error"]
+        page.send(frame_message(frame, 6.0))
+        assert "error" not in json.loads(page.recv(timeout=60))
