@@ -49,10 +49,13 @@ class Watch:
     """Recognise."""
 
     def __init__(self, networks: Networks, key: object) -> None:
+        import torch
+
         from gesture3d.inference.classifier import Classifier
         from gesture3d.inference.sliding import Sliding
         from gesture3d.inference.stream import Stream
 
+        torch.set_num_threads(1)  # several wait for each other, long where a core is busy
         choice = networks.find(key)
         classifier = Classifier(choice.path)
         self.names = classifier.class_names

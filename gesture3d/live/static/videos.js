@@ -13,6 +13,10 @@ export class Videos {
         if (kind === "drop" && event.dataTransfer.files[0]) this.send(event.dataTransfer.files[0]);
       });
     }
+    $("player").addEventListener("error", () => {
+      if (!$("player").hidden) say("This browser cannot play this kind of video; it is searched all the same, and the pictures show where.");
+      $("player").hidden = true;
+    });
     $("video-file").addEventListener("change", (event) => {
       if (event.target.files[0]) this.send(event.target.files[0]);
       event.target.value = "";
