@@ -6,7 +6,7 @@ import pytest
 
 from gesture3d.benchmarks.export import COLUMNS, RECIPES, matrix, record, table
 from gesture3d.errors import Gesture3dError
-from gesture3d.files import resource
+from gesture3d.files import PACKAGE, resource
 
 for name in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(name, reason=f"{name}, of the extra export, is not installed")
@@ -42,3 +42,13 @@ def test_rows_take_the_places_of_those_before(tmp_path) -> None:
     before, shown, after = readme.read_text().partition(table(path))
     assert (before[:6], after[-6:]) == ("before", "after\n")
     assert shown.splitlines()[2] == "| a | clip | 400 |"
+
+
+def test_the_readme_shows_the_measured_rows() -> None:
+    place = PACKAGE / "export" / "matrix.csv"
+    assert table(place) in place.with_name("README.md").read_text("utf-8")
+    rows = list(csv.DictReader(place.open()))
+    assert {row["network"].partition(",")[0] for row in rows} == set(RECIPES)
+    for row in rows:
+        assert not row["problem"]
+        assert max(float(row["ONNX: difference"]), float(row[".pt2: difference"])) <= 1e-4
