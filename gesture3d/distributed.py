@@ -68,10 +68,19 @@ class Processes:
             self.gather(None)
         return made
 
-    def parallel(self, module: nn.Module) -> nn.Module:
-        """The module whose gradients are the mean over all processes."""
+    def parallel(self, module: nn.Module, *, sync_batch_norm: bool = False) -> nn.Module:
+        """The module whose gradients are the mean over all processes.
+
+        Args:
+            sync_batch_norm: its batch norms take the statistics of all processes' samples.
+        """
         if self.world_size == 1:
             return module
+        if sync_batch_norm:
+            group = dist.new_group()  # beside the gradients' messages, not between them
+            for norm in module.modules():
+                if type(norm) in _SHARED:
+                    norm.__class__, norm.group = _SHARED[type(norm)], group
         # Depthwise kernels' gradients have other strides for the same order in memory.
         warnings.filterwarnings("ignore", message="Grad strides do not match")
         with warnings.catch_warnings():
@@ -85,6 +94,67 @@ class Processes:
         if self.world_size > 1:
             for buffer in module.buffers():
                 dist.broadcast(buffer, src=0)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes, in all of them."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor, group: Any) -> Tensor:
+        context.group = group
+        total = values.clone()
+        dist.all_reduce(total, group=group)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total, group=context.group)
+        return total, None
+
+
+class _SharedStatistics:
+    """A batch norm in training whose mean and variance are those of all processes' samples.
+
+    PyTorch's own is for GPUs alone.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(inputs)
+        values = inputs.float()
+        over = [0, *range(2, inputs.ndim)]
+        shape = [1, -1] + [1] * (inputs.ndim - 2)
+        count = inputs.new_tensor([inputs.numel() / inputs.shape[1]], dtype=torch.float32)
+        sums = _Sum.apply(torch.cat([values.sum(over), count]), self.group)
+        count = sums[-1].detach()
+        mean = sums[:-1] / count
+        centred = values - mean.view(shape)
+        variance = _Sum.apply(centred.square().sum(over), self.group) / count
+        if self.track_running_stats:
+            with torch.no_grad():
+                self.num_batches_tracked += 1
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        scaled = centred * torch.rsqrt(variance + self.eps).view(shape)
+        if self.affine:
+            scaled = scaled * self.weight.view(shape) + self.bias.view(shape)
+        return scaled.to(inputs.dtype)
+
+
+class _Shared1d(_SharedStatistics, nn.BatchNorm1d):
+    pass
+
+
+class _Shared2d(_SharedStatistics, nn.BatchNorm2d):
+    pass
+
+
+class _Shared3d(_SharedStatistics, nn.BatchNorm3d):
+    pass
+
+
+_SHARED = {nn.BatchNorm1d: _Shared1d, nn.BatchNorm2d: _Shared2d, nn.BatchNorm3d: _Shared3d}
 
 
 def choose_num_processes(device: str, batch_size: int, wanted: int | None) -> int:

@@ -47,6 +47,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         type=whole(256),
         help="runs side by side (one a GPU; on a CPU one a core, if memory allows)",
     )
+    about = "on a Ray cluster whose machines share --out, or a local one: one run a GPU, or a CPU"
+    parser.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help=about)
     add_record(parser)
     args = parser.parse_args(argv)
     if args.out is None:
@@ -66,7 +68,7 @@ def main() -> int:
     check_writable(args.out, is_folder=True)
     if args.record:
         check_results(args.record)
-    jobs, gpus = choose_jobs(args.jobs, args.set)
+    jobs, gpus = (1, []) if args.ray is not None else choose_jobs(args.jobs, args.set)
     alone = [] if gpus else ["train.processes=1"]  # the same runs, however many go side by side
     runs, left_out = plan_runs(
         args.networks or NETWORKS, args.data, args.seeds, [*alone, *args.set]
@@ -75,12 +77,19 @@ def main() -> int:
         check_folder(run, args.out)
     for line in left_out:
         print(line)
-    runner, stopped = Runner(args.out, Path(__file__).parent, jobs, gpus), False
-    try:
-        runner.run(runs)
-    except Stopped:
-        stopped = True
-    outcomes = gather(runs, args.out, runner.errors)
+    errors, stopped, tools = {}, False, Path(__file__).parent
+    if args.ray is not None:
+        from gesture3d.studies.cluster import run_on_ray
+
+        cpu = "train.device=cpu" in args.set
+        errors = run_on_ray(runs, args.out, tools, args.ray, False if cpu else None)
+    else:
+        runner = Runner(args.out, tools, jobs, gpus)
+        try:
+            errors = runner.run(runs)
+        except Stopped:
+            errors, stopped = runner.errors, True
+    outcomes = gather(runs, args.out, errors)
     if any(not outcome.error for outcome in outcomes):
         print(f"tables: {write_report(outcomes, args.out, left_out)} and ablation.html, .csv")
     if args.record:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gesture3d import paper
 from gesture3d.command_line import add_settings, run_command_line, whole
+from gesture3d.errors import Gesture3dError
 
 NETWORK_PARTS = ["limits", "recurrent", "network", "throughput"]
 # Those that the targets are for: default, meaning.
@@ -98,6 +99,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     teaching.add_argument("--draws", type=whole(100), default=3, help="of these clips (3)")
     teaching.add_argument("--init", type=Path, help="weights to begin with (the shipped ones)")
     add_settings(teaching, "change a setting, e.g. data.root=…")
+    scale = commands.add_parser("scale", help="the paper's recipes on many GPUs, simulated")
+    scale.add_argument("--out", type=Path, help="write the tables here (.md), not to the terminal")
+    scale.add_argument("--tflops", type=float, default=50.0, help="of a GPU in training (50)")
+    scale.add_argument("--decoded", type=float, default=180.0, help="clips/s of a core (180)")
+    scale.add_argument("--cores", type=whole(256), default=8, help="that load, a GPU (8)")
+    scale.add_argument("--network", type=float, default=10.0, help="GB/s between machines (10)")
     cost = commands.add_parser("cost", help="parameters and multiply-adds of a network's blocks")
     cost.add_argument("--cfg", required=True, help="a network: a file, or a name in configs/")
     cost.add_argument("--data", default="jester", help="a recipe: input size, width (jester)")
@@ -327,7 +334,23 @@ def cost(args: argparse.Namespace) -> int:
     return 0
 
 
+def scale(args: argparse.Namespace) -> int:
+    from gesture3d.benchmarks.scale import Rates, report, write
+
+    numbers = (args.tflops, args.decoded, args.network)
+    if min(numbers) <= 0:
+        raise Gesture3dError("--tflops, --decoded and --network must be above 0")
+    flops, decoded, between = args.tflops * 1e12, args.decoded, args.network * 1e9
+    rates = Rates(flops=flops, decoded=decoded, cores=args.cores, between=between)
+    if args.out:
+        write(args.out, rates)
+    else:
+        print(*report(rates), sep="\n")
+    return 0
+
+
 COMMANDS = {
+    "scale": scale,
     "data": data,
     "network": network,
     "training": training,

@@ -1,6 +1,7 @@
 """Train a network: tools/train.py --cfg variant_a.yaml [--data synthetic] [--set key=value …]."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "as the recipe has it",
     )
     parser.add_argument("--seeds", type=int, nargs="+", help="with --folds: these seeds (0)")
+    about = "with --folds: on a Ray cluster whose machines share --runs, or a local one"
+    parser.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help=about)
     parser.add_argument("--init", type=Path, help="fine-tune from these weights")
     parser.add_argument(
         "--resume",
@@ -49,6 +52,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.seeds and args.folds is None:
         parser.error("--seeds belongs to --folds; for one run, --set train.seed=1")
+    if args.ray is not None and args.folds is None:
+        parser.error("--ray belongs to --folds; for one run on several machines, see torchrun")
     if args.record and args.folds is None:
         parser.error("--record belongs to --folds; of one run, give it to tools/evaluate.py")
     if args.folds is not None and args.init:
@@ -64,7 +69,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     from gesture3d.config import load_experiment
-    from gesture3d.training.run_folder import folder_to_resume, new_folder
+    from gesture3d.training.run_folder import folder_to_resume, latest_folder, new_folder
 
     if args.folds is not None:
         return cross_validation(args)
@@ -76,6 +81,16 @@ def main() -> int:
     data = args.data or "synthetic"
     experiment = load_experiment(args.cfg, data, args.set)
     name = args.name or f"{Path(args.cfg).stem}-{Path(data).stem}"
+    if int(
+        os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    ):  # torchrun starts anew what broke off
+        from gesture3d.training.run import resumable
+
+        begun = latest_folder(args.runs, name)
+        if begun:
+            args.resume = begun
+            with folder_to_resume(begun) as folder:
+                return train_one(resumable(folder), folder, args)
     with new_folder(args.runs, name, exactly=bool(args.name)) as folder:
         return train_one(experiment, folder, args)
 
@@ -107,13 +122,21 @@ def cross_validation(args: argparse.Namespace) -> int:
         check_results(args.record)
     data = args.data or "synthetic_joints"
     folder = args.runs / (args.name or f"{Path(args.cfg).stem}-{Path(data).stem}-folds")
-    jobs, gpus = choose_jobs(None, args.set)
+    jobs, gpus = (1, []) if args.ray is not None else choose_jobs(None, args.set)
     alone = [] if gpus else ["train.processes=1"]
     runs = plan_folds(args.cfg, data, args.folds, args.seeds or [0], [*alone, *args.set])
     for run in runs:
         check_folder(run, folder, "--name")
     try:
-        errors = Runner(folder, Path(__file__).parent, jobs, gpus).run(runs)
+        if args.ray is not None:
+            from gesture3d.studies.cluster import run_on_ray
+
+            cpu = "train.device=cpu" in args.set
+            errors = run_on_ray(
+                runs, folder, Path(__file__).parent, args.ray, False if cpu else None
+            )
+        else:
+            errors = Runner(folder, Path(__file__).parent, jobs, gpus).run(runs)
     except Stopped:
         print("stopped and saved; the same command continues", file=sys.stderr)
         return 130

@@ -75,6 +75,8 @@ class TrainConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     # Processes that train together on this machine; null: one a core on a CPU, one on a GPU.
     processes: Annotated[int, Field(ge=1, le=128)] | None = None
+    # Batch norms take the statistics of all processes' samples together, as one process would.
+    sync_batch_norm: bool = False
     num_threads: Annotated[int, Field(ge=1, le=1024)] | None = (
         None  # in each process; null: the cores, shared out
     )

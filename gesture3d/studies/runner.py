@@ -145,9 +145,10 @@ class Runner:
             raise Gesture3dError("several runs share the machine by themselves; without torchrun")
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder / ".lock"):  # of two commands in one folder the second waits
-            return self._run(runs)
+            return self.run_unlocked(runs)
 
-    def _run(self, runs: Sequence[PlannedRun]) -> dict[str, str]:
+    def run_unlocked(self, runs: Sequence[PlannedRun]) -> dict[str, str]:
+        """As `run`, of runs that nobody else has, beside others in the same folder."""
         waiting = [run for run in runs if not self._done(run)]
         if len(waiting) < len(runs):
             tqdm.write(f"{len(runs) - len(waiting)} of {len(runs)} runs are finished already")

@@ -23,6 +23,10 @@ def training_loader(split: Any, experiment: Experiment, processes: Processes) ->
             f"train.batch_size {batch_size} is the total over all processes; it must be a "
             f"multiple of their number, {world_size}"
         )
+    if len(split) < world_size:
+        raise Gesture3dError(
+            f"{len(split)} training samples are fewer than {world_size} processes: start fewer"
+        )
     sampler = EpochSampler(
         num_samples=len(split),
         batch_size=batch_size // world_size,

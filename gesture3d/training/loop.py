@@ -54,7 +54,8 @@ class Trainer:
         if config.gradient_checkpointing:
             self.model.gradient_checkpointing = True
         self.streams = experiment.data.streams
-        self.network = processes.parallel(StepScores(model) if self.streams else self.model)
+        network = StepScores(model) if self.streams else self.model
+        self.network = processes.parallel(network, sync_batch_norm=config.sync_batch_norm)
         if config.compile:
             self.network = torch.compile(self.network)
         self.loss = Loss(
@@ -149,7 +150,7 @@ class Trainer:
                 if self.streams:
                     scores, labels = self._learnt_steps(scores, batch)
                 loss = self.loss(scores, labels)
-                (loss * (len(batch.keys) / total)).backward()
+                (loss * (len(batch.keys) / total) * self._uneven(len(batch.keys))).backward()
             _add_sums(sums, loss.detach(), scores.detach(), labels)
         if optim.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip_norm)
@@ -157,6 +158,13 @@ class Trainer:
         self.state.optimizer.zero_grad(set_to_none=True)
         if self.state.average:
             self.state.average.update(self.model, step)
+
+    def _uneven(self, own: int) -> float:
+        """What this process's mean counts where fewer samples than a batch are shared out: the mean
+        over processes is then that over samples."""
+        samples, world_size = len(self.datasets.train), self.processes.world_size
+        few = samples < self.experiment.train.batch_size and samples % world_size
+        return own * world_size / samples if few else 1.0
 
     def _learnt_steps(self, scores: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """(N, K) and (N,): of the steps in windows of streams, without the pre-roll."""

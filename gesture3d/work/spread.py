@@ -182,7 +182,11 @@ def serve(job: str) -> None:
 
 
 def on_ray(
-    job: Job, tasks: Iterable[Task], address: str, actors: int | None = None, gpu: bool = False
+    job: Job,
+    tasks: Iterable[Task],
+    address: str,
+    actors: int | None = None,
+    gpu: bool | None = False,
 ) -> Iterator[Done]:
     """On a Ray cluster, by a pool of actors that have loaded once what they need.
 
@@ -192,13 +196,15 @@ def on_ray(
     Args:
         address: of the cluster; "": the one that Ray finds, else one of this machine alone.
         actors: at most so many; None: one a GPU, or a CPU, that the cluster has at the time.
-        gpu: one GPU each.
+        gpu: one GPU each; None: where the cluster has any.
 
     Raises:
         Gesture3dError: Ray is not installed, the cluster cannot be reached, no actor can start.
     """
     ray = _connected(address)
     try:
+        if gpu is None:
+            gpu = ray.cluster_resources().get("GPU", 0) > 0
         yield from _Pool(ray, job, actors, gpu).run(tasks)
     finally:
         ray.shutdown()

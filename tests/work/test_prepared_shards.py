@@ -1,5 +1,7 @@
 """Data prepared part by part: the same manifest, caches and flow as in one go."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -95,6 +97,9 @@ def test_a_cache_of_shards_is_the_cache(clips, tmp_path, monkeypatch) -> None:
 def test_parts_on_ray(clips, tmp_path) -> None:
     pytest.importorskip("ray", reason="Ray is an extra: pip install gesture3d[cluster]")
     (clips / "left" / "0.mp4").unlink()
-    done = run("flow", clips, tmp_path / "ray", "--short-side", "24", "--ray", "--quiet")
+    words = [sys.executable, str(PREPARE), "flow", "--data", "folder", "--short-side", "24"]
+    words += ["--set", f"data.root={clips}", "--ray", "--quiet"]
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "ray").rglob("*.avi"))) == 11
+    assert len(list((tmp_path / "data").rglob("*.avi"))) == 11

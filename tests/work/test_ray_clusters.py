@@ -1,9 +1,15 @@
 """Blocks on a Ray cluster of two nodes (processes of this machine), one of which is lost."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
+from gesture3d.files import PACKAGE
 from gesture3d.work import spread
 from gesture3d.work.merge import status
+from tests.clips import square_folder, tiny_settings
 from tests.work.test_collections import begin, clips, do, fake, merged  # noqa: F401
 
 ray = pytest.importorskip("ray", reason="Ray is an extra: pip install gesture3d[cluster]")
@@ -46,3 +52,18 @@ def test_a_cluster_that_is_not_there_is_one_line(clips, tmp_path) -> None:  # no
     work = begin(tmp_path / "out", clips)
     with pytest.raises(spread.Gesture3dError, match="no such cluster"):
         list(spread.on_ray(fake(work), [], "127.0.0.1:1"))
+
+
+def test_an_ablation_on_a_cluster_is_the_ablation(tmp_path) -> None:
+    """Two runs, each a task; the table is that of runs side by side."""
+    root = square_folder(tmp_path / "clips")
+    settings = [*tiny_settings(root), "train.epochs=1"]
+    words = [sys.executable, str(PACKAGE / "cli" / "ablate.py"), "--data", "folder", "--ray"]
+    words += ["--networks", "variant_a", "no_recurrence", "--seeds", "0"]
+    words += ["--out", str(tmp_path / "out"), "--set", *settings]
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    table = (tmp_path / "out" / "ablation.csv").read_text()
+    assert "variant_a" in table
+    assert "no_recurrence" in table
