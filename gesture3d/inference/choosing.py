@@ -11,10 +11,11 @@ from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation import spotting
 from gesture3d.evaluation.spotting import Streams
 from gesture3d.events import Event
-from gesture3d.inference.online import StreamScores, find_events
+from gesture3d.inference.online import StreamScores, earlier, find_events
 
 THRESHOLDS = (*np.arange(0.1, 0.9, 0.05).round(2).tolist(), 0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
 SMOOTHINGS = (0.0, 0.1, 0.2, 0.4, 0.8)  # seconds
+LAGS = (0.0, 0.2, 0.4)  # seconds
 SAME = 0.005  # of a measure: thresholds within are as good
 
 
@@ -46,7 +47,7 @@ def choose_decision(
     data: str,
     measure: str = "shrec22",
     smoothings: Sequence[float] = SMOOTHINGS,
-    lags: Sequence[float] = (0.0,),
+    lags: Sequence[float] = LAGS,
     per_class: bool = False,
 ) -> OnlineDecision:
     """Smoothing, lag and thresholds with the greatest measure, by trying all.
@@ -83,24 +84,27 @@ class _Search:
     class_names: Sequence[str]
     measure: Callable[[Streams, Streams], float]
 
-    def value(self, decision: OnlineDecision) -> float:
-        found: dict[str, list[Event]] = {
+    def found(self, decision: OnlineDecision) -> dict[str, list[Event]]:
+        return {
             name: find_events(self.streams[name], decision, self.class_names) for name in self.truth
         }
-        return self.measure(self.truth, found)
+
+    def value(self, decision: OnlineDecision) -> float:
+        return self.measure(self.truth, self.found(decision))
 
     def levels(
         self, gestures: Sequence[str], smoothings: Sequence[float], lags: Sequence[float]
     ) -> Iterator[tuple[float, OnlineDecision]]:
         """Of each smoothing and lag the best threshold, with its value."""
-        for smoothing, lag in itertools.product(smoothings, lags):
+        for smoothing in smoothings:
             tried = [
-                OnlineDecision(dict.fromkeys(gestures, level), smoothing, lag)
-                for level in THRESHOLDS
+                OnlineDecision(dict.fromkeys(gestures, level), smoothing) for level in THRESHOLDS
             ]
-            values = [self.value(decision) for decision in tried]
-            place = middle_of_best(values)
-            yield values[place], tried[place]
+            found = [self.found(decision) for decision in tried]
+            for lag in lags:
+                values = [self.measure(self.truth, _earlier(streams, lag)) for streams in found]
+                place = middle_of_best(values)
+                yield values[place], replace(tried[place], lag=lag)
 
     def refined(self, decision: OnlineDecision, name: str) -> OnlineDecision:
         """With the best threshold for one class."""
@@ -111,6 +115,10 @@ class _Search:
         values = [self.value(other) for other in tried]
         place = middle_of_best(values)
         return tried[place] if values[place] > self.value(decision) + SAME else decision
+
+
+def _earlier(streams: Streams, lag: float) -> dict[str, list[Event]]:
+    return {name: [earlier(e, lag) for e in events] for name, events in streams.items()}
 
 
 def middle_of_best(values: Sequence[float], same: float = SAME) -> int:

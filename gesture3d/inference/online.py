@@ -43,6 +43,14 @@ def find_events(
     return sorted(finder.take_ended(), key=lambda event: (event.start, event.end))
 
 
+def earlier(event: Event, lag: float, begin: float = 0.0) -> Event:
+    """An event of scores that are ``lag`` seconds behind the frames, of a stream from ``begin``."""
+    start, end = max(event.start - lag, begin), event.end - lag
+    if end <= start:  # within the lag of the stream's begin
+        end = event.decided
+    return replace(event, start=start, end=end)
+
+
 class EventFinder:
     """Events of one stream while it runs; however its steps are grouped, they are the same.
 
@@ -124,19 +132,16 @@ class EventFinder:
         if self._running:
             start = max(start, self._running[1].decided)
             self._end(start)
-        start = max(start - self.decision.lag, self.begin)
         event = Event(self._names[gesture], start, now, now, score)
         self._running = gesture, event
         self._armed[gesture] = False
-        return event
+        return replace(event, start=max(start - self.decision.lag, self.begin))
 
     def _end(self, end: float) -> None:
         event = self._running[1]
         self._running = None
-        end = max(end, event.decided) - self.decision.lag
-        if end <= event.start:  # within the lag of the stream's begin
-            end = event.decided
-        self._ended.append(replace(event, end=end))
+        event = replace(event, end=max(end, event.decided))
+        self._ended.append(earlier(event, self.decision.lag, self.begin))
 
     def _smooth(self, probabilities: np.ndarray, seconds: np.ndarray) -> np.ndarray:
         """An exponential mean over time, from 0; (T, K)."""
