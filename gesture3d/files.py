@@ -11,6 +11,7 @@ from gesture3d.errors import Gesture3dError
 
 PACKAGE = Path(__file__).resolve().parent
 DEFAULT_WEIGHTS = "variant_a-synthetic.safetensors"
+STREAM_WEIGHTS = "variant_a_causal-synthetic.safetensors"  # of the same gestures, in streams
 
 
 def resource(folder: str) -> Path:

@@ -1,4 +1,4 @@
-"""Watch a camera, an address or a file: tools/watch.py 0 | rtsp://… | clip.mp4 --weights W.
+"""Watch a camera, an address or a file: tools/watch.py 0 | rtsp://… | clip.mp4 [--weights W].
 
 Prints events as they are decided, at the source's pace; frames that come while others are looked at
 are dropped, and counted. Ctrl-C ends it.
@@ -17,7 +17,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("source", help="the number of a camera, an address, a video file")
     parser.add_argument(
-        "--weights", type=Path, required=True, help="a causal network, trained on streams"
+        "--weights",
+        type=Path,
+        help="a causal network, trained on streams (default: the one that comes with gesture3d)",
     )
     parser.add_argument(
         "--out", type=Path, metavar="CSV", help="also write the events to this file"
@@ -34,7 +36,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     from gesture3d.events import write_events
-    from gesture3d.files import check_writable
+    from gesture3d.files import STREAM_WEIGHTS, check_writable, resource
     from gesture3d.inference.classifier import Classifier
     from gesture3d.inference.output import event_line
     from gesture3d.inference.stream import Stream
@@ -42,7 +44,8 @@ def main() -> int:
 
     if args.out:
         check_writable(args.out)
-    stream = Stream(Classifier(args.weights, args.device, mirror=args.mirror))
+    weights = args.weights or resource("weights") / STREAM_WEIGHTS
+    stream = Stream(Classifier(weights, args.device, mirror=args.mirror))
     source, events = Source(args.source), []
     print(f"watching {args.source}; Ctrl-C ends it", file=sys.stderr, flush=True)
     try:
