@@ -31,8 +31,8 @@ INIT = "variant_a-synthetic.safetensors"
 EPOCHS = 40
 
 
-class Cancelled(Exception):
-    """Somebody asked to stop."""
+class Cancelled(BaseException):
+    """Somebody asked to stop: no error, so that nothing that deals with errors takes it for one."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,17 @@ def plan(clips: Clips) -> Plan:
 
 
 class Progress:
-    """What is said of it meanwhile, in the status file."""
+    """What is said of it meanwhile, in the status file; ``cancelled`` ends it at the next word."""
 
     def __init__(self, hidden: Path, plan: Plan) -> None:
-        self.hidden = hidden
+        self.hidden, self.cancelled = hidden, False
         counts = {name: len(clips) for name, clips in plan.learnt.items()}
         self.status: dict[str, Any] = {"since": time.time(), "process": os.getpid()}
         self.status |= {"learnt": counts, "held_out": sum(map(len, plan.held_out.values()))}
 
     def say(self, state: str = "running", **more: Any) -> None:
+        if self.cancelled:
+            raise Cancelled
         self.status |= {"state": state, **more}
         write_status(self.hidden, self.status)
 
@@ -166,11 +168,14 @@ def main(clips: str, runs: str, way: str) -> int:
         print("another training is running", file=sys.stderr)
         return 2
 
+    progress = None
+
     def stop(number: int, frame: object) -> None:
+        if progress:
+            progress.cancelled = True  # where the exception is lost, in a callback
         raise Cancelled
 
     signal.signal(signal.SIGTERM, stop)
-    progress = None
     try:
         recorded = Clips(root)
         check_enough(recorded.listed())

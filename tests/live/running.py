@@ -56,7 +56,10 @@ class Running:
         try:
             connection.endheaders(data.encode() if isinstance(data, str) else data)
             answer = connection.getresponse()
-            return answer.status, answer.read(), dict(answer.getheaders())
+            said = b""
+            with contextlib.suppress(ConnectionResetError):  # a refusal before all was sent
+                said = answer.read()
+            return answer.status, said, dict(answer.getheaders())
         finally:
             connection.close()
 

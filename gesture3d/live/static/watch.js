@@ -15,7 +15,7 @@ export class Watch {
       parts[1].append(fill);
       const row = h("div", { class: "bar" }, ...parts);
       $("bars").append(row);
-      return { name: parts[0], fill, number: parts[2] };
+      return { row, name: parts[0], fill, number: parts[2] };
     });
     const draw = () => {
       if (!$("watch").hidden) this.draw();
@@ -36,6 +36,7 @@ export class Watch {
   bars(top, nothing = "") {
     this.rows.forEach((row, place) => {
       const [name, share] = top[place] ?? [place ? "" : nothing, 0];
+      row.row.hidden = !name && place > 0; // fewer classes than bars
       row.name.textContent = name;
       row.name.title = name;
       wide(row.fill, share);
