@@ -29,6 +29,7 @@ Result = TypeVar("Result")
 
 MIN_ITEMS_PER_WORKER = 20  # fewer are not worth a process
 MOST_SECONDS = 900.0  # for one answer: whatever takes longer hangs
+LAST_SECONDS = 5.0  # for what is still read when nobody wants it any more
 
 
 def num_helpers(num_items: int, wanted: int | None) -> int:
@@ -229,8 +230,12 @@ def in_threads(
             if task.is_late:
                 return  # another one is in this one's place
 
+    threads: set[threading.Thread] = set()
+
     def start() -> None:
-        threading.Thread(target=run, daemon=True).start()
+        thread = threading.Thread(target=run, daemon=True)
+        threads.add(thread)
+        thread.start()
 
     for _ in range(num_threads):
         start()
@@ -244,6 +249,7 @@ def in_threads(
                 return
             task = begun.popleft()
             if not task.wait(most_seconds):
+                threads.discard(task.thread)
                 start()
                 yield late(task.item)
             else:
@@ -253,6 +259,8 @@ def in_threads(
             task.is_late = True
         for _ in range(num_threads):
             tasks.put(None)
+        for thread in threads:  # one that still ends while the program ends can abort it
+            thread.join(timeout=LAST_SECONDS)
 
 
 class _Timed:
@@ -267,7 +275,7 @@ class _Timed:
     def run(self, work: Callable[[Any], Any]) -> None:
         if self.is_late:  # nobody waits any more
             return
-        self._started = time.monotonic()
+        self._started, self.thread = time.monotonic(), threading.current_thread()
         self._begun.set()
         try:
             self._found = work(self.item)
