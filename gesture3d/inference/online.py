@@ -6,6 +6,8 @@ that (a Schmitt trigger), or when another gesture fires. The same gesture made t
 if the probability falls in between; no rule forbids it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -49,6 +51,44 @@ def earlier(event: Event, lag: float, begin: float = 0.0) -> Event:
     if end <= start:  # within the lag of the stream's begin
         end = event.decided
     return replace(event, start=start, end=end)
+
+
+class Follower:
+    """What a network that follows frames has in common, however it looks at them: the events of one
+    stream at a time. Where a stream breaks off, it is over, and another begins.
+
+    Attributes:
+        probabilities: (K,) of the newest look; None before there is one, and where there was
+            nothing to read.
+        newest: (seconds, scores) of the newest look, as they become events; None before.
+    """
+
+    def __init__(self) -> None:
+        self._finder: EventFinder | None = None
+        self._ended: list[Event] = []
+        self.probabilities: np.ndarray | None = None
+        self.newest: tuple[float, np.ndarray] | None = None
+
+    def take_ended(self) -> list[Event]:
+        """The events that were over since the last call, with their ends."""
+        ended = self._ended + (self._finder.take_ended() if self._finder else [])
+        self._ended = []
+        return ended
+
+    def close(self) -> list[Event]:
+        """The stream is over: what of `take_ended` is left."""
+        if self._finder:
+            self._finder.close()
+        return self.take_ended()
+
+    def _begin_with(self, finder: EventFinder) -> None:
+        self._ended = self.close()
+        self._finder = finder
+        self.probabilities = self.newest = None
+
+    def _decide(self, scores: np.ndarray, seconds: float) -> list[Event]:
+        self.newest = seconds, scores
+        return self._finder.push(scores, seconds)
 
 
 class EventFinder:

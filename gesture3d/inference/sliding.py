@@ -18,7 +18,7 @@ from gesture3d.decisions import OnlineDecision
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import NO_GESTURE, Event
 from gesture3d.inference.classifier import Classifier
-from gesture3d.inference.online import EventFinder
+from gesture3d.inference.online import EventFinder, Follower
 
 WINDOW_SECONDS = 2.4  # of networks that say nothing of it: Jester's clips last about 3 s
 EVERY = 0.1  # seconds from window to window
@@ -34,10 +34,8 @@ SURE = 50.0  # its score where it is so; else minus that
 KEPT = 0.9  # of known clips, by a calibrated threshold; other windows are nothing
 
 
-class Sliding:
+class Sliding(Follower):
     """``Sliding(classifier).push(frame, seconds)`` → the events that are decided with this frame.
-
-    As `gesture3d.inference.stream.Stream`: `take_ended` returns events once they are over.
 
     Args:
         window_seconds: length of a window; None: what the checkpoint says of it, or
@@ -45,10 +43,7 @@ class Sliding:
         decision: None: the checkpoint's, or the same threshold for all gestures.
 
     Attributes:
-        probabilities: (K,) of the newest window; None before there is one, or where there is
-            nothing to read in it.
-        newest: (seconds, (K + 1,) scores) of the newest window, as they become events.
-        class_names: of these: the network's, and `NOTHING`.
+        class_names: of the scores: the network's, and `NOTHING`.
         best: the network's own highest score of it, where that is of a gesture; else -inf.
         limit: a window whose highest score is below is nothing: by the checkpoint's calibration,
             or by what was recorded of nothing (``nothing_score`` in its metrics).
@@ -64,6 +59,7 @@ class Sliding:
         window_seconds: float | None = None,
         decision: OnlineDecision | None = None,
     ) -> None:
+        super().__init__()
         data, said = classifier.experiment.data, classifier.description
         self.classifier, self.window = classifier, window_seconds or window_of(said.metrics)
         if data.streams:
@@ -75,11 +71,7 @@ class Sliding:
         self.limit = -np.inf if calibration is None else calibration.threshold(KEPT)
         self.limit = max(self.limit, _number(said.metrics, "nothing_score", -np.inf))
         self.best = -np.inf
-        self.probabilities: np.ndarray | None = None
-        self.newest: tuple[float, np.ndarray] | None = None
         self._frames: deque[tuple[Any, float]] = deque()
-        self._finder: EventFinder | None = None
-        self._ended: list[Event] = []
         self._looked = -np.inf
 
     def push(self, frame: np.ndarray, seconds: float) -> list[Event]:
@@ -102,26 +94,12 @@ class Sliding:
         if seconds - self._looked < EVERY - 1e-6 or span < FIRST_SHARE * self.window:
             return []
         self._looked = seconds
-        self.newest = seconds, self._scores()
-        return self._finder.push(self.newest[1], seconds)
-
-    def take_ended(self) -> list[Event]:
-        """The events that were over since the last call, with their ends."""
-        ended = self._ended + (self._finder.take_ended() if self._finder else [])
-        self._ended = []
-        return ended
-
-    def close(self) -> list[Event]:
-        """The stream is over: what of `take_ended` is left."""
-        if self._finder:
-            self._finder.close()
-        return self.take_ended()
+        return self._decide(self._scores(), seconds)
 
     def _begin(self, seconds: float) -> None:
-        self._ended = self.close()
+        self._begin_with(EventFinder(self.decision, self.class_names, begin=seconds))
         self._frames.clear()
-        self._finder = EventFinder(self.decision, self.class_names, begin=seconds)
-        self._looked, self.probabilities = -np.inf, None
+        self._looked = -np.inf
 
     @torch.inference_mode()
     def _scores(self) -> np.ndarray:

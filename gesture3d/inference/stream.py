@@ -11,12 +11,12 @@ from gesture3d.errors import Gesture3dError
 from gesture3d.events import Event
 from gesture3d.inference.classifier import NOT_FINITE, Classifier
 from gesture3d.inference.clock import Clock
-from gesture3d.inference.online import EventFinder
+from gesture3d.inference.online import EventFinder, Follower
 
 Prepare = Callable[[np.ndarray], Tensor | None]  # a frame → one of the network's, or none
 
 
-class Stream:
+class Stream(Follower):
     """``Stream(classifier).push(frame, seconds)`` → the events that are decided with this frame.
 
     Frames may come at any rate; the network is given those of its own, by their times, and goes on
@@ -27,13 +27,13 @@ class Stream:
 
     Attributes:
         num_frames: that the network was given.
-        probabilities: (K,) of the newest step; None before there is one.
 
     Raises:
         Gesture3dError: the checkpoint's network is not causal, or says nothing of a decision.
     """
 
     def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
         weights, data = classifier.weights, classifier.experiment.data
         if not getattr(classifier.model, "causal", False) or not data.streams:
             raise Gesture3dError(
@@ -47,10 +47,7 @@ class Stream:
             )
         self._classifier, self._data = classifier, data
         self._clock = Clock(data.rate_hz * getattr(data, "decimation", 1))
-        self._ended: list[Event] = []
-        self._finder: EventFinder | None = None
         self.num_frames = 0
-        self.probabilities: np.ndarray | None = None
 
     def push(self, frame: np.ndarray, seconds: float) -> list[Event]:
         """The next frame.
@@ -73,23 +70,11 @@ class Stream:
                 decided += self._add(prepared, now)
         return decided
 
-    def take_ended(self) -> list[Event]:
-        """The events that were over since the last call, with their ends."""
-        ended = self._ended + (self._finder.take_ended() if self._finder else [])
-        self._ended = []
-        return ended
-
-    def close(self) -> list[Event]:
-        """The stream is over: what of `take_ended` is left."""
-        if self._finder:
-            self._finder.close()
-        return self.take_ended()
-
     def _begin(self, frame: np.ndarray, seconds: float) -> None:
-        self._ended = self.close()
-        description = self._classifier.description
-        self._prepare = preparation(self._data, np.shape(frame))
-        self._finder = EventFinder(description.online, description.class_names, begin=seconds)
+        said = self._classifier.description
+        prepare = preparation(self._data, np.shape(frame))
+        self._begin_with(EventFinder(said.online, said.class_names, begin=seconds))
+        self._prepare = prepare
         self._waiting: list[Tensor] = []
         self._state: tuple[Tensor, ...] | None = None
 
@@ -108,7 +93,7 @@ class Stream:
         if not scores.isfinite().all():
             raise Gesture3dError(f"at {now:.2f} s: {NOT_FINITE}")
         self.probabilities = scores[0].softmax(dim=0).cpu().numpy()
-        return self._finder.push(scores[0].cpu().numpy(), now + 1 / self._data.rate_hz)
+        return self._decide(scores[0].cpu().numpy(), now + 1 / self._data.rate_hz)
 
 
 def preparation(data: DataSet, shape: tuple[int, ...]) -> Prepare:

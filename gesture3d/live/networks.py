@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import resource
+
+if TYPE_CHECKING:
+    from gesture3d.inference.online import Follower
 
 MOST = 200
 SUFFIX = ".safetensors"  # nothing else is opened
@@ -63,6 +66,16 @@ class Networks:
         if known not in self._known:
             self._known[known] = _read(key, path, changed)
         return self._known[known]
+
+
+def follow(choice: Choice) -> Follower:
+    """What follows a stream of frames with this network, which is loaded."""
+    from gesture3d.inference.classifier import Classifier
+    from gesture3d.inference.sliding import Sliding
+    from gesture3d.inference.stream import Stream
+
+    classifier = Classifier(choice.path)
+    return Stream(classifier) if choice.kind == "stream" else Sliding(classifier)
 
 
 def _read(key: str, path: Path, changed: float) -> Choice | None:

@@ -7,7 +7,6 @@ import json
 import secrets
 import socket
 import threading
-import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -171,11 +170,9 @@ def _route(path: str, answer: Answer, method: str) -> Route:
     async def answered(request: Request) -> Response:
         try:
             return await answer(request)
-        except (Gesture3dError, OSError) as error:
-            return JSONResponse({"error": in_words(error)}, 400)
-        except Exception:
-            traceback.print_exc()
-            return JSONResponse({"error": "the program has a fault; its window says which"}, 500)
+        except Exception as error:
+            status = 400 if isinstance(error, (Gesture3dError, OSError)) else 500
+            return JSONResponse({"error": in_words(error)}, status)
 
     return Route(path, answered, methods=[method])
 

@@ -17,7 +17,7 @@ from gesture3d.errors import Gesture3dError
 from gesture3d.events import Event
 from gesture3d.live import decode
 from gesture3d.live.clips import jpeg
-from gesture3d.live.networks import Networks
+from gesture3d.live.networks import Choice, Networks, follow
 from gesture3d.text import csv_text
 
 MOST_BYTES = 1 << 30  # of one video
@@ -111,7 +111,7 @@ class Videos:
         self.find(key).state = "stopped"
         del self.known[key]
 
-    def _search(self, video: Video, path: Path, choice: Any) -> None:
+    def _search(self, video: Video, path: Path, choice: Choice) -> None:
         try:
             _search(video, path, choice)
         except (Gesture3dError, OSError) as error:
@@ -138,13 +138,8 @@ async def _write(path: Path, parts: AsyncIterator[bytes]) -> None:
         raise Gesture3dError("an empty file; choose a video")
 
 
-def _search(video: Video, path: Path, choice: Any) -> None:
-    from gesture3d.inference.classifier import Classifier
-    from gesture3d.inference.sliding import Sliding
-    from gesture3d.inference.stream import Stream
-
-    classifier = Classifier(choice.path)
-    stream = Stream(classifier) if choice.kind == "stream" else Sliding(classifier)
+def _search(video: Video, path: Path, choice: Choice) -> None:
+    stream = follow(choice)
     next_thumb = 0.0
     for frame, seconds, length in decode.frames(path):
         if video.state == "stopped":

@@ -3,14 +3,17 @@
 A message of bytes is a frame: float64 seconds of the page's clock, uint16 width and height (all
 little-endian), then RGB, a byte each. The page sends the next one when this one is answered; should
 it send more, the newest waits in a slot and the others are dropped, and counted. Messages of text
-are commands. Networks run in a thread of the visit.
+are commands. Networks are loaded and run in a thread of the visit; meanwhile frames are answered,
+but not looked at.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import struct
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -21,7 +24,7 @@ from gesture3d.errors import Gesture3dError
 from gesture3d.events import NO_GESTURE
 from gesture3d.live.clips import Clips
 from gesture3d.live.cutter import Cutter
-from gesture3d.live.networks import Networks
+from gesture3d.live.networks import Networks, follow
 
 HEAD = struct.Struct("<dHH")
 LEAST_SIDE, MOST_SIDE = 16, 640  # pixels
@@ -30,6 +33,7 @@ SHORT_SIDE = 240  # pixels that the page is asked to send
 NOTHING_SECONDS, NOTHING_CLIP = 20.0, 2.0  # recorded of nothing, in clips of
 WANTED_CLIPS = 10
 TOP = 5
+LONG_AGO = -1e6  # seconds of the page's clock
 
 
 class Mode(Protocol):
@@ -38,37 +42,36 @@ class Mode(Protocol):
     def frame(self, frame: np.ndarray, seconds: float) -> dict[str, Any]: ...
 
 
-class Idle:
-    """Frames are answered, and forgotten."""
-
-    def frame(self, frame: np.ndarray, seconds: float) -> dict[str, Any]:
-        return {}
-
-
 class Watch:
-    """Recognise."""
+    """Recognise. ``looked``: with this frame the network has looked anew."""
 
     def __init__(self, networks: Networks, key: object) -> None:
         import torch
 
-        from gesture3d.inference.classifier import Classifier
-        from gesture3d.inference.sliding import Sliding
-        from gesture3d.inference.stream import Stream
-
         torch.set_num_threads(1)  # several wait for each other, long where a core is busy
         choice = networks.find(key)
-        classifier = Classifier(choice.path)
-        self.names = classifier.class_names
-        self.stream = Stream(classifier) if choice.kind == "stream" else Sliding(classifier)
+        self.names, self.stream = choice.class_names, follow(choice)
+        self._warm_up()
 
     def frame(self, frame: np.ndarray, seconds: float) -> dict[str, Any]:
+        before = self.stream.newest
         found = self.stream.push(frame, seconds)
         answer: dict[str, Any] = {"top": top(self.stream.probabilities, self.names)}
+        newest = self.stream.newest
+        answer["looked"] = newest is not None and newest is not before
         if found:
             answer["events"] = [_event(event) for event in found]
         if ended := self.stream.take_ended():
             answer["ended"] = [_event(event) for event in ended]
         return answer
+
+    def _warm_up(self) -> None:
+        """Look at made-up frames, long before the first real one, with which the stream begins
+        anew: the first looks of a network take twice as long as others."""
+        frame = np.random.default_rng(0).integers(0, 256, (SHORT_SIDE, 320, 3), np.uint8)
+        for number in range(13):
+            self.stream.push(frame, LONG_AGO + number / 10)
+        self.stream.close()
 
 
 class Record:
@@ -123,7 +126,8 @@ class Visit:
 
     def __init__(self, socket: WebSocket, networks: Networks, clips: Clips) -> None:
         self.socket, self.networks, self.clips = socket, networks, clips
-        self.mode: Mode = Idle()
+        self.mode: Mode | None = None  # None: frames are answered, and forgotten
+        self.loading: asyncio.Task | None = None
         self.pool = ThreadPoolExecutor(1, thread_name_prefix="visit")
         self.slot: tuple[np.ndarray, float] | None = None
         self.filled = asyncio.Event()
@@ -149,6 +153,7 @@ class Visit:
             return
         finally:
             worker.cancel()
+            self._stop()
             self.pool.shutdown(wait=False, cancel_futures=True)
 
     def _put(self, frame: np.ndarray, seconds: float) -> None:
@@ -165,15 +170,14 @@ class Visit:
                 continue
             (frame, seconds), self.slot = self.slot, None
             answer: dict[str, Any] = {"seconds": seconds, "dropped": self.dropped}
+            mode = self.mode
             try:
-                answer |= await loop.run_in_executor(self.pool, self.mode.frame, frame, seconds)
-            except (Gesture3dError, OSError) as error:
+                if mode:
+                    answer |= await loop.run_in_executor(self.pool, mode.frame, frame, seconds)
+            except Exception as error:
                 answer["error"] = in_words(error)
-                self.mode = Idle()
-            try:
-                await self._say(answer)
-            except (RuntimeError, WebSocketDisconnect):  # it has gone meanwhile
-                return
+                self.mode = None if self.mode is mode else self.mode
+            await self._say(answer)
 
     async def _command(self, text: str) -> None:
         try:
@@ -181,13 +185,10 @@ class Visit:
             what = said["do"]
         except (ValueError, TypeError, KeyError, RecursionError):
             raise Gesture3dError("a command that is none; load the page again") from None
-        self.mode = Idle()
-        loop = asyncio.get_running_loop()
+        self._stop()
         try:
             if what == "watch":
-                key = said.get("network")
-                self.mode = await loop.run_in_executor(self.pool, Watch, self.networks, key)
-                await self._say({"watching": key, "names": list(self.mode.names)})
+                self.loading = asyncio.create_task(self._watch(said.get("network")))
             elif what == "record":
                 gesture = str(said.get("gesture", ""))
                 if gesture == NO_GESTURE:
@@ -202,8 +203,24 @@ class Visit:
         except OSError as error:
             raise Gesture3dError(in_words(error)) from None
 
+    def _stop(self) -> None:
+        self.mode = None
+        if self.loading:
+            self.loading.cancel()
+
+    async def _watch(self, key: object) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            mode = await loop.run_in_executor(self.pool, Watch, self.networks, key)
+        except Exception as error:
+            await self._say({"error": in_words(error)})
+            return
+        self.mode = mode
+        await self._say({"watching": key, "names": list(mode.names)})
+
     async def _say(self, answer: dict[str, Any]) -> None:
-        await self.socket.send_text(json.dumps(answer, allow_nan=False))
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it has gone meanwhile
+            await self.socket.send_text(json.dumps(answer, allow_nan=False))
 
 
 def read_frame(message: bytes) -> tuple[np.ndarray, float]:
@@ -229,11 +246,14 @@ def top(probabilities: np.ndarray | None, names: list[str]) -> list[tuple[str, f
 
 
 def in_words(error: Exception) -> str:
-    """What the page says of an error that a user can cause."""
+    """What the page says of an error; one that no user can cause is printed here."""
     if isinstance(error, OSError):
         why = error.strerror or str(error)
         return f"the disk cannot be written ({why}): make room or choose another folder"
-    return str(error)
+    if isinstance(error, Gesture3dError):
+        return str(error)
+    traceback.print_exception(error)
+    return "the program has a fault; its window says which"
 
 
 def _event(event: Any) -> dict[str, Any]:

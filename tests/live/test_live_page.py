@@ -214,7 +214,7 @@ def test_the_whole_journey(journey) -> None:
             measured["page after, s"] = time.monotonic() - started, time.monotonic() - launched
             browser.open(place)
             browser.page.click("#camera")
-            browser.until("live.eye.firstAnswer")
+            browser.until("live.eye.firstLook")
             browser.until("document.querySelector('#bars .name').textContent", 120)
             browser.shoot("watch-shipped")
         for name in GESTURES:
@@ -250,8 +250,8 @@ def test_the_whole_journey(journey) -> None:
             browser.page.select_option("#network", newest)
             time.sleep(2)
             browser.page.click("#camera")
-            browser.until("live.eye.firstAnswer")
-            script = "live.eye.firstAnswer - live.eye.granted"
+            browser.until("live.eye.firstLook")
+            script = "live.eye.firstLook - live.eye.granted"
             measured["first answer after, s"] = browser.page.evaluate(script)
             time.sleep(min((journey / "mixed.y4m").stat().st_size / (FPS * 152_000), 75))
             measured["watching"] = browser.page.evaluate("live.eye.measured()")

@@ -1,6 +1,8 @@
 """What the page is told while it watches, by networks of each kind."""
 
 import json
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from gesture3d.decisions import OnlineDecision
 from gesture3d.events import NO_GESTURE
 from gesture3d.models import build_model
 from tests.live.running import frame_message, moving_frames, running
+
+visit = pytest.importorskip("gesture3d.live.visit", reason="the extra 'live' is not installed")
 
 SHIPPED = "weights/variant_a-synthetic"
 
@@ -64,6 +68,69 @@ def test_every_kind_of_network_watches(server, key) -> None:
             assert event["start"] < event["end"]
         if key != SHIPPED:
             assert decided
+
+
+def test_frames_that_come_while_a_network_is_loaded_are_answered(server, monkeypatch) -> None:
+    frames, loads = list(moving_frames(1)), threading.Event()
+    find = server.live.networks.find
+
+    def find_slowly(key):
+        assert loads.wait(60)
+        return find(key)
+
+    monkeypatch.setattr(server.live.networks, "find", find_slowly)
+    with server.socket() as page:
+        page.send(json.dumps({"do": "watch", "network": SHIPPED}))
+        for frame, seconds in frames[:3]:
+            page.send(frame_message(frame, seconds))
+            assert json.loads(page.recv(timeout=20)) == {"seconds": seconds, "dropped": 0}
+        loads.set()
+        assert json.loads(page.recv(timeout=60))["watching"] == SHIPPED
+
+
+def test_another_command_ends_the_loading(server, monkeypatch) -> None:
+    find, loads = server.live.networks.find, threading.Event()
+    monkeypatch.setattr(server.live.networks, "find", lambda key: loads.wait(60) and find(key))
+    frame = next(moving_frames(1))[0]
+    with server.socket() as page:
+        page.send(json.dumps({"do": "watch", "network": SHIPPED}))
+        page.send(json.dumps({"do": "stop"}))
+        assert json.loads(page.recv(timeout=20)) == {"stopped": True}
+        loads.set()
+        for seconds in range(3):
+            page.send(frame_message(frame, seconds))
+            assert json.loads(page.recv(timeout=60)) == {"seconds": seconds, "dropped": 0}
+            time.sleep(0.2)
+
+
+@pytest.mark.parametrize("key", [SHIPPED, "runs/causal"])
+def test_a_network_is_warm_when_it_begins_and_has_seen_nothing(server, key) -> None:
+    """What it says of the first frames is what one says that was never warmed up."""
+    from gesture3d.live.networks import follow
+
+    networks = server.live.networks
+    warm, plain = visit.Watch(networks, key), follow(networks.find(key))
+    assert warm.stream.newest is not None
+    for frame, seconds in moving_frames(2):
+        before = plain.newest
+        answer, found = warm.frame(frame, seconds), plain.push(frame, seconds)
+        assert answer["top"] == visit.top(plain.probabilities, warm.names)
+        assert [e["decided"] for e in answer.get("events", [])] == pytest.approx(
+            [e.decided for e in found], abs=1e-3
+        )
+        assert len(answer.get("ended", [])) == len(plain.take_ended())
+        assert answer["looked"] == (plain.newest is not before)
+
+
+def test_a_fault_of_the_program_is_said_and_the_page_goes_on(server, monkeypatch, capfd) -> None:
+    monkeypatch.setattr(server.live.networks, "find", lambda key: 1 / 0)
+    frame = next(moving_frames(1))[0]
+    with server.socket() as page:
+        page.send(json.dumps({"do": "watch", "network": SHIPPED}))
+        assert "the program has a fault" in json.loads(page.recv(timeout=20))["error"]
+        page.send(frame_message(frame, 1.0))
+        assert json.loads(page.recv(timeout=20))["seconds"] == 1.0
+    assert "ZeroDivisionError" in capfd.readouterr().err
 
 
 def test_two_pages_watch_at_once_and_one_goes(server) -> None:

@@ -71,8 +71,8 @@ const clipsOfLook = () => choose("look-clip", state.gestures[$("look-gesture").v
 /** Have the server do what this page shows now. */
 function resume() {
   if (teach.recording) return;
-  watch.clear();
   const watching = !$("watch").hidden && network;
+  watch.clear(watching ? "loading …" : "");
   eye.command(watching ? { do: "watch", network } : { do: "stop" });
 }
 

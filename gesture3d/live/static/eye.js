@@ -20,8 +20,8 @@ export class Eye {
     this.side = 240;
     this.inFlight = 0; // when the frame was sent that is not answered yet, 0: none
     this.seen = this.sent = this.serverDropped = 0;
-    this.delays = [];
     this.answered = [];
+    this.measureAnew();
     this.retry = 500;
     this.connect();
     setInterval(() => this.figures(), 500);
@@ -59,6 +59,14 @@ export class Eye {
     this.connect();
   }
 
+  /** Seconds from taking a frame to its answer, and to the first look that can know of it. */
+  measureAnew() {
+    this.delays = [];
+    this.looks = [];
+    this.unseen = [];
+    this.firstLook = undefined;
+  }
+
   command(what) {
     if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(what));
   }
@@ -68,12 +76,17 @@ export class Eye {
       const now = performance.now() / 1000;
       this.inFlight = 0;
       this.serverDropped = answer.dropped;
-      this.delays.push(now - answer.seconds);
       this.answered.push(now);
-      if (this.delays.length > 300) this.delays.shift();
-      this.firstAnswer ??= now;
+      this.delays.push(now - answer.seconds);
+      this.unseen.push(answer.seconds);
+      if (answer.looked) {
+        this.firstLook ??= now;
+        this.looks.push(...this.unseen.splice(0).map((seconds) => now - seconds));
+      }
+      for (const list of [this.delays, this.looks, this.unseen]) list.splice(0, list.length - 300);
       this.pump();
     }
+    if (answer.watching) this.measureAnew(); // what came while the network was loaded is no delay
     if (answer.error) say(answer.error);
     this.onAnswer(answer);
   }
@@ -120,7 +133,7 @@ export class Eye {
 
   async begin() {
     this.granted = performance.now() / 1000;
-    this.firstAnswer = undefined;
+    this.measureAnew();
     try {
       await this.video.play();
     } catch {
@@ -155,7 +168,6 @@ export class Eye {
     this.video.classList.remove("mirrored");
     this.kind = undefined;
     this.fresh = false;
-    this.delays = [];
     $("empty").hidden = false;
     $("off").hidden = true;
   }
@@ -190,19 +202,20 @@ export class Eye {
     this.sent += 1;
   }
 
-  /** Frames a second, and the 95th percentile of the delay in milliseconds. */
+  /** Frames a second, and the 95th percentiles of the delays in milliseconds (NaN: none yet). */
   measured() {
     const now = performance.now() / 1000;
     this.answered = this.answered.filter((time) => now - time < 2);
-    const sorted = [...this.delays].sort((a, b) => a - b);
-    const p95 = sorted.length ? sorted[Math.floor(0.95 * (sorted.length - 1))] : NaN;
-    return { fps: this.answered.length / 2, p95: 1000 * p95, skipped: this.seen - this.sent + this.serverDropped };
+    const p95 = (list) => 1000 * [...list].sort((a, b) => a - b)[Math.floor(0.95 * (list.length - 1))];
+    const skipped = this.seen - this.sent + this.serverDropped;
+    return { fps: this.answered.length / 2, p95: p95(this.delays), looked: p95(this.looks), skipped };
   }
 
   figures() {
-    const { fps, p95, skipped } = this.measured();
+    const { fps, p95, looked, skipped } = this.measured();
+    const seen = looked ? `, looked at after ${looked.toFixed(0)} ms` : "";
     $("figures").textContent = this.kind && this.delays.length
-      ? `${fps.toFixed(0)} frames a second · delay ${p95.toFixed(0)} ms (19 of 20 are faster) · ${skipped} of ${this.seen} frames left out`
+      ? `${fps.toFixed(0)} pictures a second · 19 of 20 answered within ${p95.toFixed(0)} ms${seen} · ${skipped} of ${this.seen} left out`
       : "";
   }
 }

@@ -25,6 +25,7 @@ export class Watch {
   }
 
   answer(answer) {
+    if (answer.watching) this.bars([], "ready");
     if (answer.top) this.bars(answer.top, "nothing it knows");
     for (const event of answer.events ?? []) this.add(event);
     for (const event of answer.ended ?? []) {
@@ -90,8 +91,8 @@ export class Watch {
   }
 
   /** Forget what another source or network has said. */
-  clear() {
-    this.bars([]);
+  clear(why = "") {
+    this.bars([], why);
     $("now").textContent = "";
   }
 }
