@@ -20,6 +20,12 @@ def resource(folder: str) -> Path:
     return beside if beside.is_dir() else PACKAGE / folder
 
 
+def child_environment() -> dict[str, str]:
+    """The environment of a process that finds this package, too, wherever it starts."""
+    search = filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH")))
+    return os.environ | {"PYTHONPATH": os.pathsep.join(search)}
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path in the same folder that takes ``path``'s place when the block succeeds.

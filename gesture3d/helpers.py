@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from gesture3d.errors import Gesture3dError
-from gesture3d.files import PACKAGE
+from gesture3d.files import child_environment
 from gesture3d.machine import num_cores
 
 Item = TypeVar("Item")
@@ -97,13 +97,12 @@ class Helper:
     def _start(self) -> None:
         if self._closed:
             raise Gesture3dError("the work was stopped")
-        search = [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
         self._process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, search))},
+            env=child_environment(),
             start_new_session=True,  # Ctrl-C is the parent's business
         )
         try:

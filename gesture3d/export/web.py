@@ -22,9 +22,10 @@ RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-thre
 INSTALLED = Path("node_modules/onnxruntime-web")
 README = """A page that watches the camera and names gestures. Nothing leaves your computer.
 
-Any host of static files serves it; browsers give the camera to https:// and localhost alone. Here:
+Any host of static files serves it; browsers give the camera to https:// and localhost alone. In
+this folder:
 
-    python3 -m http.server 8000 --directory {folder}       then open http://localhost:8000
+    python3 -m http.server 8000       then open http://localhost:8000
 {missing}"""
 MISSING = """
 onnxruntime-web is not in this folder yet. Get it with npm, and copy three of its files here:
@@ -71,8 +72,8 @@ def write_web(
         has_runtime = copy_runtime(runtime, made)
         exported = export(source, "onnx", made / "network.onnx", samples)
         write_text(made / "network.json", exported.to_json())
-        missing = "" if has_runtime else instructions(folder)
-        write_text(made / "README.txt", README.format(folder=folder, missing=missing))
+        missing = "" if has_runtime else instructions(Path())
+        write_text(made / "README.txt", README.format(missing=missing))
         if folder.is_dir():
             folder.rmdir()  # empty
         made.rename(folder)

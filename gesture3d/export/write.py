@@ -16,6 +16,7 @@ from gesture3d.export.traced import shortest, trace
 from gesture3d.export.verify import Inputs, choose_inputs, onnx_scores, prove, torch_scores
 from gesture3d.files import atomic_path
 from gesture3d.models.network import Network
+from gesture3d.models.templates import Templates
 
 if TYPE_CHECKING:
     from gesture3d.data.sets import DataSet
@@ -40,8 +41,14 @@ class Source:
 
 
 def open_source(weights: Path | str, *, step: bool = False) -> Source:
-    """Raises Gesture3dError: no usable checkpoint; ``step`` of a network that is not causal."""
+    """Raises Gesture3dError: no usable checkpoint, one of templates; ``step`` of a network that is
+    not causal."""
     model, description = checkpoint.load_model(weights)
+    if isinstance(model, Templates):
+        raise Gesture3dError(
+            f"{weights}: templates, which are compared by dynamic time warping, are no network for "
+            "other programs; train one on the same clips, e.g. tools/train.py --cfg deepgru_small"
+        )
     experiment = description.validated_experiment(weights)
     spec = description.input_spec(experiment.data)
     if step and not getattr(model, "causal", False):

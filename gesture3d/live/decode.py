@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from gesture3d.errors import Gesture3dError
-from gesture3d.files import PACKAGE
+from gesture3d.files import child_environment
 
 MOST_MEMORY = 3 << 30  # bytes of address space, libraries included
 MOST_SECONDS = 30 * 60  # of video
@@ -38,14 +38,12 @@ def frames(path: Path) -> Iterator[tuple[np.ndarray, float, float]]:
     Raises:
         Gesture3dError: no video, a damaged one, too long, too large.
     """
-    search = [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, search))}
     child = subprocess.Popen(
         [sys.executable, "-m", "gesture3d.live.decode", str(path)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=environment | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        env=child_environment() | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         start_new_session=True,
     )
     silence = _Alarm(child)

@@ -23,6 +23,7 @@ from starlette.websockets import WebSocket
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import NO_GESTURE
 from gesture3d.live.clips import Clips
+from gesture3d.live.exporting import Exporting
 from gesture3d.live.gate import LOOPBACK, Gate
 from gesture3d.live.networks import Networks
 from gesture3d.live.teaching import Teaching
@@ -50,6 +51,7 @@ class Live:
         self.clips, self.networks = Clips(folder), Networks(runs)
         self.teaching = Teaching(folder, folder / HIDDEN, runs)
         self.videos = Videos(folder / HIDDEN / "videos", self.networks)
+        self.exporting = Exporting(folder / HIDDEN / "export", self.networks)
         self.visits = 0
 
     def app(self, host: str, port: int, token: str) -> Starlette:
@@ -69,6 +71,8 @@ class Live:
             _route("/api/videos/{key}/thumbs/{number:int}", self.thumb, "GET"),
             _route("/api/videos/{key}/events.{kind}", self.events, "GET"),
             _route("/api/look", self.look, "GET"),
+            _route("/api/export", self.export, "POST"),
+            _route("/api/export/file", self.exported, "GET"),
         ]
         gate = Middleware(Gate, host=host, port=port, token=token)
         return Starlette(routes=routes, middleware=[gate])
@@ -102,6 +106,7 @@ class Live:
             "gestures": self.clips.listed(),
             "networks": networks,
             "training": self.teaching.status(),
+            "export": self.exporting.status,
             "videos": [video.said() for video in self.videos.known.values()],
         }
 
@@ -162,6 +167,14 @@ class Live:
         choice = await run_in_threadpool(self.networks.find, asked.get("network", ""))
         picture, said = await run_in_threadpool(look, choice, path)
         return Response(picture, media_type="image/png", headers={"x-said": json.dumps(said)})
+
+    async def export(self, request: Request) -> Response:
+        key = (await _body(request)).get("network")
+        return JSONResponse(await run_in_threadpool(self.exporting.start, key))
+
+    async def exported(self, request: Request) -> Response:
+        path = self.exporting.file()
+        return FileResponse(path, media_type="application/zip", filename=path.name)
 
 
 def _route(path: str, answer: Answer, method: str) -> Route:

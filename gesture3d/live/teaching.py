@@ -19,7 +19,7 @@ from typing import Any
 
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import NO_GESTURE
-from gesture3d.files import PACKAGE, take_lock, write_text
+from gesture3d.files import child_environment, take_lock, write_text
 
 WAYS = ("auto", "hands", "video")
 STATUS, LOCK, LOG = "training.json", "training.lock", "training.log"
@@ -67,14 +67,13 @@ class Teaching:
                 raise Gesture3dError("a training is running already: wait for it, or cancel it")
             write_status(self.hidden, {"state": "starting", "since": time.time()})
             command = [sys.executable, "-m", "gesture3d.live.learn", self.clips, self.runs, way]
-            search = [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
             with (self.hidden / LOG).open("wb") as log:
                 self._child = subprocess.Popen(
                     [str(part) for part in command],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, search))},
+                    env=child_environment(),
                     start_new_session=True,  # it outlives this server
                 )
         return self.status()

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from gesture3d.errors import Gesture3dError
-from gesture3d.files import PACKAGE
+from gesture3d.files import child_environment
 from gesture3d.helpers import Helper, HelperDied, HelperPool, NotStarted, answer_questions
 from gesture3d.machine import num_cores
 
@@ -220,7 +220,7 @@ def _connected(address: str) -> Any:
             socket.create_connection((found[1], int(found[2])), timeout=10).close()
         except OSError as error:
             raise Gesture3dError(f"--ray {address}: no such cluster ({error})") from None
-    path = os.pathsep.join(filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH"))))
+    path = child_environment()["PYTHONPATH"]
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         ray.init(

@@ -1,7 +1,6 @@
 """Exported files: proven equal, described, usable without this package or PyTorch."""
 
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +24,6 @@ from tests.inference.networks import untrained
 for name in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(name, reason=f"{name}, of the extra export, is not installed")
 
-README = PACKAGE / "export" / "README.md"
 VIDEO = ("data.num_frames=8", "data.size=24", "model.width=0.03125", "model.stem_stride=[1,2,2]")
 CAUSAL = ("model.causal=true", "model.preprocessing=running_mean", "model.differences=true")
 
@@ -155,7 +153,7 @@ def test_a_file_of_torch_needs_no_gesture3d(tmp_path) -> None:
     assert said["proof"]["difference"] <= 1e-4
 
 
-def test_the_readmes_example_classifies_without_torch(tmp_path, capsys) -> None:
+def test_the_example_classifies_without_torch(tmp_path, capsys) -> None:
     """A file of video, whose frames it scales a little otherwise."""
     square_folder(tmp_path / "clips", clips_per_class=2, classes=2)
     settings = [s for s in tiny_settings(tmp_path / "clips") if "train" not in s]
@@ -164,9 +162,9 @@ def test_the_readmes_example_classifies_without_torch(tmp_path, capsys) -> None:
     words = ("--weights", classifier.weights, "--to", "onnx", "--out", tmp_path / "gesture.onnx")
     run(*words, "--inputs", clip)
     assert "1 real samples" in capsys.readouterr().out
-    (example,) = re.findall(r"```python\n(import json.*?)```", README.read_text("utf-8"), re.S)
     blocked = "import sys; sys.modules['torch'] = sys.modules['gesture3d'] = None\n"
-    words = [sys.executable, "-c", blocked + example]
+    example = (PACKAGE / "export" / "run_onnx.py").read_text("utf-8")
+    words = [sys.executable, "-c", blocked + example, "gesture.onnx", clip.name]
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = [line.rsplit(" ", 1) for line in done.stdout.splitlines()]

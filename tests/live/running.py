@@ -101,6 +101,33 @@ def running(folder: Path, runs: Path | None = None, host: str = "127.0.0.1") -> 
         thread.join(timeout=10)
 
 
+def untrained_run(run: Path, data: str, sure: float = 60.0) -> Path:
+    """A small network that has learnt nothing; its checkpoint.
+
+    Args:
+        data: ``folder``: it reads clips; ``stream_folder``: it follows streams.
+        sure: how much so, of what it says.
+    """
+    import torch
+
+    from gesture3d import checkpoint
+    from gesture3d.config import load_experiment
+    from gesture3d.decisions import OnlineDecision
+    from gesture3d.events import NO_GESTURE
+    from gesture3d.models import build_model
+
+    experiment = load_experiment("variant_a", data, ["model.width=0.125"])
+    torch.manual_seed(1)
+    model = build_model(experiment.model, 3, None)
+    with torch.no_grad():
+        model.classifier.weight.mul_(sure)
+    names = ["wave", "nod", NO_GESTURE]
+    online = OnlineDecision({"wave": 0.4, "nod": 0.4}, 0.1)
+    said = checkpoint.Description(experiment.model_dump(mode="json"), names, {}, online=online)
+    checkpoint.save(run / "best.safetensors", dict(model.state_dict()), said)
+    return run / "best.safetensors"
+
+
 def frame_message(frame: np.ndarray, seconds: float) -> bytes:
     """A frame as the page sends it."""
     return struct.pack("<dHH", seconds, frame.shape[1], frame.shape[0]) + frame.tobytes()

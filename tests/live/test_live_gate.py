@@ -18,6 +18,8 @@ API = [
     ("POST", "/api/videos?network=x"),
     ("GET", "/api/videos/1"),
     ("GET", "/api/look"),
+    ("POST", "/api/export"),
+    ("GET", "/api/export/file"),
     ("GET", "/"),
 ]
 

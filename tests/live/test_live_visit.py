@@ -3,40 +3,21 @@
 import json
 import threading
 import time
-from pathlib import Path
 
 import pytest
-import torch
 
-from gesture3d import checkpoint
-from gesture3d.config import load_experiment
-from gesture3d.decisions import OnlineDecision
 from gesture3d.events import NO_GESTURE
-from gesture3d.models import build_model
-from tests.live.running import frame_message, moving_frames, running
+from tests.live.running import frame_message, moving_frames, running, untrained_run
 
 visit = pytest.importorskip("gesture3d.live.visit", reason="the extra 'live' is not installed")
 
 SHIPPED = "weights/variant_a-synthetic"
 
 
-def causal_network(runs: Path) -> None:
-    """Untrained, but sure of what it says: a run by the name of causal."""
-    experiment = load_experiment("variant_a", "stream_folder", ["model.width=0.125"])
-    torch.manual_seed(1)
-    model = build_model(experiment.model, 3, None)
-    with torch.no_grad():
-        model.classifier.weight.mul_(60)
-    names = ["wave", "nod", NO_GESTURE]
-    online = OnlineDecision({"wave": 0.4, "nod": 0.4}, 0.1)
-    said = checkpoint.Description(experiment.model_dump(mode="json"), names, {}, online=online)
-    checkpoint.save(runs / "causal" / "best.safetensors", dict(model.state_dict()), said)
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("visit")
-    causal_network(folder / "runs")
+    untrained_run(folder / "runs" / "causal", "stream_folder")
     with running(folder / "clips", folder / "runs") as found:
         yield found
 

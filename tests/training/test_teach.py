@@ -9,6 +9,7 @@ from gesture3d import Classifier
 from gesture3d.cli import teach
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.rejection import measure_rejection
+from gesture3d.export.write import open_source
 from gesture3d.hands.track import HandTrack
 from gesture3d.synthetic.tracks import performances
 from tests.clips import square_clip, write_clip
@@ -57,6 +58,8 @@ def test_two_clips_of_three_gestures_make_a_recogniser(
     )
     assert "each clip left out once, the others recognise" in said
     assert "of 4 unknown clips refused" in said
+    with pytest.raises(Gesture3dError, match="templates, which"):
+        open_source("mine.safetensors")
     found = measure_rejection("mine.safetensors", [str(tmp_path / "other")], "train")
     assert (found.num_known, found.num_unknown) == (6, 4)
     assert found.kept == 1.0

@@ -47,7 +47,7 @@ async function refresh() {
   $("folder").textContent = state.folder;
   const known = state.networks.map((one) => one.key);
   if (!known.includes(network)) network = known.find((key) => state.networks.find((n) => n.key === key).kind !== "hands") ?? known[0];
-  for (const id of ["network", "video-network", "look-network"]) {
+  for (const id of ["network", "video-network", "look-network", "export-network"]) {
     const before = id === "network" ? network : $(id).value || network;
     const options = state.networks.map((one) => h("option", { value: one.key }, `${one.key.replace("weights/", "")} (${one.names.length} classes, ${one.kind})`));
     $(id).replaceChildren(...options);
@@ -130,5 +130,6 @@ $("look-button").addEventListener("click", async () => {
 
 await refresh();
 if (state.training) teach.shown(state.training);
+if (state.export) teach.exported(state.export);
 videos.restore(state.videos ?? []);
 resume();

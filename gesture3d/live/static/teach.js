@@ -19,6 +19,7 @@ export class Teach {
     $("stop").addEventListener("click", () => this.end());
     $("train").addEventListener("click", () => trying(() => this.train()));
     $("cancel").addEventListener("click", () => trying(async () => this.shown(await ask("DELETE", "api/training"))));
+    $("export").addEventListener("click", () => trying(async () => this.exported(await ask("POST", "api/export", { network: $("export-network").value }))));
   }
 
   // --- recording --------------------------------------------------------------------------------
@@ -193,6 +194,27 @@ export class Teach {
     );
     if (found.note) lines.push(h("p", { class: "small" }, found.note));
     return [h("div", { class: "result" }, ...lines)];
+  }
+
+  // --- taking it along --------------------------------------------------------------------------
+
+  /** What an export says of itself; asks again while it runs. */
+  exported(status) {
+    clearTimeout(this.waiting);
+    $("export").disabled = status.state === "running";
+    const what = `${status.network}: `;
+    const megabytes = `${(status.bytes / 1e6).toFixed(1)} MB`;
+    const parts = {
+      none: [],
+      running: [h("p", {}, `${what}writing it, and comparing it with the network …`)],
+      failed: [h("p", { class: "result bad" }, `${what}${status.error}`)],
+      done: [h("p", { class: "result" }, `${what}ready. It says what the network says: ${status.proof}.`),
+        h("a", { class: "button", href: place("api/export/file"), download: "" }, `Download (${megabytes})`)],
+    };
+    $("exported").replaceChildren(...parts[status.state]);
+    if (status.state !== "running") return;
+    const again = () => ask("GET", "api/state").then((state) => this.exported(state.export), () => { this.waiting = setTimeout(again, 2000); });
+    this.waiting = setTimeout(again, 1000);
   }
 
   draw(curve, epochs) {

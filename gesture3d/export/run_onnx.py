@@ -1,0 +1,33 @@
+"""What an exported network says of a video: python run_onnx.py network.onnx clip.mp4
+
+Of networks that read whole clips (--to onnx, no --step). Needs onnxruntime, numpy and OpenCV alone.
+"""
+
+import json
+import sys
+
+import cv2
+import numpy
+import onnxruntime
+
+
+def main(network: str, clip: str) -> None:
+    """Print the three most probable classes."""
+    session = onnxruntime.InferenceSession(network)
+    said = json.loads(session.get_modelmeta().custom_metadata_map["gesture3d"])
+    video, (count, _, height, width) = cv2.VideoCapture(clip), said["shape"]
+    frames = [frame[..., ::-1] for _, frame in iter(video.read, (False, None))]  # red, green, blue
+    side, last = min(frames[0].shape[:2]), len(frames) - 1
+    top, left = ((n - side) // 2 for n in frames[0].shape[:2])  # the square in the middle
+    chosen = [frames[min(i * max(last + 1, count) // count, last)] for i in range(count)]
+    squares = [frame[top : top + side, left : left + side] for frame in chosen]
+    small = [cv2.resize(s, (width, height), interpolation=cv2.INTER_AREA) for s in squares]
+    inputs = numpy.stack(small).transpose(0, 3, 1, 2)[None]
+    scores = session.run(None, {"inputs": inputs})[0][0]
+    powers = numpy.exp(scores - scores.max())
+    for i in numpy.argsort(-scores)[:3]:
+        print(said["class_names"][i], f"{powers[i] / powers.sum():.1%}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
