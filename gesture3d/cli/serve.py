@@ -59,9 +59,9 @@ def main() -> None:
     if not is_local(args.host):
         print(
             f"warning: with --host {args.host}, whoever is in this network and knows the address "
-            "can see, record and delete your clips, upload videos, and have this machine train; "
-            "what is sent can be read on the way. Browsers give cameras to https and to localhost "
-            "only, so from elsewhere the page has no camera.",
+            "can see, record and delete your clips, take networks along, upload videos, and have "
+            "this machine train; what is sent can be read on the way. Browsers give cameras to "
+            "https and to localhost only, so from elsewhere the page has no camera.",
             file=sys.stderr,
         )
     serve(args.folder, args.runs, args.host, args.port, not args.no_browser)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -79,7 +80,11 @@ def _read(child: subprocess.Popen, silence: _Alarm) -> Iterator[tuple[np.ndarray
 
 def _why(child: subprocess.Popen, silence: _Alarm) -> str:
     code = child.wait()
-    return DIED.format("it took too long" if silence.rang else f"exit code {code}")
+    if silence.rang:
+        return DIED.format("it took too long")
+    if code in (-signal.SIGKILL, -getattr(signal, "SIGXCPU", signal.SIGKILL)):
+        return DIED.format("it took too much of the processor or memory")
+    return DIED.format(f"exit code {code}")
 
 
 class _Alarm:

@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from gesture3d.errors import Gesture3dError
 from tests.live.running import TOKEN, Running, running
 
 websockets = pytest.importorskip("websockets", reason="the extra 'live' is not installed")
@@ -143,6 +144,52 @@ def test_what_is_no_object_is_refused(server: Running, body) -> None:
     status, said, _ = server.ask("POST", "/api/training", body)
     assert status == 400
     assert b"no JSON object" in said
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "0.0.0.0", "192.168.1.7"])
+def test_another_host_is_named_with_what_others_could_do_then(
+    tmp_path, monkeypatch, capsys, host
+) -> None:
+    from gesture3d.cli import serve as tool
+    from gesture3d.live import server
+
+    asked = []
+    monkeypatch.setattr(server, "serve", lambda *given: asked.append(given))
+    words = ["serve", "--host", host, "--folder", str(tmp_path / "clips"), "--no-browser"]
+    monkeypatch.setattr("sys.argv", words)
+    tool.main()
+    ((folder, _, taken, port, opens),) = asked
+    assert (folder, taken, port, opens) == (tmp_path / "clips", host, 8000, False)
+    said = capsys.readouterr().err
+    if host in ("0.0.0.0", "192.168.1.7"):
+        assert said.startswith(f"warning: with --host {host}, whoever is in this network and knows")
+        for danger in (
+            "see, record and delete your clips",
+            "take networks along",
+            "upload videos",
+            "have this machine train",
+            "can be read on the way",
+            "no camera",
+        ):
+            assert danger in said
+    else:
+        assert said == ""
+
+
+def test_without_the_extra_the_tool_says_what_to_install(monkeypatch) -> None:
+    from gesture3d.cli import serve as tool
+
+    monkeypatch.setattr("sys.argv", ["serve"])
+    monkeypatch.setattr(tool, "NEEDED", ("uvicorn", "not_there_at_all"))
+    with pytest.raises(Gesture3dError, match="needs not_there_at_all: uv run --extra live"):
+        tool.main()
+
+
+def test_a_port_that_is_taken_is_one_line(server: Running) -> None:
+    from gesture3d.live.server import serve
+
+    with pytest.raises(Gesture3dError, match=f"--port {server.port}: cannot listen there"):
+        serve(server.live.clips.root, server.live.networks.runs, "127.0.0.1", server.port, False)
 
 
 def test_from_other_machines_only_numbers_are_names(tmp_path) -> None:

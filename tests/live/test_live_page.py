@@ -33,12 +33,14 @@ SHOTS = os.environ.get("GESTURE3D_SHOTS")  # a folder: screenshots are kept ther
 class Browser:
     """Chromium with a file for a camera, as a context; ``errors``: what the page complained of."""
 
-    def __init__(self, capture: Path | None, width: int = 1280, height: int = 900) -> None:
-        self.options = ["--no-sandbox", "--use-fake-ui-for-media-stream"]
+    def __init__(self, capture: Path | None, allowed: bool = True) -> None:
+        self.options = ["--no-sandbox"]
+        if allowed:
+            self.options += ["--use-fake-ui-for-media-stream"]
         if capture is not None:
             self.options += ["--use-fake-device-for-media-stream"]
             self.options += [f"--use-file-for-fake-video-capture={capture}"]
-        self.size, self.errors = {"width": width, "height": height}, []
+        self.size, self.errors = {"width": 1280, "height": 900}, []
 
     def __enter__(self):
         self._playwright = playwright.sync_playwright().start()
@@ -61,6 +63,10 @@ class Browser:
             assert time.monotonic() < end, (script, self.page.inner_text("body"), self.errors)
             time.sleep(0.05)
         return value
+
+    def says(self, text: str) -> None:
+        """Wait until the page's message has it."""
+        self.until(f"document.querySelector('#message').textContent.includes('{text}')")
 
     def open(self, address: str) -> None:
         self.page.goto(address)
@@ -106,20 +112,16 @@ def test_the_page_watches_and_says_what_is_wrong(tmp_path, short_capture) -> Non
         assert page.evaluate("document.activeElement.id") == "tab-teach"
         assert page.is_visible("#teach")
         page.click("#train")
-        browser.until(
-            "document.querySelector('#message').textContent.includes('record two gestures')"
-        )
+        browser.says("record two gestures")
         page.click("#new-gesture button")
-        browser.until("document.querySelector('#message').textContent.includes('Type a name')")
+        browser.says("Type a name")
         page.fill("#name", "../evil")
         page.click("#new-gesture button")
-        browser.until("document.querySelector('#message').textContent.includes('type another one')")
+        browser.says("type another one")
         # A file that is no video, in the camera's place.
         (tmp_path / "no.mp4").write_bytes(b"no video")
         page.set_input_files("#file", str(tmp_path / "no.mp4"))
-        browser.until(
-            "document.querySelector('#message').textContent.includes('no video that this')"
-        )
+        browser.says("no video that this")
         # Nothing from elsewhere runs here.
         page.evaluate(
             "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.evil=1\">')"
@@ -138,10 +140,57 @@ def test_without_a_camera_the_page_says_what_to_do(tmp_path) -> None:
     with running(tmp_path / "clips") as server, Browser(None) as browser:
         browser.open(address(server))
         browser.page.click("#camera")
-        browser.until(
-            "document.querySelector('#message').textContent.includes('play a file instead')"
+        browser.says("No camera was found")
+        browser.says("play a file instead")
+
+
+def test_where_the_camera_is_forbidden_the_page_says_how_to_allow_it(
+    tmp_path, short_capture
+) -> None:
+    with running(tmp_path / "clips") as server, Browser(short_capture, allowed=False) as browser:
+        browser.open(address(server))
+        browser.page.click("#camera")
+        browser.says("The browser may not use the camera")
+        browser.says("allow the camera, and press “Use the camera” again")
+        assert browser.page.inner_text("#empty") == "No picture yet"
+        # Nothing is recorded without it, and what was said stays.
+        browser.page.click("#tab-teach")
+        browser.page.fill("#name", "wave")
+        browser.page.click("#new-gesture button")
+        browser.says("The browser may not use the camera")
+        assert browser.page.is_hidden("#recording")
+        assert browser.errors == []
+
+
+TAKEN = """
+const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = (wanted) => window.free
+  ? open(wanted)
+  : Promise.reject(new DOMException("Could not start video source", "NotReadableError"));
+"""
+
+
+def test_a_camera_that_another_program_has_and_one_that_is_unplugged(
+    tmp_path, short_capture
+) -> None:
+    with running(tmp_path / "clips") as server, Browser(short_capture) as browser:
+        browser.page.add_init_script(TAKEN)
+        browser.open(address(server))
+        browser.page.click("#camera")
+        browser.says("another program uses it. Close that program")
+        assert browser.page.is_hidden("#off")
+        browser.page.evaluate("window.free = true")  # it was closed
+        browser.page.click("#camera")
+        browser.until("live.eye.delays.length > 3")
+        assert browser.page.is_hidden("#message")
+        browser.page.evaluate(
+            "document.querySelector('#preview').srcObject.getVideoTracks()[0].onended()"
         )
-        assert "No camera was found" in browser.page.inner_text("#message")
+        browser.says("The camera was unplugged")
+        assert browser.page.is_visible("#empty")
+        browser.page.click("#camera")
+        browser.until("live.eye.delays.length > 3")
+        assert browser.errors == []
 
 
 def test_another_page_in_the_same_browser_gets_nothing(tmp_path) -> None:

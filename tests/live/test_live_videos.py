@@ -102,6 +102,32 @@ def test_the_process_that_decodes_has_limits() -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
+BUSY = """
+from gesture3d.live import decode
+def burn(*_):
+    while True:
+        pass
+decode.MOST_WORK, decode._decode = {seconds}, burn
+decode.main("the video")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no limits of processes here")
+def test_a_video_that_takes_the_processor_for_too_long_is_one_line(tmp_path, monkeypatch) -> None:
+    """As one that a decoder never comes to an end with: the system ends the process."""
+    start, begun = subprocess.Popen, []
+
+    def start_busy(words, **more):
+        assert words[1:] == ["-m", "gesture3d.live.decode", str(tmp_path / "v.mp4")]
+        begun.append(time.monotonic())
+        return start([sys.executable, "-c", BUSY.format(seconds=2)], **more)
+
+    monkeypatch.setattr(decode.subprocess, "Popen", start_busy)
+    with pytest.raises(Gesture3dError, match=r"died \(it took too much of the processor"):
+        list(decode.frames(tmp_path / "v.mp4"))
+    assert time.monotonic() - begun[0] < decode.MOST_SILENCE
+
+
 def test_a_video_that_hangs_or_crashes_the_process_is_one_line(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(decode, "MOST_SILENCE", 0.01)
     write_video(tmp_path / "v.mp4")
