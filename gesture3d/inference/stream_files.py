@@ -1,5 +1,7 @@
 """Long files as streams: their events, found as they would be online."""
 
+import contextlib
+import itertools
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,20 +12,47 @@ from gesture3d.data.sets import DataSet
 from gesture3d.data.spec import InputSpec
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import Event
-from gesture3d.helpers import NotStarted
-from gesture3d.inference.classifier import Classifier, Result
+from gesture3d.helpers import MOST_SECONDS, NotStarted, in_threads
+from gesture3d.inference.classifier import TOO_LONG, Classifier, Result
 from gesture3d.inference.segments import RankedClass, Segment
 from gesture3d.inference.stream import Stream
 
 TimedFrame = tuple[np.ndarray, float, float]  # and when it begins, when it ends, seconds
 
 
-def classify_streams(classifier: Classifier, paths: Iterable[Path]) -> Iterator[Result]:
+def classify_streams(
+    classifier: Classifier, paths: Iterable[Path], most_seconds: float = MOST_SECONDS
+) -> Iterator[Result]:
     """The events of each file as segments; a file that cannot be read becomes a named error, with
-    the events before."""
+    the events before.
+
+    Args:
+        most_seconds: for the next frame of a file; what takes longer hangs, and is an error.
+    """
     for path in paths:
         frames = frames_of(path, classifier.experiment.data, classifier.spec)
-        yield result_of_stream(classifier, path, frames)
+        yield result_of_stream(classifier, path, _in_time(frames, most_seconds))
+
+
+def _in_time(frames: Iterator[TimedFrame], most_seconds: float) -> Iterator[TimedFrame]:
+    """The same frames, none read before it is asked for.
+
+    Raises:
+        Gesture3dError: the next one takes more than ``most_seconds``.
+    """
+    over, late = object(), object()
+
+    def read(_: None) -> TimedFrame | object:
+        return next(frames, over)
+
+    steps = in_threads(itertools.repeat(None), read, lambda _: late, 1, most_seconds, ahead=1)
+    with contextlib.closing(steps):
+        for frame in steps:
+            if frame is late:
+                raise Gesture3dError(f"reading it takes {TOO_LONG}")
+            if frame is over:
+                return
+            yield frame
 
 
 def result_of_stream(classifier: Classifier, path: Path, frames: Iterable[TimedFrame]) -> Result:

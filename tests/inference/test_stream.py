@@ -1,6 +1,9 @@
 """Streams frame by frame: the events of the whole stream, whatever the rate; cameras that fail."""
 
+import contextlib
 import itertools
+import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -15,8 +18,9 @@ from gesture3d.config import load_experiment
 from gesture3d.data.skeleton.transforms import features
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import NO_GESTURE, Event, read_annotations
-from gesture3d.inference import watching
-from gesture3d.inference.classifier import Classifier
+from gesture3d.helpers import Helper
+from gesture3d.inference import readers, stream_files, watching
+from gesture3d.inference.classifier import TOO_LONG, Classifier
 from gesture3d.inference.online import StreamScores, find_events
 from gesture3d.inference.stream import Stream
 from gesture3d.models import build_model
@@ -173,6 +177,45 @@ def test_a_long_video_is_classified_as_a_timeline(
     assert all("long.mp4  " in line for line in said)
     assert said
     assert picture.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("good", [0, 30])
+def test_a_decoder_that_hangs_costs_its_file(video_network, video, monkeypatch, good) -> None:
+    frames_of, ended = stream_files.frames_of, threading.Event()
+
+    def hanging(path: Path, *rest):
+        frames = frames_of(video, *rest)
+        if path.name == "hang.mp4":
+            yield from itertools.islice(frames, good)
+            ended.wait()
+        yield from frames
+
+    monkeypatch.setattr(stream_files, "frames_of", hanging)
+    paths = [video, video.with_name("hang.mp4"), video]
+    first, hung, last = stream_files.classify_streams(video_network, paths, most_seconds=1.0)
+    ended.set()
+    assert hung.error == f"{paths[1]}: reading it takes {TOO_LONG}"
+    assert hung.length == pytest.approx(good / 45, abs=1e-3)  # what came before is not lost
+    assert (first.error, first.length) == (None, pytest.approx(2.0, abs=0.1))
+    assert (last.error, last.length, last.segments) == (None, first.length, first.segments)
+
+
+def test_a_decoder_that_hangs_costs_its_file_of_a_collection(
+    video_network, video, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(readers, "Helper", lambda _, *rest: Helper("tests.work.hanging", *rest))
+    hang = shutil.copy(video, tmp_path / "hang.mp4")
+    files = [(path.name, contextlib.nullcontext(path)) for path in (video, hang, video)]
+    reading = readers.Readers(video_network, 1, 60.0, 30.0, 4.0)
+    try:
+        list(reading.streams(files[:1]))  # a minute to start
+        reading._most_seconds = 1.0
+        first, hung, last = reading.streams(files)
+    finally:
+        reading.close()
+    assert hung.error == "hang.mp4: decoding it took more than 1 s and was stopped"
+    assert first.segments == last.segments
+    assert (first.error, last.error) == (None, None)
 
 
 def test_watching_a_file_writes_its_events(
