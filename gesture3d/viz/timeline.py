@@ -53,7 +53,7 @@ def plot_events(
     found: Sequence[Sequence[Event]],
 ) -> Figure:
     """One row a stream: what is annotated above, what was found below, coloured by class, with a
-    mark where it was decided.
+    mark where it was decided; the axis names which of these there are.
 
     Args:
         lengths: of the streams, seconds.
@@ -72,7 +72,11 @@ def plot_events(
                     axes.plot([event.decided] * 2, [lane, lane + 0.9], color="black", linewidth=1)
         axes.set_title(drawable(title, 100), fontsize=8, loc="left", pad=1)
         axes.set(xlim=(0, length), ylim=(0, len(lanes)), yticks=[])
-    grid[-1].set_xlabel("seconds; truth above, found below, a line where it was decided")
+    is_known = any(side is not None for side in truth)
+    is_timed = any(event.decided is not None for events in found for event in events)
+    said = ["seconds"]
+    said += ["truth above, found below"] * is_known + ["a line where it was decided"] * is_timed
+    grid[-1].set_xlabel("; ".join(said))
     _name_colours(figure, colours, "classes")
     return finished(figure)
 
@@ -83,7 +87,9 @@ def _colours(names: Iterable[str]) -> dict[str, tuple[float, float, float]]:
 
 
 def _name_colours(figure: Figure, colours: dict[str, tuple], what: str, alpha: float = 1) -> None:
-    """A legend of the first `MOST_NAMES` colours."""
+    """A legend of the first `MOST_NAMES` colours; none where there are none."""
+    if not colours:
+        return
     names = list(colours)[:MOST_NAMES]
     handles = [Patch(color=colours[name], alpha=alpha) for name in names]
     labels = [str(number) for number in range(len(handles))]  # one with "_" first is left out

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -74,13 +75,20 @@ def test_a_run_leaves_everything_behind(whole: Path) -> None:
     report = (whole / "report.md").read_text()
     assert "shuffled frames" in report
     assert "one frame repeated" in report
-    table = report.split("## Epochs")[1].split("## ")[0]
-    counted = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| ")]
-    assert counted == ["| epoch", "| ---", "| 1", "| 2", "| 3"]
     _, description = checkpoint.load_model(whole / "best.safetensors")
     assert description.class_names == ["down", "left", "right", "up"]
     best = max(row["validation_top1"] for row in rows)
     assert description.metrics["validation"]["top1"] == pytest.approx(best)
+
+
+def test_the_table_and_the_headline_of_a_report_count_epochs_from_1(whole: Path) -> None:
+    headline, table = (whole / "report.md").read_text().split("## Epochs")
+    rows = table.split("## ")[0].splitlines()
+    lines = [row.strip("| ").split(" | ") for row in rows if row.startswith("| ")]
+    assert [line[0] for line in lines] == ["epoch", "---", "1", "2", "3"]
+    top1 = [float(line[lines[0].index("validation_top1")]) for line in lines[2:]]
+    kept, share = re.search(r"epoch (\d+), top-1 \*\*([0-9.]+)%", headline).groups()
+    assert max(top1) == top1[int(kept) - 1] == pytest.approx(float(share) / 100, abs=1e-3)
 
 
 def test_a_run_calibrates_its_best_weights(whole: Path) -> None:

@@ -9,12 +9,13 @@ import pytest
 from matplotlib import font_manager
 from matplotlib.text import Text
 
+from gesture3d.events import Event
 from gesture3d.viz import drawing
 from gesture3d.viz.drawing import drawable, finished, new_figure
 from gesture3d.viz.explain import Explanation
 from gesture3d.viz.heat_maps import plot_gates, plot_strip, write_animation
 from gesture3d.viz.plots import central_crop, plot_confusion, plot_predictions
-from gesture3d.viz.timeline import extremes, plot_timelines
+from gesture3d.viz.timeline import extremes, plot_events, plot_timelines
 
 # Two "$" are a formula, here a broken one; "_" first is left out of legends; no font has U+10FFFD.
 NAMES = [
@@ -74,6 +75,20 @@ def test_every_picture_shows_names_as_they_are(tmp_path) -> None:
             wanted = {"$\\alpha$ wave", "$\\frac$", "a|b\\nc", "_first", "\\udce9", "\\U0010fffd"}
             assert wanted <= set(ends)
         assert any("letter by its number" in text.replace("\n", " ") for text in shown)
+
+
+def test_a_timeline_names_only_what_it_shows() -> None:
+    shown = "truth above, found below", "a line where it was decided"
+    one, decided = Event("wave", 0.5, 1.0), Event("wave", 0.5, 1.0, 0.8)
+    for truth, found, said, legends in (
+        ([one], [decided], shown, 1),
+        (None, [decided], shown[1:], 1),
+        ([one], [], shown[:1], 1),
+        (None, [], (), 0),
+    ):
+        figure = plot_events(["clip.mp4"], [2.0], [truth], [found])
+        assert figure.axes[0].get_xlabel() == "; ".join(["seconds", *said])
+        assert len(figure.legends) == legends
 
 
 def test_equal_looks_do_not_merge_bars() -> None:
