@@ -101,6 +101,7 @@ def test_ctrl_c_is_one_line_also_while_torch_is_imported(importing):
     program = f"""if True:
         import os, signal, sys, time, types
         from gesture3d.command_line import run_command_line
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # also in the background
 
         def main():
             sys.modules["torch"] = torch = types.ModuleType("torch")

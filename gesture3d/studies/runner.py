@@ -258,10 +258,8 @@ class Runner:
 
 
 def _left(done: int, epochs_left: int, seconds: float) -> str:
-    if not done:
-        return f"{epochs_left} epochs left"
-    minutes = seconds / done * epochs_left / 60
-    return f"{epochs_left} epochs left, about {minutes:.0f} min"
+    said = "1 epoch left" if epochs_left == 1 else f"{epochs_left} epochs left"
+    return f"{said}, about {seconds / done * epochs_left / 60:.0f} min" if done else said
 
 
 def _pairs(one, other, prefix: str = "") -> Iterator[tuple[tuple, tuple]]:

@@ -20,7 +20,7 @@ from gesture3d.config import dump_experiment
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.predictions import read_predictions
 from gesture3d.files import PACKAGE, locked
-from gesture3d.studies.runner import Runner, Stopped, check_folder, choose_jobs
+from gesture3d.studies.runner import Runner, Stopped, _left, check_folder, choose_jobs
 from gesture3d.studies.runs import plan_runs
 from tests.clips import square_folder, tiny_settings
 
@@ -145,6 +145,11 @@ def test_so_many_runs_go_side_by_side_as_there_is_room_for(monkeypatch):
     assert choose_jobs(None, ["train.device=cpu"]) == (1, [])
     with pytest.raises(Gesture3dError, match="--jobs 4: one run a GPU, and there are 2"):
         choose_jobs(4, [])
+
+
+def test_what_is_left_is_counted_in_words():
+    assert _left(0, 12, 5.0) == "12 epochs left"
+    assert _left(3, 1, 540.0) == "1 epoch left, about 3 min"
 
 
 def test_each_job_has_its_gpu(tools, tmp_path):
