@@ -53,10 +53,11 @@ def main() -> None:
             "pip install 'gesture3d[live]'"
         )
     from gesture3d.files import check_writable
-    from gesture3d.live.server import is_local, serve
+    from gesture3d.live.gate import LOOPBACK
+    from gesture3d.live.server import serve
 
     check_writable(args.folder, is_folder=True)
-    if not is_local(args.host):
+    if args.host not in LOOPBACK:
         print(
             f"warning: with --host {args.host}, whoever is in this network and knows the address "
             "can see, record and delete your clips, take networks along, upload videos, and have "

@@ -60,9 +60,7 @@ def _hands(clip: Path) -> bytes:
     from gesture3d.hands.tracker import HandTracker
 
     track = read_track(clip, HandTracker())
-    frames = read_frames(
-        clip, short_side=track.height if track.height < track.width else track.width
-    )
+    frames = read_frames(clip, short_side=min(track.height, track.width))
     chosen = np.linspace(0, len(frames) - 1, HAND_FRAMES).round().astype(int)
     pictures = [draw(frames[n].copy(), track.joints[n]) for n in chosen]
     half = HAND_FRAMES // 2

@@ -24,7 +24,7 @@ from gesture3d.errors import Gesture3dError
 from gesture3d.events import NO_GESTURE
 from gesture3d.live.clips import Clips
 from gesture3d.live.exporting import Exporting
-from gesture3d.live.gate import LOOPBACK, Gate
+from gesture3d.live.gate import Gate
 from gesture3d.live.networks import Networks
 from gesture3d.live.teaching import Teaching
 from gesture3d.live.videos import Videos, as_csv, as_json
@@ -267,8 +267,3 @@ def _open(address: str) -> None:
 
     with contextlib.suppress(webbrowser.Error, OSError):
         webbrowser.open(address)
-
-
-def is_local(host: str) -> bool:
-    """Whether only this machine can reach it."""
-    return host in LOOPBACK

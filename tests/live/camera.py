@@ -15,6 +15,10 @@ from gesture3d.synthetic.performer import draw_performer
 from gesture3d.synthetic.render import render
 from gesture3d.synthetic.scene import draw_scene
 
+GESTURES = {"flick": "Swiping Left", "halt": "Stop Sign", "twist": "Turning Hand Clockwise"}
+"""What is taught, and how it is performed."""
+PERSON = 1
+
 
 def perform(
     labels: Sequence[str], seed: int, take: str, nothing: int = 0

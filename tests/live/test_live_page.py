@@ -1,12 +1,6 @@
-"""The page in a real browser, with rendered people in front of its camera."""
+"""The page in a real browser, with a rendered person in front of its camera."""
 
 import functools
-import os
-import re
-import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -14,73 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from gesture3d.events import NO_GESTURE, read_annotations, write_events
-from gesture3d.files import PACKAGE
-from gesture3d.live.clips import write_clip
-from gesture3d.synthetic.folder import FPS
 from tests.live import camera
+from tests.live.browser import Browser, needs_chromium
+from tests.live.camera import PERSON
 from tests.live.running import running
 
-playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="apt-get install chromium")
-
-GESTURES = {"flick": "Swiping Left", "halt": "Stop Sign", "twist": "Turning Hand Clockwise"}
-PERSON = 1
-SHOTS = os.environ.get("GESTURE3D_SHOTS")  # a folder: screenshots are kept there
-
-
-class Browser:
-    """Chromium with a file for a camera, as a context; ``errors``: what the page complained of."""
-
-    def __init__(self, capture: Path | None, allowed: bool = True) -> None:
-        self.options = ["--no-sandbox"]
-        if allowed:
-            self.options += ["--use-fake-ui-for-media-stream"]
-        if capture is not None:
-            self.options += ["--use-fake-device-for-media-stream"]
-            self.options += [f"--use-file-for-fake-video-capture={capture}"]
-        self.size, self.errors = {"width": 1280, "height": 900}, []
-
-    def __enter__(self):
-        self._playwright = playwright.sync_playwright().start()
-        self._browser = self._playwright.chromium.launch(
-            executable_path=CHROMIUM, args=self.options
-        )
-        self.page = self._browser.new_page(viewport=self.size)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("dialog", lambda dialog: dialog.accept())
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._browser.close()
-        self._playwright.stop()
-
-    def until(self, script: str, seconds: float = 60.0):
-        """The value of a script once it is true. (Playwright's own waiting needs eval.)"""
-        end = time.monotonic() + seconds
-        while not (value := self.page.evaluate(script)):
-            assert time.monotonic() < end, (script, self.page.inner_text("body"), self.errors)
-            time.sleep(0.05)
-        return value
-
-    def says(self, text: str) -> None:
-        """Wait until the page's message has it."""
-        self.until(f"document.querySelector('#message').textContent.includes('{text}')")
-
-    def open(self, address: str) -> None:
-        self.page.goto(address)
-        self.until("window.live && document.querySelector('#network').options.length > 0")
-
-    def shoot(self, name: str) -> None:
-        """Keep a screenshot, wide and as on a phone; nothing may stick out sideways."""
-        for width, height in ((1280, 900), (390, 844)):
-            self.page.set_viewport_size({"width": width, "height": height})
-            time.sleep(0.3)
-            assert self.page.evaluate("document.documentElement.scrollWidth") <= width, name
-            if SHOTS:
-                self.page.screenshot(path=f"{SHOTS}/{name}-{width}.png", full_page=width < 500)
-        self.page.set_viewport_size(self.size)
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -225,120 +158,3 @@ def test_another_page_in_the_same_browser_gets_nothing(tmp_path) -> None:
             assert server.live.visits == 0
     finally:
         evil.shutdown()
-
-
-@pytest.fixture
-def journey(tmp_path) -> Path:
-    """A folder with the takes; GESTURE3D_JOURNEY: one that is kept, to go on where it was left."""
-    folder = Path(os.environ.get("GESTURE3D_JOURNEY", tmp_path))
-    folder.mkdir(exist_ok=True)
-    takes = {name: ([label] * 11, 0) for name, label in GESTURES.items()}
-    takes |= {"nothing": ([], 8), "mixed": ([*GESTURES.values()] * 3, 3)}
-    for name, (labels, nothing) in takes.items():
-        if not (folder / f"{name}.y4m").exists():
-            frames, truth = camera.perform(labels, PERSON, name, nothing)
-            camera.write_y4m(folder / f"{name}.y4m", frames)
-            write_events(folder / f"{name}.csv", {name: truth})
-            if name == "mixed":
-                write_clip(folder / "mixed.avi", frames, FPS)
-    return folder
-
-
-@pytest.mark.slow
-def test_the_whole_journey(journey) -> None:
-    """Watch, teach three gestures, train, watch again, drop a video; what is measured is printed.
-
-    GESTURE3D_SHOTS=folder pytest -m slow tests/live/test_live_page.py -n0 -s
-    """
-    clips, measured = journey / "clips", {}
-    command = [sys.executable, str(PACKAGE.parent / "tools" / "serve.py"), "--no-browser"]
-    command += ["--port", "0", "--folder", str(clips), "--runs", str(journey / "runs")]
-    started = time.monotonic()
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        place = re.search(r"http://\S+", server.stdout.readline())[0]
-        with Browser(journey / "flick.y4m") as browser:
-            launched = time.monotonic()
-            browser.page.goto(place)
-            measured["page after, s"] = time.monotonic() - started, time.monotonic() - launched
-            browser.open(place)
-            browser.page.click("#camera")
-            browser.until("live.eye.firstLook")
-            browser.until("document.querySelector('#bars .name').textContent", 120)
-            browser.shoot("watch-shipped")
-        for name in GESTURES:
-            if len(list(clips.glob(f"{name}/*.avi"))) < 10:
-                record(name, journey, place)
-        if not list(clips.glob(f"{NO_GESTURE}/*.avi")):
-            with Browser(journey / "nothing.y4m") as browser:
-                browser.open(place)
-                browser.page.click("#tab-teach")
-                browser.page.click("#nothing button")
-                browser.until("document.querySelector('#level').style.width.length > 3", 60)
-                browser.until("document.querySelector('#recording').hidden", 120)
-        with Browser(journey / "nothing.y4m") as browser:
-            browser.open(place)
-            browser.page.click("#tab-teach")
-            browser.page.select_option("#way", os.environ.get("GESTURE3D_WAY", "auto"))
-            begun = time.monotonic()
-            browser.page.click("#train")
-            browser.until("!document.querySelector('#cancel').hidden")
-            browser.page.reload()  # which loses nothing
-            browser.until("window.live")
-            browser.page.click("#tab-teach")
-            browser.until("document.querySelector('.result')", 280)
-            measured["trained in, s"] = time.monotonic() - begun
-            measured["result"] = browser.page.inner_text("#training")
-            browser.until("!document.querySelector('#watch').hidden")  # it watches by itself
-            browser.page.click("#tab-teach")
-            browser.shoot("trained")
-        with Browser(journey / "mixed.y4m") as browser:
-            browser.open(place)
-            keys = browser.page.evaluate("Array.from(document.all.network.options, o => o.value)")
-            newest = next(key for key in keys if key.startswith("runs/taught"))
-            browser.page.select_option("#network", newest)
-            time.sleep(2)
-            browser.page.click("#camera")
-            browser.until("live.eye.firstLook")
-            script = "live.eye.firstLook - live.eye.granted"
-            measured["first answer after, s"] = browser.page.evaluate(script)
-            time.sleep(min((journey / "mixed.y4m").stat().st_size / (FPS * 152_000), 75))
-            measured["watching"] = browser.page.evaluate("live.eye.measured()")
-            seen = browser.page.evaluate("live.watch.events.map(e => e.label)")
-            measured["seen"] = seen
-            browser.shoot("watch")
-            browser.page.click("#tab-videos")
-            browser.page.select_option("#video-network", newest)
-            browser.page.set_input_files("#video-file", str(journey / "mixed.avi"))
-            browser.until("document.querySelector('#found a')", 200)
-            measured["in the video"] = browser.page.inner_text("#found .found").replace("\n", " ")
-            measured["truth"] = read_annotations(journey / "mixed.csv")["mixed"]
-            browser.shoot("video")
-            browser.page.click("#tab-look")
-            browser.page.click("#look-button")
-            browser.until("document.querySelector('#look-picture img')", 60)
-            browser.shoot("look")
-            assert browser.errors == []
-        for key, value in measured.items():
-            print(key, value)
-        assert set(GESTURES) <= set(seen)
-        assert measured["watching"]["p95"] > 0
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(timeout=20)
-
-
-def record(name: str, journey: Path, place: str) -> None:
-    """Type the name, wait until ten clips were cut."""
-    with Browser(journey / f"{name}.y4m") as browser:
-        browser.open(place)
-        browser.page.click("#tab-teach")
-        browser.page.fill("#name", name)
-        browser.page.click("#new-gesture button")
-        count = f"document.querySelectorAll('[data-gesture={name}] .clip').length"
-        browser.until(f"{count} >= 4", 120)
-        if name == "halt":
-            browser.shoot("recording")
-        browser.until("document.querySelector('#recording').hidden", 180)
-        browser.until(f"{count} === 10")
-        assert browser.errors == []

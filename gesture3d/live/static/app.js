@@ -1,6 +1,6 @@
 // The page as a whole: its four parts, and what they share.
 
-import { $, ask, h, percent, place, say, trying } from "./base.js";
+import { $, ask, BY, h, percent, place, say, trying } from "./base.js";
 import { Eye } from "./eye.js";
 import { Teach } from "./teach.js";
 import { Videos } from "./videos.js";
@@ -49,13 +49,26 @@ async function refresh() {
   if (!known.includes(network)) network = known.find((key) => state.networks.find((n) => n.key === key).kind !== "hands") ?? known[0];
   for (const id of ["network", "video-network", "look-network", "export-network"]) {
     const before = id === "network" ? network : $(id).value || network;
-    const options = state.networks.map((one) => h("option", { value: one.key }, `${one.key.replace("weights/", "")} (${one.names.length} classes, ${one.kind})`));
-    $(id).replaceChildren(...options);
+    $(id).replaceChildren(...state.networks.map((one) => h("option", { value: one.key }, inWords(one))));
     $(id).value = known.includes(before) ? before : network;
   }
-  choose("look-gesture", Object.keys(state.gestures));
+  sayWhatItKnows();
+  choose("look-gesture", Object.keys(state.gestures).sort((a, b) => (a === state.nothing) - (b === state.nothing)));
   clipsOfLook();
   teach.show(state);
+}
+
+const gesturesOf = (one) => one.names.filter((name) => name !== state.nothing);
+
+function inWords(one) {
+  const [place, name] = one.key.split("/");
+  const what = place === "weights" ? `Ready-made: ${gesturesOf(one).length} gestures` : `Yours: ${gesturesOf(one).join(", ")}`;
+  return `${what}, ${BY[one.kind]} (${name})`;
+}
+
+function sayWhatItKnows() {
+  const one = state.networks.find((other) => other.key === network);
+  $("knows").textContent = one ? gesturesOf(one).join(", ") : "";
 }
 
 function choose(id, names) {
@@ -80,6 +93,7 @@ function watchWith(key) {
   network = key;
   localStorage.setItem("network", key);
   $("network").value = key;
+  sayWhatItKnows();
   show("watch");
 }
 
@@ -124,7 +138,7 @@ $("look-button").addEventListener("click", async () => {
     const { top } = JSON.parse(answer.headers.get("x-said"));
     const picture = h("img", { src: URL.createObjectURL(await answer.blob()), alt: `What the network looks at in ${clip} of ${gesture}` });
     $("look-picture").replaceChildren(picture);
-    $("look-text").textContent = `It says: ${top.slice(0, 3).map(([name, share]) => `${name} ${percent(share)}`).join(", ")}.`;
+    $("look-text").textContent = `It says: ${top.slice(0, 3).filter(([, share], place) => !place || share >= 0.01).map(([name, share]) => `${name} ${percent(share)}`).join(", ")}.`;
   });
 });
 

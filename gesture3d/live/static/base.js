@@ -68,6 +68,9 @@ export function colour(name) {
   return `hsl(${hues.get(name)} 60% 52%)`;
 }
 
+/** How a network looks at what it sees, in words. */
+export const BY = { video: "by the whole picture", stream: "step by step", hands: "by the hands" };
+
 export const percent = (share) => `${Math.round(share * 100)} %`;
 
 /** A share as the width of an element. */

@@ -142,6 +142,7 @@ export class Eye {
     say("");
     $("empty").hidden = true;
     $("off").hidden = false;
+    $("camera").hidden = this.kind === "camera";
     const turn = (this.turn = {}); // of this source; another one ends it
     const seen = () => {
       if (this.turn !== turn) return;
@@ -170,6 +171,7 @@ export class Eye {
     this.fresh = false;
     $("empty").hidden = false;
     $("off").hidden = true;
+    $("camera").hidden = false;
   }
 
   /** Send the newest frame, if there is one, and none is under way. */
@@ -213,9 +215,9 @@ export class Eye {
 
   figures() {
     const { fps, p95, looked, skipped } = this.measured();
-    const seen = looked ? `, looked at after ${looked.toFixed(0)} ms` : "";
+    const seen = looked ? `, looked at within ${looked.toFixed(0)} ms` : "";
     $("figures").textContent = this.kind && this.delays.length
-      ? `${fps.toFixed(0)} pictures a second · 19 of 20 answered within ${p95.toFixed(0)} ms${seen} · ${skipped} of ${this.seen} left out`
+      ? `${fps.toFixed(0)} pictures a second · answered within ${p95.toFixed(0)} ms${seen} (19 of 20) · ${skipped} of ${this.seen} pictures left out`
       : "";
   }
 }

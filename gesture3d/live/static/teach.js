@@ -1,6 +1,6 @@
 // Teach: record clips, look at them, train, and say how good it is.
 
-import { $, ask, drawing, h, percent, place, say, style, trying, wide } from "./base.js";
+import { $, ask, BY, drawing, h, percent, place, say, style, trying, wide } from "./base.js";
 
 const STRIP = 12; // frames in a strip
 
@@ -182,7 +182,7 @@ export class Teach {
     }
     const found = status.result;
     const lines = [
-      h("p", {}, "Of clips that it had never seen it recognised ", h("b", {}, `${found.right} of ${found.tested}`), ` (trained by ${found.way} in ${Math.round(status.seconds)} s).`),
+      h("p", {}, "Of clips that it had never seen it recognised ", h("b", {}, `${found.right} of ${found.tested}`), ` (trained ${BY[found.way]} in ${Math.round(status.seconds)} s).`),
     ];
     if (found.made) lines.push(h("p", {}, "One after the other, with nothing in between, it found ", h("b", {}, `${found.found} of ${found.made}`), " at the right moment."));
     if (found.worst) lines.push(h("p", {}, `Most often mistaken: “${found.worst.made}” for “${found.worst.taken}”, ${found.worst.times} of ${found.worst.of} times. Make them more different, or record more.`));
@@ -208,7 +208,7 @@ export class Teach {
       none: [],
       running: [h("p", {}, `${what}writing it, and comparing it with the network …`)],
       failed: [h("p", { class: "result bad" }, `${what}${status.error}`)],
-      done: [h("p", { class: "result" }, `${what}ready. It says what the network says: ${status.proof}.`),
+      done: [h("p", { class: "result" }, `${what}ready, and it gives the same answers. `, h("span", { class: "small" }, `Checked: ${status.proof}.`)),
         h("a", { class: "button", href: place("api/export/file"), download: "" }, `Download (${megabytes})`)],
     };
     $("exported").replaceChildren(...parts[status.state]);

@@ -100,7 +100,7 @@ export class Videos {
     const list = video.events.map((event) => {
       const dot = h("b", {}, "●");
       dot.style.color = colour(event.label);
-      return h("button", { onclick: () => this.jump(event.start) }, dot, h("span", {}, `${clock(event.start)} – ${clock(event.end)}`), h("span", {}, event.label), h("span", { class: "small" }, percent(event.score)));
+      return h("button", { onclick: () => this.jump(event.start) }, dot, h("span", {}, `${clock(event.start)} – ${clock(event.end)}`), h("span", { class: "label" }, event.label), h("span", { class: "small" }, percent(event.score)));
     });
     parts.push(h("div", { class: "found" }, ...list));
     if (video.state === "done") {
