@@ -14,8 +14,8 @@ from gesture3d.live.networks import Choice
 HAND_FRAMES = 8
 
 
-def look(choice: Choice, clip: Path) -> tuple[bytes, dict[str, Any]]:
-    """A PNG, and the classes that the network finds in the clip.
+def look(choice: Choice, clip: Path) -> tuple[bytes, list[tuple[str, float]]]:
+    """A PNG, and the classes that the network finds in the clip, most probable first.
 
     Of video networks heat maps (as ``tools/explain.py`` draws), of those that read hands the joints
     that were found.
@@ -36,8 +36,7 @@ def look(choice: Choice, clip: Path) -> tuple[bytes, dict[str, Any]]:
         picture = _heat(classifier, clip)
     else:
         raise Gesture3dError(f"{choice.key}: this kind of network cannot be explained")
-    ranked = [(c.name, round(c.probability, 4)) for c in classifier(clip)[:5]]
-    return picture, {"top": ranked, "kind": choice.kind}
+    return picture, [(c.name, round(c.probability, 4)) for c in classifier(clip)[:5]]
 
 
 def _heat(classifier: Any, clip: Path) -> bytes:

@@ -28,7 +28,6 @@ class Choice:
     path: Path
     kind: str
     class_names: tuple[str, ...]
-    changed: float
 
 
 class Networks:
@@ -64,7 +63,7 @@ class Networks:
             return None
         known = str(path), changed
         if known not in self._known:
-            self._known[known] = _read(key, path, changed)
+            self._known[known] = _read(key, path)
         return self._known[known]
 
 
@@ -78,7 +77,7 @@ def follow(choice: Choice) -> Follower:
     return Stream(classifier) if choice.kind == "stream" else Sliding(classifier)
 
 
-def _read(key: str, path: Path, changed: float) -> Choice | None:
+def _read(key: str, path: Path) -> Choice | None:
     """What a checkpoint says of itself, without its weights; None where a camera is not its eye."""
     from safetensors import SafetensorError, safe_open
 
@@ -89,7 +88,7 @@ def _read(key: str, path: Path, changed: float) -> Choice | None:
         kind = _kind(data, said["experiment"].get("model", {}), said.get("online"))
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return Choice(key, path, kind, tuple(names), changed) if kind else None
+    return Choice(key, path, kind, tuple(names)) if kind else None
 
 
 def _kind(data: dict, model: dict, online: object) -> str | None:

@@ -165,8 +165,8 @@ class Live:
             self.clips.path, asked.get("gesture", ""), asked.get("clip", "")
         )
         choice = await run_in_threadpool(self.networks.find, asked.get("network", ""))
-        picture, said = await run_in_threadpool(look, choice, path)
-        return Response(picture, media_type="image/png", headers={"x-said": json.dumps(said)})
+        picture, top = await run_in_threadpool(look, choice, path)
+        return Response(picture, media_type="image/png", headers={"x-top": json.dumps(top)})
 
     async def export(self, request: Request) -> Response:
         key = (await _body(request)).get("network")

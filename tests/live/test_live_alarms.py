@@ -60,7 +60,7 @@ def taught(request, tmp_path_factory) -> Choice:
         raise
     print("\n", request.param, progress.status["result"])
     path = folder / "runs" / Path(progress.status["network"]).name / "best.safetensors"
-    return Choice("taught", path, request.param, (*GESTURES,), 0.0)
+    return Choice("taught", path, request.param, (*GESTURES,))
 
 
 def found_in(choice: Choice, frames: np.ndarray) -> list[Event]:

@@ -39,7 +39,7 @@ def taken_home(server, network: str, **more: object) -> zipfile.ZipFile:
     """Export, wait, download."""
     said = server.json("POST", "/api/export", {"network": network, **more})
     assert (said["state"], said["network"]) == ("running", network)
-    until = time.monotonic() + 240
+    until = time.monotonic() + exporting.MOST_SECONDS
     while (status := server.json("GET", "/api/state")["export"])["state"] == "running":
         assert time.monotonic() < until
         time.sleep(0.2)
@@ -122,7 +122,7 @@ def test_what_cannot_be_written_is_said_and_nothing_is_left(server) -> None:
     content = path.read_bytes()
     try:
         path.write_bytes(content[: len(content) // 2] + bytes(len(content) // 4))
-        choice = exporting.Choice("runs/clip", path, "video", (), 0.0)
+        choice = exporting.Choice("runs/clip", path, "video", ())
         server.live.exporting.status = {"state": "running", "kind": "onnx"}
         server.live.exporting._export(choice)
     finally:

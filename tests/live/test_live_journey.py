@@ -132,7 +132,7 @@ def train(journey: Path, place: str) -> dict[str, object]:
         browser.page.reload()
         browser.until("window.live")
         browser.page.click("#tab-teach")
-        browser.until("document.querySelector('#training .result')", 280)
+        browser.until("document.querySelector('#training .result')", 600)
         found = {"trained in, s": time.monotonic() - begun}
         browser.until("!document.querySelector('#watch').hidden")
         browser.page.click("#tab-teach")

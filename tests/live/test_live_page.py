@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from gesture3d.live import exporting
 from tests.live import camera
 from tests.live.browser import Browser, needs_chromium
 from tests.live.camera import PERSON
-from tests.live.running import running
+from tests.live.running import running, untrained_run
 
 pytestmark = needs_chromium
 
@@ -123,6 +124,35 @@ def test_a_camera_that_another_program_has_and_one_that_is_unplugged(
         assert browser.page.is_visible("#empty")
         browser.page.click("#camera")
         browser.until("live.eye.delays.length > 3")
+        assert browser.errors == []
+
+
+def test_a_network_is_taken_along(tmp_path, monkeypatch) -> None:
+    def write_at_once(self, weights: Path, kind: str) -> str:
+        self.folder.mkdir(parents=True)
+        self._zip(kind).write_bytes(f"{weights.parent.name} as {kind}".encode())
+        return "no difference"
+
+    monkeypatch.setattr(exporting.Exporting, "_run", write_at_once)
+    monkeypatch.setattr(exporting, "NEEDED", ())
+    untrained_run(tmp_path / "runs" / "mine", "folder")
+    with running(tmp_path / "clips", tmp_path / "runs") as server, Browser(None) as browser:
+        browser.open(address(server))
+        browser.page.click("#tab-teach")
+        browser.page.select_option("#export-network", "weights/deepgru_hands-synthetic")
+        browser.page.click("#export")
+        browser.says("this network reads hands")
+        browser.page.select_option("#export-network", "runs/mine")
+        assert "Yours: wave, nod, by the whole picture (mine)" in browser.page.evaluate(
+            "document.querySelector('#export-network').selectedOptions[0].textContent"
+        )
+        browser.page.click("#export")
+        browser.until("document.querySelector('#exported a')")
+        assert "Checked: no difference." in browser.page.inner_text("#exported")
+        with browser.page.expect_download() as download:
+            browser.page.click("#exported a")
+        assert download.value.suggested_filename == "gestures-onnx.zip"
+        assert Path(download.value.path()).read_text() == "mine as onnx"
         assert browser.errors == []
 
 

@@ -139,3 +139,21 @@ def test_a_clock_that_runs_backwards_is_said_and_the_page_goes_on(server) -> Non
         assert "after 5" in answer["error"]
         page.send(frame_message(frame, 6.0))
         assert "error" not in json.loads(page.recv(timeout=60))
+
+
+def test_what_a_network_looks_at_in_a_clip_is_a_picture(tmp_path) -> None:
+    untrained_run(tmp_path / "runs" / "clip", "folder", 1.0)
+    untrained_run(tmp_path / "runs" / "causal", "stream_folder")
+    with running(tmp_path / "clips", tmp_path / "runs") as server:
+        frames = list(moving_frames(1))[:20]
+        server.live.clips.add("wave", *map(list, zip(*frames, strict=True)))
+        place = "/api/look?gesture=wave&clip=clip-0001.avi&network=runs/"
+        status, picture, headers = server.ask("GET", f"{place}clip")
+        assert (status, headers["content-type"], picture[:4]) == (200, "image/png", b"\x89PNG")
+        top = json.loads(headers["x-top"])
+        assert {name for name, _ in top} == {"wave", "nod", NO_GESTURE}
+        assert sum(share for _, share in top) == pytest.approx(1, abs=1e-3)
+        status, said, _ = server.ask("GET", f"{place}causal")
+        assert (status, b"reads no single clips" in said) == (400, True)
+        status, said, _ = server.ask("GET", f"{place}clip".replace("clip-0001", "../secret"))
+        assert (status, b"no such clip" in said) == (400, True)

@@ -135,7 +135,7 @@ $("look-button").addEventListener("click", async () => {
       $("look-text").textContent = "";
       throw new Error((await answer.json()).error);
     }
-    const { top } = JSON.parse(answer.headers.get("x-said"));
+    const top = JSON.parse(answer.headers.get("x-top"));
     const picture = h("img", { src: URL.createObjectURL(await answer.blob()), alt: `What the network looks at in ${clip} of ${gesture}` });
     $("look-picture").replaceChildren(picture);
     $("look-text").textContent = `It says: ${top.slice(0, 3).filter(([, share], place) => !place || share >= 0.01).map(([name, share]) => `${name} ${percent(share)}`).join(", ")}.`;
