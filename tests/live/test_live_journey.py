@@ -176,6 +176,7 @@ def look_through_a_video(journey: Path, place: str) -> dict[str, object]:
         found["truth"] = read_annotations(journey / "mixed.csv")["mixed"]
         browser.shoot("video")
         browser.page.click("#tab-look")
+        choose_newest(browser, "#look-network")
         browser.page.click("#look-button")
         browser.until("document.querySelector('#look-picture img')", 60)
         browser.shoot("look")

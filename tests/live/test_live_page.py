@@ -142,6 +142,11 @@ def test_a_network_is_taken_along(tmp_path, monkeypatch) -> None:
         browser.page.select_option("#export-network", "weights/deepgru_hands-synthetic")
         browser.page.click("#export")
         browser.says("this network reads hands")
+        # What follows streams cannot be asked about a clip.
+        offered = "Array.from(document.querySelector('#look-network').options, o => o.value)"
+        assert "weights/variant_a-synthetic" in browser.page.evaluate(offered)
+        assert "weights/variant_a_causal-synthetic" not in browser.page.evaluate(offered)
+        assert browser.page.input_value("#look-network")
         browser.page.select_option("#export-network", "runs/mine")
         assert "Yours: wave, nod, by the whole picture (mine)" in browser.page.evaluate(
             "document.querySelector('#export-network').selectedOptions[0].textContent"

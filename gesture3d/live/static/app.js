@@ -49,8 +49,9 @@ async function refresh() {
   if (!known.includes(network)) network = known.find((key) => state.networks.find((n) => n.key === key).kind !== "hands") ?? known[0];
   for (const id of ["network", "video-network", "look-network", "export-network"]) {
     const before = id === "network" ? network : $(id).value || network;
-    $(id).replaceChildren(...state.networks.map((one) => h("option", { value: one.key }, inWords(one))));
-    $(id).value = known.includes(before) ? before : network;
+    const fits = state.networks.filter((one) => id !== "look-network" || one.kind !== "stream"); // which reads no clips
+    $(id).replaceChildren(...fits.map((one) => h("option", { value: one.key }, inWords(one))));
+    if (fits.some((one) => one.key === before)) $(id).value = before;
   }
   sayWhatItKnows();
   choose("look-gesture", Object.keys(state.gestures).sort((a, b) => (a === state.nothing) - (b === state.nothing)));
