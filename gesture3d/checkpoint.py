@@ -221,7 +221,8 @@ def initialise_from(
 
     The head is the submodule that the network names in its attribute ``head``. A causal network may
     start from one for clips, which has the same layers; channels of its input that the other lacks
-    (differences of frames) start at zero.
+    (differences of frames) start at zero. A stem may take larger or smaller steps over larger or
+    smaller frames: what lies above it then sees maps of the same size, of finer or coarser frames.
 
     Args:
         class_names: of ``model``; what a head of another size knows of classes of the same names
@@ -240,6 +241,9 @@ def initialise_from(
     free = (*_FREE, *_CAUSAL) if becomes_causal else _FREE
     behaviour = [k for k in type(ours).model_fields if k not in free]
     pairs = {k: (getattr(theirs, k, None), getattr(ours, k)) for k in behaviour}
+    there, here = pairs.get("stem_stride", (None, None))
+    if there and here and there[0] == here[0]:  # the same steps in time
+        del pairs["stem_stride"]
     differing = {k: (there, here) for k, (there, here) in pairs.items() if there != here}
     if differing:
         changes = "; ".join(f"model.{k}: {t} there, {h} here" for k, (t, h) in differing.items())

@@ -155,9 +155,19 @@ def test_a_network_for_clips_does_not_start_from_a_causal_one(saved, tmp_path) -
         checkpoint.initialise_from(build_model(plain.model, 4), plain, path)
 
 
+def test_a_network_of_finer_frames_starts_from_one_of_coarser_frames(saved) -> None:
+    model, path = saved
+    settings = [*SMALL, "model.stem_stride=[2,6,6]", "data.size=64"]
+    finer = load_experiment("variant_a", "synthetic", settings)
+    other = build_model(finer.model, 4)
+    assert checkpoint.initialise_from(other, finer, path) == f"started from {path}"
+    assert torch.equal(other.res3d.stem[0].weight, model.res3d.stem[0].weight)
+
+
 @pytest.mark.parametrize(
     ("override", "named"),
     [
+        ("model.stem_stride=[1,3,3]", "model.stem_stride: (2, 3, 3) there, (1, 3, 3) here"),
         ("model.variants=[b, a]", "model.variants: ('a', 'a') there, ('b', 'a') here"),
         ("model.width=0.25", "model.width: 0.03125 there, 0.25 here"),
         ("model.preprocessing=channel_mean", "model.preprocessing: clip_mean there"),
