@@ -23,7 +23,7 @@ _OUT_OF_MEMORY = (
 WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE")
 WITHOUT_BF16 += ("AVX512_CORE_VNNI",)
 WITHOUT_AMX = (*WITHOUT_BF16, "AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX10_1_512")
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 def num_cores() -> int:
@@ -151,14 +151,14 @@ def peak_memory() -> int | None:
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep what it frees for what it allocates next, up to 32 MiB a block.
+    """Let this process keep what it frees for what it allocates next.
 
     glibc gives large blocks back to the system at once, and getting them anew, page by page, costs
     a training step on a CPU several per cent of its time. Other C libraries are left as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt:
-        mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
+        mallopt(M_MMAP_MAX, 0)  # no block of any size of its own
         mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 

@@ -13,7 +13,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def use():
     for _ in range(20):
-        [np.ones(4 << 20, np.float32) for _ in range(4)]  # 16 MiB each
+        [np.ones(12 << 20, np.float32) for _ in range(4)]  # 48 MiB each
 use()
 before = faults()
 use()
