@@ -11,7 +11,7 @@ from tqdm import tqdm
 from gesture3d.checkpoint import versions
 from gesture3d.config import Experiment
 from gesture3d.data.samples import Samples
-from gesture3d.data.video.corruptions import CORRUPTIONS, STRENGTHS
+from gesture3d.data.video.corruptions import BY_NAME, CORRUPTIONS, STRENGTHS
 from gesture3d.errors import Gesture3dError, did_you_mean
 from gesture3d.evaluation.evaluate import evaluated_experiment, open_split
 from gesture3d.evaluation.predictions import SplitPredictions
@@ -37,7 +37,7 @@ class Corrupt:
 
     def __call__(self, key: str, frames: np.ndarray) -> np.ndarray:
         rng = generator(self.seed, self.name, str(self.strength), key)
-        return CORRUPTIONS[self.name](frames, self.strength, rng, self.modality)
+        return BY_NAME[self.name](frames, self.strength, rng, self.modality)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def measure_corruptions(
     work.
 
     Args:
-        names: of corruptions; by default all that the modality has.
+        names: of corruptions; by default all that cameras do to the modality.
         limit: of so many labelled samples, spread over the split.
 
     Raises:
@@ -131,14 +131,14 @@ def check_names(names: Sequence[str], experiment: Experiment, weights: Path | st
             f"{weights}: --corruptions are what cameras do to clips; {data.title} is "
             f"{data.stream} data"
         )
-    known = [n for n, corruption in CORRUPTIONS.items() if data.modality in corruption.modalities]
+    known = [n for n, corruption in BY_NAME.items() if data.modality in corruption.modalities]
     for name in names:
         if name not in known:
             raise Gesture3dError(
                 f"--corruptions: {name!r} is not known for {data.modality}."
                 f"{did_you_mean(name, known)} There are {', '.join(known)}"
             )
-    return list(dict.fromkeys(names)) or known
+    return list(dict.fromkeys(names)) or [name for name in known if name in CORRUPTIONS]
 
 
 def table(found: Robustness) -> str:

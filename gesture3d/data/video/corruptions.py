@@ -319,6 +319,11 @@ def _cut(count: int, strength: float, rng: np.random.Generator) -> np.ndarray:
     return np.arange(left) + (count - left) * int(rng.random() < 0.5)
 
 
+def _unfinished(count: int, strength: float, _: np.random.Generator) -> np.ndarray:
+    """Only the beginning was seen: a fifth of the frames is left."""
+    return np.arange(max(1, round(count * (1 - 0.8 * strength))))
+
+
 def _flow_between(frames: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """From each chosen frame to the next: the sum of the flow on the way; of none, rest."""
     vectors = frames.astype(np.int32) - FLOW_ZERO
@@ -380,3 +385,6 @@ CORRUPTIONS: dict[str, Corruption] = {
     "cut": _time(_cut),
     "occluder": Corruption(_occluder),
 }
+
+BY_NAME = CORRUPTIONS | {"unfinished": _time(_unfinished)}
+"""With what is no fault of a camera, and no part of means: how early a gesture is recognised."""

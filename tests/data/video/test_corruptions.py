@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gesture3d.data.video.corruptions import CORRUPTIONS, STRENGTHS
+from gesture3d.data.video.corruptions import BY_NAME, CORRUPTIONS, STRENGTHS
 from gesture3d.data.video.pixels import flow_to_frame, frame_to_flow, with_magnitude
 from gesture3d.data.video.prepared.flow import compute_flow
 from gesture3d.rng import generator
@@ -83,12 +83,12 @@ def test_the_stronger_the_farther_from_the_clip(name, seed) -> None:
     assert all(b > 0.9 * a for a, b in pairwise(damages))
 
 
-@pytest.mark.parametrize("name", [n for n, c in CORRUPTIONS.items() if c.temporal])
+@pytest.mark.parametrize("name", [n for n, c in BY_NAME.items() if c.temporal])
 def test_the_stronger_the_fewer_frames_are_different(name) -> None:
     numbered = np.arange(48, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 2, 3, 1), np.uint8)
 
     def left(strength: float) -> int:
-        out = CORRUPTIONS[name](numbered, strength, generator(5))[:, 0, 0, 0]
+        out = BY_NAME[name](numbered, strength, generator(5))[:, 0, 0, 0]
         assert (np.diff(out.astype(int)) >= 0).all()
         return len(np.unique(out))
 
@@ -98,14 +98,21 @@ def test_the_stronger_the_fewer_frames_are_different(name) -> None:
     assert 6 <= counts[-1] <= 24
 
 
-@pytest.mark.parametrize("name", [n for n, c in CORRUPTIONS.items() if c.temporal])
+@pytest.mark.parametrize("name", [n for n, c in BY_NAME.items() if c.temporal])
 def test_clips_of_any_length_keep_a_frame(name) -> None:
     for length in range(1, 200):
         numbered = np.arange(length, dtype=np.uint8)[:, None, None, None]
         for strength in (1e-9, *STRENGTHS):
-            out = CORRUPTIONS[name](numbered, strength, generator(length)).ravel()
+            out = BY_NAME[name](numbered, strength, generator(length)).ravel()
             assert 1 <= len(out) <= length
             assert out[-1] < length
+
+
+def test_an_unfinished_clip_begins_as_the_whole_and_is_part_of_no_mean() -> None:
+    for strength, left in zip(STRENGTHS, (34, 27, 21, 14, 8), strict=True):
+        out = BY_NAME["unfinished"](clip(frames=40), strength, generator())
+        assert np.array_equal(out, clip(frames=40)[:left]), strength
+    assert "unfinished" not in CORRUPTIONS
 
 
 def test_draws_differ_and_do_not_depend_on_the_strength() -> None:
