@@ -37,7 +37,7 @@ from gesture3d.text import one_line
 FORMAT = "gesture3d/1"
 
 # What fine-tuning may change: another modality has other means (the paper's recipe for IsoGD).
-_FREE = ("dropout", "forget_bias", "channel_means")
+_FREE = ("dropout", "forget_bias", "channel_means", "stabilise")
 # What a causal network, for streams, may do otherwise than one for clips that it starts from.
 _CAUSAL = ("causal", "preprocessing", "mean_frames", "differences")
 

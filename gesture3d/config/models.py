@@ -49,6 +49,13 @@ class ClipNetworkConfig(NetworkConfig):
     local_contrast: bool = False
     mean_frames: Frames = 48  # of running_mean: 4 s at 12 frames a second
     differences: bool = False
+    stabilise: bool = False  # the camera's motion is taken out of clips
+
+    @model_validator(mode="after")
+    def _stabilises_whole_clips(self) -> "ClipNetworkConfig":
+        if self.stabilise and (self.preprocessing != "clip_mean" or not self.local_contrast):
+            raise ValueError("stabilise needs preprocessing=clip_mean and local_contrast=true")
+        return self
 
     @model_validator(mode="after")
     def _one_mean_per_channel(self) -> "ClipNetworkConfig":

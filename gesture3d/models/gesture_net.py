@@ -17,6 +17,7 @@ from gesture3d.models.network import Network
 from gesture3d.models.online import Carried, OnlineNetwork, Shapes
 from gesture3d.models.res3d import Res3D, scaled_channels
 from gesture3d.models.sequence import no_autocast
+from gesture3d.models.stabilise import stabilised
 
 Clips = UInt8[Tensor, "B T C H W"] | Float[Tensor, "B T C H W"]
 
@@ -43,6 +44,9 @@ class Preprocessing(nn.Module):
     unevenly. Local is a window of half the frame's sides, from means of ``CELLS`` × ``CELLS`` cells
     (as in local contrast normalisation, Jarrett et al., ICCV 2009). Not for optical flow, whose
     zero it would move.
+
+    ``stabilise``, behind that and before the mean over the clip: the camera's motion is taken out,
+    see `stabilise`. It needs whole clips and ``local_contrast``.
     """
 
     MIN_STD = 8.0
@@ -57,8 +61,11 @@ class Preprocessing(nn.Module):
         local_contrast: bool = False,
         mean_frames: int = 48,
         differences: bool = False,
+        stabilise: bool = False,
     ):
         super().__init__()
+        if stabilise and (mode != "clip_mean" or not local_contrast):
+            raise ValueError("stabilise needs preprocessing clip_mean and local_contrast")
         if mode not in ("channel_mean", "clip_mean", "running_mean"):
             raise ValueError(
                 f"preprocessing must be channel_mean, clip_mean or running_mean, not {mode!r}"
@@ -70,7 +77,7 @@ class Preprocessing(nn.Module):
             )
         self.mode = mode
         self.scale = scale
-        self.local_contrast = local_contrast
+        self.local_contrast, self.stabilise = local_contrast, stabilise
         self.mean_frames, self.differences = mean_frames, differences
         self.out_channels = in_channels * (2 if differences else 1)
         means = torch.tensor(channel_means, dtype=torch.float32)
@@ -89,6 +96,9 @@ class Preprocessing(nn.Module):
         x = x.to(dtype)
         if self.local_contrast:
             x = self._local_contrast(x)
+        if self.stabilise:
+            with no_autocast(x.device):
+                x = stabilised(x)
         if self.mode == "running_mean" or self.differences:
             x = self._since_before(x, carried or Carried())
         else:
@@ -216,6 +226,7 @@ class GestureNet(ClipNetwork, OnlineNetwork):
         local_contrast: bool = False,
         mean_frames: int = 48,
         differences: bool = False,
+        stabilise: bool = False,
         recurrent_skip: bool = False,
         top_skip: bool = False,
         forget_bias: float = 0.0,
@@ -237,6 +248,7 @@ class GestureNet(ClipNetwork, OnlineNetwork):
             local_contrast,
             mean_frames,
             differences,
+            stabilise,
         )
         self.res3d = Res3D(self.preprocessing.out_channels, width, tuple(stem_stride), causal)
         channels = self.res3d.out_channels

@@ -36,6 +36,7 @@ class R3D18(ClipNetwork):
         local_contrast: bool = False,
         mean_frames: int = 48,
         differences: bool = False,
+        stabilise: bool = False,
     ):
         from gesture3d.models.torchvision_resnet import ScaledResNet
 
@@ -49,6 +50,7 @@ class R3D18(ClipNetwork):
             local_contrast,
             mean_frames,
             differences,
+            stabilise,
         )
         channels = self.preprocessing.out_channels
         self.network = ScaledResNet(num_classes, width, channels, tuple(stem_stride))
