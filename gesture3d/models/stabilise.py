@@ -3,7 +3,8 @@
 Each frame is compared with the median of all by phase correlation (Kuglin and Hines, 1975) and
 shifted by what is found, of a few pixels and parts of them; then with the median of the shifted
 ones. A frame stays as it is where shifting it does not bring most of its pixels nearer to the
-median: before an even wall only the hand could be followed.
+median: before an even wall only the hand could be followed. A camera that jumps from frame to frame
+leaves no sharp median, and a room without edges nothing to compare; then little is found.
 """
 
 import math
