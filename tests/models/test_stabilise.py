@@ -86,8 +86,7 @@ def test_a_shaken_clip_is_preprocessed_as_one_from_a_still_camera() -> None:
         still, shaken = (
             preprocessing(clip.expand(3, -1, -1, -1, -1).movedim(0, 2), torch.float32)
             for clip in (
-                128 + with_hand(taken(room(1), motion))
-                for motion in (torch.zeros(16, 2), shake(1))
+                128 + with_hand(taken(room(1), motion)) for motion in (torch.zeros(16, 2), shake(1))
             )
         )
         inner = (still - shaken)[..., 8:-8, 8:-8]
