@@ -73,6 +73,7 @@ def test_a_network_of_clips_is_a_file_and_a_program_that_uses_it(server, tmp_pat
     }, done.stderr
 
 
+@pytest.mark.slow
 def test_a_network_of_streams_is_a_page(server) -> None:
     found = taken_home(server, "runs/causal")
     said = json.loads(found.read("gestures-page/network.json"))
