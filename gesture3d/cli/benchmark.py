@@ -25,6 +25,14 @@ VARIANTS = [name for name, variant in paper.VARIANTS.items() if variant.printed]
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+    _add_parts(commands)
+    _add_files_and_streams(commands)
+    _add_studies(commands)
+    return parser.parse_args(argv)
+
+
+def _add_parts(commands: argparse._SubParsersAction) -> None:
+    """What measures a part of the library by itself."""
     data = commands.add_parser(
         "data", help="decoding against ffmpeg and decord; memory; waiting; lists"
     )
@@ -61,6 +69,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     residual_lstm.add_argument("--repetitions", type=int, default=20, help="of every pair (20)")
     hands = commands.add_parser("hands", help="finding hands, by every engine in turn")
     hands.add_argument("--seconds", type=float, default=2, help="of each measurement (2)")
+
+
+def _add_files_and_streams(commands: argparse._SubParsersAction) -> None:
+    """What measures trained networks in use."""
     inference = commands.add_parser("inference", help="from file to label, by every runtime")
     inference.add_argument("--part", choices=["all", "table", "products", "overlap"], default="all")
     inference.add_argument("--weights", type=Path, help="a network for clips (the shipped one)")
@@ -90,6 +102,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     spotting.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the streams (0)")
     spotting.add_argument("--weights", type=Path, help="a network for clips, which slides as well")
     add_settings(spotting, "change a setting of the data, e.g. data.root=…")
+
+
+def _add_studies(commands: argparse._SubParsersAction) -> None:
+    """What counts, simulates and compares ways."""
     teaching = commands.add_parser("teaching", help="ways to teach gestures from a few clips")
     teaching.add_argument("--data", default="egogestar", help="a recipe of clips (egogestar)")
     teaching.add_argument("--ways", nargs="+", default=["hands", "means", "linear", "fine-tune"])
@@ -113,7 +129,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     cost.add_argument("--features", type=int, help="of a sequence's frame (the data set's)")
     cost.add_argument("--classes", type=int, help="(27 for clips, else the data set's)")
     add_settings(cost, "change any setting")
-    return parser.parse_args(argv)
 
 
 def main() -> int:

@@ -17,6 +17,8 @@ def main(network: str, clip: str) -> None:
     said = json.loads(session.get_modelmeta().custom_metadata_map["gesture3d"])
     video, (count, _, height, width) = cv2.VideoCapture(clip), said["shape"]
     frames = [frame[..., ::-1] for _, frame in iter(video.read, (False, None))]  # red, green, blue
+    if not frames:
+        sys.exit(f"error: {clip}: no video that OpenCV can read")
     side, last = min(frames[0].shape[:2]), len(frames) - 1
     top, left = ((n - side) // 2 for n in frames[0].shape[:2])  # the square in the middle
     chosen = [frames[min(i * max(last + 1, count) // count, last)] for i in range(count)]
@@ -30,4 +32,6 @@ def main(network: str, clip: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -172,6 +172,11 @@ def test_the_example_classifies_without_torch(tmp_path, capsys) -> None:
     assert [name for name, _ in lines] == [c.name for c in expected]
     for (_, share), c in zip(lines, expected, strict=True):
         assert float(share.strip("%")) / 100 == pytest.approx(c.probability, abs=0.02)
+    (tmp_path / "no.mp4").write_text("no video")
+    done = subprocess.run([*words[:-1], "no.mp4"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "error: no.mp4: no video" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_file_that_differs_is_not_left_behind(tmp_path, monkeypatch) -> None:

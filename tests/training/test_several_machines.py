@@ -127,9 +127,9 @@ def test_training_goes_on_when_the_processes_of_a_machine_are_killed(folder, tmp
     assert distance(tmp_path, tmp_path / "calm") == 0.0
 
 
-def kill_workers(agent: subprocess.Popen) -> None:
+def kill_workers(torchrun: subprocess.Popen) -> None:
     """What a torchrun has started."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            if int(stat.read_text().rpartition(")")[2].split()[1]) == agent.pid:
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == torchrun.pid:
                 os.kill(int(stat.parent.name), signal.SIGKILL)
