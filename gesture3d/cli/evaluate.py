@@ -180,10 +180,13 @@ def main() -> int:
 
 def evaluate_events(args: argparse.Namespace, folder: Path) -> int:
     """Of streams: events beside the annotated ones; with --calibrate their decision is chosen."""
+    from gesture3d.evaluation.evaluate import evaluated_experiment
     from gesture3d.inference import stream_report
+    from gesture3d.studies.record import row_of_evaluation
+    from gesture3d.studies.zoo import record
 
-    if args.corruptions is not None or args.record:
-        raise Gesture3dError(f"{args.weights}: of streams, neither --corruptions nor --record")
+    if args.corruptions is not None:
+        raise Gesture3dError(f"{args.weights}: of streams, no --corruptions")
     predicted = stream_report.predict_streams(args.weights, args.split, args.set, args.data)
     if not is_main_process():
         return 0
@@ -194,11 +197,21 @@ def evaluate_events(args: argparse.Namespace, folder: Path) -> int:
         args.weights = target
     found = stream_report.evaluate_streams(args.weights, predicted)
     stream_report.write_stream_evaluation(folder, args.weights, found)
-    print(f"{args.weights}: {found.data}, {found.split}")
+    print(f"{args.weights}: {predicted.predictions.data}, {args.split}")
     print(stream_report.summary_line(found))
     for name, value in found.rows():
         print(f"  {name:<28} {value}")
     print(f"written: {folder}")
+    if args.record:
+        row = row_of_evaluation(
+            args.weights,
+            evaluated_experiment(args.weights, args.set, args.data),
+            predicted.predictions,
+            args.data,
+            as_typed("evaluate"),
+            found.measures.defined(),
+        )
+        print(*record(args.record, [row]), sep="\n")
     return 0
 
 

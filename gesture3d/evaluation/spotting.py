@@ -91,6 +91,10 @@ class Spotting:
             "latency": self.latency,
         }
 
+    def defined(self) -> dict[str, float | None]:
+        """The same for JSON: None where a measure is not defined."""
+        return {name: None if math.isnan(v) else v for name, v in self.scalars().items()}
+
 
 def measure(truth: Streams, found: Streams, lengths: Mapping[str, float]) -> Spotting:
     """Every measure.

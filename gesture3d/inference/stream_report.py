@@ -12,7 +12,7 @@ from gesture3d.decisions import OnlineDecision
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.evaluate import open_split
 from gesture3d.evaluation.metrics import compute_metrics
-from gesture3d.evaluation.predictions import SplitPredictions
+from gesture3d.evaluation.predictions import SplitPredictions, write_predictions
 from gesture3d.evaluation.report import markdown_table
 from gesture3d.evaluation.spotting import Spotting, measure
 from gesture3d.events import NO_GESTURE, Event, write_events
@@ -34,8 +34,7 @@ class StreamEvaluation:
     frame_accuracy: share of the steps whose class is right, "No gesture" included.
     """
 
-    data: str
-    split: str
+    predictions: SplitPredictions
     decision: OnlineDecision
     truth: Mapping[str, Sequence[Event]]
     found: Mapping[str, Sequence[Event]]
@@ -113,8 +112,7 @@ def evaluate_streams(weights: Path, predicted: PredictedStreams) -> StreamEvalua
     found = {key: find_events(s, decision, names) for key, s in predicted.streams.items()}
     lengths = {key: float(s.seconds[-1]) for key, s in predicted.streams.items()}
     return StreamEvaluation(
-        own.data,
-        own.split,
+        own,
         decision,
         predicted.truth,
         found,
@@ -136,18 +134,19 @@ def in_words(decision: OnlineDecision) -> str:
 
 
 def write_stream_evaluation(folder: Path, weights: Path, evaluation: StreamEvaluation) -> None:
-    """Write ``events.csv`` (what was found), ``timeline.png`` (the first streams), ``metrics.json``
-    and ``report.md``."""
+    """Write ``events.csv`` (what was found), ``timeline.png`` (the first streams),
+    ``metrics.json``, ``report.md`` and, last, ``predictions.csv`` (of the steps)."""
     write_events(folder / "events.csv", evaluation.found)
-    values = {"frame_accuracy": evaluation.frame_accuracy, **evaluation.measures.scalars()}
+    own = evaluation.predictions
     content = {
         "weights": str(weights),
-        "data": evaluation.data,
-        "split": evaluation.split,
+        "data": own.data,
+        "split": own.split,
         "num_streams": len(evaluation.truth),
         "num_events": evaluation.measures.num_events,
         "num_found": evaluation.measures.num_found,
-        **{name: None if math.isnan(value) else value for name, value in values.items()},
+        "frame_accuracy": evaluation.frame_accuracy,
+        "measures": evaluation.measures.defined(),
         "decision": in_words(evaluation.decision),
         "versions": versions(),
     }
@@ -165,7 +164,7 @@ def write_stream_evaluation(folder: Path, weights: Path, evaluation: StreamEvalu
     with atomic_path(folder / "timeline.png") as temporary:
         figure.savefig(temporary, dpi=100)
     lines = [
-        f"# {markdown(weights)}: {markdown(evaluation.data)}, {evaluation.split}",
+        f"# {markdown(weights)}: {markdown(own.data)}, {own.split}",
         "",
         f"{summary_line(evaluation)}; {markdown(in_words(evaluation.decision))}.",
         "",
@@ -173,6 +172,7 @@ def write_stream_evaluation(folder: Path, weights: Path, evaluation: StreamEvalu
         "![truth above what was found](timeline.png)",
     ]
     write_text(folder / "report.md", "\n".join(lines) + "\n")
+    write_predictions(folder / "predictions.csv", own)
 
 
 def summary_line(evaluation: StreamEvaluation) -> str:

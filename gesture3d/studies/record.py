@@ -1,7 +1,7 @@
 """Rows of the zoo out of finished runs, and out of the evaluation of one file of weights."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from gesture3d.data import count_folds
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.bootstrap import compare_runs, top1_interval
 from gesture3d.evaluation.corruptions import Robustness
+from gesture3d.evaluation.predict import stream_of_step
 from gesture3d.evaluation.predictions import SplitPredictions
 from gesture3d.files import resource
 from gesture3d.machine import choose_device, processor
@@ -27,6 +28,16 @@ from gesture3d.training.result import read_result
 NOT_SETTINGS = {"data.root", "data.num_workers", "data.fold", "train.seed", "train.processes"}
 NOT_SETTINGS |= {"train.num_threads", "train.device", "train.eval_batch_size"}
 NOT_SETTINGS |= {"train.checkpoint_minutes"}
+
+
+EVENTS = {  # of streams: the measure, and how a row says it
+    "SFINGE detection rate": "SFINGE: detected",
+    "SFINGE false positives": "false",
+    "SHREC'22 detection rate": "SHREC'22: detected",
+    "SHREC'22 false positives": "false",
+    "Levenshtein accuracy": "Levenshtein",
+    "F1@0.5": "F1@0.5",
+}
 
 
 def rows_of_ablation(outcomes: Sequence[Outcome], command: str) -> tuple[list[Row], list[str]]:
@@ -90,7 +101,7 @@ def _row_of_runs(
         data=Path(run.data).stem,
         settings=" ".join(changed),
         split=measured_on,
-        samples=str(correct.shape[1]),
+        samples=_samples(outcomes[0].predictions[split], run.experiment),
         seeds=" ".join(map(str, by_seed)),
         top1_by_seed=" ".join(f"{100 * value:.1f}" for value in top1),
         top1=f"{100 * np.mean(top1):.1f}",
@@ -98,12 +109,13 @@ def _row_of_runs(
         interval=_interval(max(low, 0.0), high),
         validation="" if None in validated else _mean(validated),
         parameters=str(parameters),
-        multiply_adds=str(multiply_adds),
+        multiply_adds="" if run.experiment.data.streams else str(multiply_adds),
         train_seconds=f"{np.mean([o.result['train_seconds'] for o in outcomes]):.0f}",
         command=command,
         code=_all(o.result["versions"]["gesture3d"] for o in outcomes),
         processor=_all(_processor(o.result) for o in outcomes),
         written_by=_tool(command),
+        events=events_in_words([o.events[split] for o in outcomes if o.events]),
     )
 
 
@@ -113,6 +125,7 @@ def row_of_evaluation(
     predictions: SplitPredictions,
     data: str | None,
     command: str,
+    events: Mapping[str, float | None] | None = None,
 ) -> Row:
     """The row of one file of weights on one split.
 
@@ -121,6 +134,7 @@ def row_of_evaluation(
     Args:
         experiment: as it was evaluated.
         data: the recipe of another data set than the training's.
+        events: of streams, how well they were found.
 
     Raises:
         Gesture3dError: no sample has a label; no such network or recipe.
@@ -147,7 +161,7 @@ def row_of_evaluation(
         data=Path(data).stem if data else recipe,
         settings=" ".join(changed),
         split=_named(predictions.split, experiment),
-        samples=str(len(correct)),
+        samples=_samples(predictions, experiment),
         seeds=str(trained.train.seed),
         top1_by_seed=f"{100 * correct.mean():.1f}",
         top1=f"{100 * correct.mean():.1f}",
@@ -160,6 +174,7 @@ def row_of_evaluation(
         processor=processor(is_gpu),
         weights=str(weights),
         written_by=_tool(command),
+        events=events_in_words([events] if events else []),
     )
 
 
@@ -176,9 +191,9 @@ def row_of_corruptions(row: Row, found: Robustness, names: Sequence[str]) -> Row
 
 
 def _multiply_adds(model: nn.Module, experiment: Experiment, num_features: int | None) -> str:
-    """Of one sample; empty where sequences keep their own lengths."""
+    """Of one sample; empty where sequences keep their own lengths, and of streams."""
     spec = experiment.data.input_spec(num_features)
-    if spec.shape[0] is None:
+    if spec.shape[0] is None or experiment.data.streams:
         return ""
     return str(count_cost_of_one(model, spec.example())[-1].multiply_adds)
 
@@ -234,6 +249,22 @@ def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         return
     for key, value in tree.items():
         yield from _leaves(value, f"{prefix}.{key}" if prefix else key)
+
+
+def events_in_words(runs: Sequence[Mapping[str, float | None]]) -> str:
+    """The means over runs of what people compare first; empty where there are none."""
+    said = []
+    for name, short in EVENTS.items():
+        values = [run[name] for run in runs]
+        said += [f"{short} {np.mean(values):.3f}"] if values and None not in values else []
+    return ", ".join(said)
+
+
+def _samples(predictions: SplitPredictions, experiment: Experiment) -> str:
+    """How many have a label; of streams all."""
+    if experiment.data.streams:
+        return f"{len({stream_of_step(key) for key in predictions.keys})} streams"
+    return str(int((predictions.labels >= 0).sum()))
 
 
 def _named(split: str, experiment: Experiment) -> str:

@@ -13,6 +13,7 @@ from gesture3d.studies.tables import (
     accuracy_table,
     cost_table,
     counted,
+    events_table,
     failure_table,
     first_layer,
     has_order,
@@ -41,7 +42,8 @@ def write_report(outcomes: Sequence[Outcome], folder: Path, notes: Sequence[str]
 
     sections = make_sections(group_by_network(outcomes))
     title, facts = f"Ablation: {folder.name}", describe(sections, outcomes)
-    tables = [t for s in sections for t in (accuracy_table(s), pairs_table(s), cost_table(s))]
+    kinds = (accuracy_table, events_table, pairs_table, cost_table)
+    tables = [kind(section) for section in sections for kind in kinds]
     tables = [modality_table(sections), *tables, failure_table(outcomes)]
     tables = [table for table in tables if table.rows]
     closing = [*method(sections, outcomes), *notes]

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, TypeAdapter
 
 from gesture3d.config import Experiment, find_config, load_experiment
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.bootstrap import Difference, compare_runs
 from gesture3d.evaluation.order import ORDERS
+from gesture3d.evaluation.predict import stream_of_step
 from gesture3d.evaluation.predictions import SplitPredictions, read_predictions
 from gesture3d.files import resource
-from gesture3d.stored import parse_json
+from gesture3d.stored import Number, Text, parse_json
 from gesture3d.studies.runner import PlannedRun, is_finished
 from gesture3d.training.result import read_result
 from gesture3d.training.state import ROW
@@ -92,6 +94,15 @@ def _is_others(override: str, experiment: Experiment, all_: Sequence[Experiment]
 # --- what came out -------------------------------------------------------------------------------
 
 
+class _Evaluation(BaseModel):
+    """What is read of a stream evaluation's metrics.json."""
+
+    measures: dict[Text, Number | None]
+
+
+_EVENTS = TypeAdapter(_Evaluation)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """One run. ``error`` is None for a finished one, which alone has the other fields."""
@@ -101,6 +112,7 @@ class Outcome:
     result: dict[str, Any] = field(default_factory=dict)  # see training/result.py
     history: list[dict[str, Any]] = field(default_factory=list)
     predictions: dict[str, SplitPredictions] = field(default_factory=dict)  # of labelled samples
+    events: dict[str, dict[str, float | None]] = field(default_factory=dict)  # of streams: measures
 
     def top1(self, split: str) -> float | None:
         """0..1; None where the split has no labels."""
@@ -186,7 +198,7 @@ def _read(run: PlannedRun, folder: Path) -> Outcome:
         history = [parse_json(line, ROW) for line in lines]
     except ValueError as error:
         raise Gesture3dError(f"{path}: {error}") from None
-    return Outcome(run, None, result, history, predictions)
+    return Outcome(run, None, result, history, predictions, _read_events(folder, result))
 
 
 def _read_predictions(
@@ -195,7 +207,8 @@ def _read_predictions(
     """Those of a split, if they are what the run came to."""
     path = folder / f"evaluation-{split}" / "predictions.csv"
     found = read_predictions(path)
-    count, expected = len(found.keys), result["num_samples"][split]
+    keys = {stream_of_step(k) for k in found.keys} if result["events"] else found.keys
+    count, expected = len(keys), result["num_samples"][split]
     may_lack = run.experiment.data.may_lack_samples
     if count > expected or (count < expected and not may_lack):
         raise Gesture3dError(f"{path}: {count} samples, and the run has {expected}")
@@ -204,6 +217,20 @@ def _read_predictions(
     if None not in (said, top1) and abs(said - top1) > 1e-4:
         raise Gesture3dError(f"{path}: top-1 {top1:.4f}, and result.json says {said:.4f}")
     return found
+
+
+def _read_events(folder: Path, result: dict[str, Any]) -> dict[str, dict[str, float | None]]:
+    """Of streams: split → how well its events were found."""
+    if not result["events"]:
+        return {}
+    path = folder / "evaluation-test" / "metrics.json"
+    if "test" not in result["num_samples"]:
+        return {"validation": result["events"]}
+    try:
+        test = parse_json(path.read_bytes(), _EVENTS).measures
+    except ValueError as error:
+        raise Gesture3dError(f"{path}: broken ({error})") from None
+    return {"validation": result["events"], "test": test}
 
 
 def group_by_network(outcomes: Sequence[Outcome]) -> list[Group]:

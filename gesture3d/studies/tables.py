@@ -50,6 +50,22 @@ def accuracy_table(section: Section) -> Table:
     return Table(f"Accuracy: {section.data}", header, rows, notes)
 
 
+def events_table(section: Section) -> Table:
+    """How well events are found in streams; empty for other data."""
+    groups, split = section.groups, section.split
+    measured = [[o.events.get(split, {}) for o in group.outcomes] for group in groups]
+    rows = [
+        [name, *(_measure([run.get(name) for run in runs]) for runs in measured)]
+        for name in measured[0][0]
+    ]
+    header = ["measure", *(group.network for group in groups)]
+    notes = [_how_averaged([section], " (each seed's value)")]
+    notes.append(
+        "The decision was chosen on the validation streams: gesture3d/inference/online.py."
+    )
+    return Table(f"Events: {section.data}", header, rows, notes)
+
+
 def pairs_table(section: Section) -> Table:
     """The difference of every two networks."""
     header = ["networks", "difference", "95 % interval", "p, corrected", "significant"]
@@ -101,6 +117,8 @@ def cost_table(section: Section) -> Table:
             ]
         )
     notes = ["Speeds and memory: smallest to largest of the runs."]
+    if section.groups[0].experiment.data.streams:
+        notes.append("A sample is a stream.")
     if has_layers:
         notes.append(
             "Layer: the first recurrent one, parameters without biases. The paper charges its "
@@ -157,6 +175,14 @@ def mean_top1(group: Group, split: str) -> str:
 def _plus_minus(values: Sequence[float]) -> str:
     deviation = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
     return f"{np.mean(values):.1f}{deviation}"
+
+
+def _measure(values: Sequence[float | None]) -> str:
+    if None in values:
+        return "–"
+    each = f" ({', '.join(f'{v:.3f}' for v in values)})" if len(values) > 1 else ""
+    deviation = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3f}{deviation}{each}"
 
 
 def _range(values: Sequence[float | None]) -> str:

@@ -23,7 +23,7 @@ BEGIN, END = "<!-- results -->", "<!-- /results -->"
 COLUMNS = (
     *("group", "network", "data", "settings", "split", "samples", "seeds", "top1_by_seed", "top1"),
     *("std", "interval", "validation", "parameters", "multiply_adds", "train_seconds", "command"),
-    *("code", "processor", "weights", "written_by"),
+    *("code", "processor", "weights", "written_by", "events"),
 )
 KEY = ("network", "data", "settings", "split", "weights")  # one row each
 TYPED = "typed"
@@ -36,6 +36,7 @@ SHOWN = {  # of a table: its head, and what of a row stands there
     "top-1, %": lambda r: r["top1"] + (f" ± {r['std']}" if r["std"] else ""),
     "each seed": lambda r: r["top1_by_seed"].replace(" ", ", ") if " " in r["seeds"] else "",
     "interval": lambda r: r["interval"],
+    "events": lambda r: r["events"],
     "validation": lambda r: r["validation"],
     "parameters": lambda r: _count(r["parameters"], 2),
     "multiply-adds": lambda r: _count(r["multiply_adds"], 1),
@@ -198,7 +199,7 @@ def _made_with(row: Row) -> str:
 
 
 def _samples(row: Row) -> str:
-    return row["samples"] and f"{row['samples']} samples"
+    return f"{row['samples']} samples" if row["samples"].isdigit() else row["samples"]
 
 
 def _count(text: str, digits: int) -> str:

@@ -10,6 +10,7 @@ from gesture3d.evaluation.metrics import compute_metrics
 from gesture3d.evaluation.order import ORDERS, reordered
 from gesture3d.evaluation.predict import Predictions, predict
 from gesture3d.evaluation.predictions import SplitPredictions, write_predictions
+from gesture3d.evaluation.spotting import Spotting
 from gesture3d.events import NO_GESTURE
 from gesture3d.inference.choosing import choose_decision
 from gesture3d.inference.stream_predictions import (
@@ -37,7 +38,7 @@ def close(trainer: Trainer, left_out: dict[str, str]) -> None:
     def whole(split: Any) -> Any:
         return evaluation_loader(split, trainer.experiment, trainer.processes, whole=True)
 
-    results, calibration, of_calibration = {}, None, None
+    results, calibration, of_calibration, spotted = {}, None, None, None
     orders = ORDERS[:1] if trainer.streams else ORDERS
     for order in orders if datasets.validation else ():
         batches = reordered(whole(datasets.validation), order)
@@ -71,21 +72,23 @@ def close(trainer: Trainer, left_out: dict[str, str]) -> None:
     batch = next(iter(whole(datasets.validation or datasets.train)))
     num_samples = {name: len(split) for name, split in splits.items() if split}
     result = gather_result(model, progress, order_top1, num_samples, batch, trainer.processes)
-    write_result(log.folder, result | {"calibration": of_calibration})
+    events = spotted and spotted.defined()
+    write_result(log.folder, result | {"calibration": of_calibration, "events": events})
     shown = ", ".join(f"{order} {top1:.1%}" for order, top1 in order_top1.items())
     kept = trainer.experiment.train.keep
     log.say(f"{kept} epoch {progress.best_epoch + 1}; validation top-1: {shown or 'no split'}")
-    if trainer.streams and datasets.validation:
-        log.say(f"events of the validation streams: {spotted}")
+    if spotted:
+        said = ", ".join(f"{name} {value:.3f}" for name, value in spotted.scalars().items())
+        log.say(f"events of the validation streams: {said}")
     if of_calibration:
         log.say(f"calibrated: {in_words(of_calibration)}")
     log.say(f"report: {report}")
     log.say(f"use it: {how_to_start('classify', 'CLIP', '--weights', log.best_path)}")
 
 
-def _decide_online(found: Predictions, trainer: Trainer) -> str:
-    """Choose on the validation streams how events are decided, keep it with the weights, and say
-    how well they are found."""
+def _decide_online(found: Predictions, trainer: Trainer) -> Spotting:
+    """Choose on the validation streams how events are decided, and keep it with the weights: how
+    well they are found."""
     data, split = trainer.experiment.data, trainer.datasets.validation
     streams = scores_of_streams(found, trainer.model.step_frames / data.rate_hz)
     truth, names = events_of_streams(split.items), trainer.datasets.class_names
@@ -99,8 +102,7 @@ def _decide_online(found: Predictions, trainer: Trainer) -> str:
         measure=data.spotted_by,
     )
     checkpoint.add_online_decision(trainer.log.best_path, decision)
-    measured = measure_streams(streams, truth, decision, names)
-    return ", ".join(f"{name} {value:.3f}" for name, value in measured.scalars().items())
+    return measure_streams(streams, truth, decision, names)
 
 
 def _log_explanations(trainer: Trainer, model: Network, count: int = 3) -> None:

@@ -15,7 +15,7 @@ from gesture3d.distributed import Processes
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import write_text
 from gesture3d.machine import processor
-from gesture3d.stored import NonNegative, Share, Text, Whole, parse_json
+from gesture3d.stored import NonNegative, Number, Share, Text, Whole, parse_json
 from gesture3d.training.loop import Progress
 
 
@@ -36,7 +36,8 @@ def gather_result(
     ``train_clips_per_second`` of the training steps; ``inference_clips_per_second`` of the network
     alone, in fp32; ``peak_memory`` and ``peak_gpu_memory``, bytes, of the main process up to the
     end of training; ``device``, ``processor``, ``num_processes``, ``num_threads``; ``versions``.
-    The closing adds ``calibration``, see `gesture3d.evaluation.calibration.effect`.
+    The closing adds ``calibration``, see `gesture3d.evaluation.calibration.effect`, and
+    ``events``, of streams: `gesture3d.evaluation.spotting.Spotting.defined` on validation.
 
     Args:
         batch: evaluated to measure the speed; its first sample is what the cost is of.
@@ -85,6 +86,7 @@ class _Result(BaseModel):
     processor: Text = ""  # runs of before do not say
     num_processes: Whole
     versions: dict[Text, Text]
+    events: dict[Text, Number | None] | None = None
 
 
 _RESULT = TypeAdapter(_Result)

@@ -27,9 +27,9 @@ from tests.studies.test_ablation import CPU, finished_run
 HEAD = ",".join(COLUMNS) + "\n"
 # Quoted without need, another line end, a line end within a field: none of it may change.
 TYPED = (
-    'Clips,variant_a,synthetic,,test,"216",0 1 2,94.4 97.2 95.4,95.7,1.4,,,,,,"a, b",,,,typed\r\n'
-    'Clips,"convlstm",synthetic,,test,216,0 1 2,,95.2,,,,,,,"two\nlines",,,,typed\n'
-    "Windows,cnn1d,hapt,,test,2996,0 1 2,,97.4,,,,,,,c,,,,typed\n"
+    'Clips,variant_a,synthetic,,test,"216",0 1 2,94.4 97.2 95.4,95.7,1.4,,,,,,"a, b",,,,typed,\r\n'
+    'Clips,"convlstm",synthetic,,test,216,0 1 2,,95.2,,,,,,,"two\nlines",,,,typed,\n'
+    "Windows,cnn1d,hapt,,test,2996,0 1 2,,97.4,,,,,,,c,,,,typed,\n"
 )
 
 
