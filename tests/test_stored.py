@@ -286,6 +286,7 @@ RESULT = {
     "num_processes": 1,
     "num_threads": 1,
     "versions": {"gesture3d": "abc"},
+    "events": {"F1@0.5": 0.5, "repeats caught": None},
 }
 
 

@@ -88,6 +88,7 @@ def _row_of_runs(
 ) -> Row:
     outcomes = [outcome for members in by_seed.values() for outcome in members]
     run, result = outcomes[0].run, outcomes[0].result
+    streams = run.experiment.data.streams
     changed = differences(run.experiment, load_experiment(run.network, run.data))
     correct = np.stack(
         [np.concatenate([o.predictions[split].correct for o in m]) for m in by_seed.values()]
@@ -101,7 +102,7 @@ def _row_of_runs(
         data=Path(run.data).stem,
         settings=" ".join(changed),
         split=measured_on,
-        samples=_samples(outcomes[0].predictions[split], run.experiment),
+        samples=_samples([o.predictions[split] for o in next(iter(by_seed.values()))], streams),
         seeds=" ".join(map(str, by_seed)),
         top1_by_seed=" ".join(f"{100 * value:.1f}" for value in top1),
         top1=f"{100 * np.mean(top1):.1f}",
@@ -109,7 +110,7 @@ def _row_of_runs(
         interval=_interval(max(low, 0.0), high),
         validation="" if None in validated else _mean(validated),
         parameters=str(parameters),
-        multiply_adds="" if run.experiment.data.streams else str(multiply_adds),
+        multiply_adds="" if streams else str(multiply_adds),
         train_seconds=f"{np.mean([o.result['train_seconds'] for o in outcomes]):.0f}",
         command=command,
         code=_all(o.result["versions"]["gesture3d"] for o in outcomes),
@@ -161,7 +162,7 @@ def row_of_evaluation(
         data=Path(data).stem if data else recipe,
         settings=" ".join(changed),
         split=_named(predictions.split, experiment),
-        samples=_samples(predictions, experiment),
+        samples=_samples([predictions], experiment.data.streams),
         seeds=str(trained.train.seed),
         top1_by_seed=f"{100 * correct.mean():.1f}",
         top1=f"{100 * correct.mean():.1f}",
@@ -260,11 +261,11 @@ def events_in_words(runs: Sequence[Mapping[str, float | None]]) -> str:
     return ", ".join(said)
 
 
-def _samples(predictions: SplitPredictions, experiment: Experiment) -> str:
+def _samples(predicted: Sequence[SplitPredictions], streams: bool) -> str:
     """How many have a label; of streams all."""
-    if experiment.data.streams:
-        return f"{len({stream_of_step(key) for key in predictions.keys})} streams"
-    return str(int((predictions.labels >= 0).sum()))
+    if streams:
+        return f"{len({stream_of_step(key) for found in predicted for key in found.keys})} streams"
+    return str(sum(int((found.labels >= 0).sum()) for found in predicted))
 
 
 def _named(split: str, experiment: Experiment) -> str:

@@ -86,7 +86,7 @@ class _Result(BaseModel):
     processor: Text = ""  # runs of before do not say
     num_processes: Whole
     versions: dict[Text, Text]
-    events: dict[Text, Number | None] | None = None
+    events: dict[Text, Number | None] | None = None  # runs of before do not say
 
 
 _RESULT = TypeAdapter(_Result)

@@ -105,10 +105,10 @@ def test_a_file_that_is_not_there_is_begun(tmp_path):
     ("content", "message"),
     [
         ("network,top1\na,5\n", r"its columns are network, top1; they must be group, network"),
-        (HEAD + "a,b\n", "row 1 has 2 fields; the head has 20"),
+        (HEAD + "a,b\n", "row 1 has 2 fields; the head has 21"),
         (HEAD + TYPED + TYPED, "row 4: there already: variant_a, synthetic, test"),
         (HEAD + TYPED.replace("97.4", "good"), "row 3: top1 'good'"),
-        (HEAD + TYPED.replace("typed\r", "\r"), "row 1: written_by is empty"),
+        (HEAD + TYPED.replace("typed,\r", ",\r"), "row 1: written_by is empty"),
         (HEAD + '"', "no CSV"),
         (b"\xff\xfe", "no CSV"),
     ],
