@@ -22,7 +22,7 @@ from gesture3d.helpers import Helper
 from gesture3d.inference import readers, stream_files, watching
 from gesture3d.inference.classifier import TOO_LONG, Classifier
 from gesture3d.inference.online import StreamScores, find_events
-from gesture3d.inference.stream import Stream
+from gesture3d.inference.stream import Stream, preparation
 from gesture3d.models import build_model
 from gesture3d.rng import generator
 from tests.inference.networks import untrained
@@ -150,6 +150,28 @@ def test_a_network_without_a_decision_says_how_to_get_one(tmp_path) -> None:
 def video_network(tmp_path_factory) -> Classifier:
     small = ["model.width=0.0625", "data.size=24", "data.cache_size=24"]
     return network(tmp_path_factory.mktemp("video"), "variant_a", "stream_folder", None, *small)
+
+
+@pytest.mark.parametrize("name", ["variant_a", "variant_b", "variant_c", "variant_d", "convlstm"])
+def test_frames_of_a_video_give_the_events_of_the_whole_stream(name, tmp_path) -> None:
+    """A spot that goes to another place twice a second."""
+    small = ["model.width=0.0625", "data.size=24", "data.cache_size=24"]
+    classifier = network(tmp_path, name, "stream_folder", None, *small)
+    data, rng = classifier.experiment.data, generator("spot", name)
+    frames = rng.integers(0, 60, (240, 24, 24, 3)).astype(np.uint8)
+    for frame, (x, y) in zip(frames, np.repeat(rng.integers(4, 20, (40, 2)), 6, 0), strict=True):
+        cv2.circle(frame, (int(x), int(y)), 4, (255, 255, 255), -1)
+    inputs = torch.stack(list(map(preparation(data, frames.shape[1:]), frames)))[None]
+    head = classifier.model.get_submodule(classifier.model.head)
+    with torch.no_grad():
+        first = classifier.model.step_scores(inputs, None)[0]
+        head.weight.mul_(3 / first.std(0).mean())
+        head.bias.copy_(-3 * first.mean(0) / first.std(0).mean())  # each class is likely at times
+        scores = classifier.model.step_scores(inputs, None)[0].numpy()
+    ends = np.arange(1, len(scores) + 1) * classifier.model.step_frames / data.rate_hz
+    whole = find_events(StreamScores(ends, scores), DECISION, NAMES)
+    assert len(whole) > 8
+    assert same(ended(Stream(classifier), frames, np.arange(240) / data.rate_hz), whole)
 
 
 @pytest.fixture(scope="module")
