@@ -83,7 +83,8 @@ def state(place: str) -> tuple[int, str]:
             status = os.stat(place)  # noqa: PTH116 (a million of them)
             return status.st_size, str(status.st_mtime_ns)
         fs, path = filesystem(place)
-        info = fs.info(path)
+        with _reaching(place):
+            info = fs.info(path)
     except (FileNotFoundError, NotADirectoryError):
         return -1, ""
     return info["size"] or 0, _tag(info)
@@ -94,11 +95,37 @@ def _tag(info: dict[str, Any]) -> str:
     return str(next((info[name] for name in names if info.get(name)), ""))
 
 
+@contextlib.contextmanager
+def _reaching(place: str, missing: bool = True) -> Iterator[None]:
+    """What a store's library raises as an OSError that says where: botocore's, say, are none.
+
+    Args:
+        missing: leave a FileNotFoundError one, as nothing need be there.
+    """
+    try:
+        yield
+    except (Gesture3dError, tarfile.TarError):
+        raise
+    except Exception as error:
+        if missing and isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise
+        raise OSError(f"{place}: {error or type(error).__name__}") from error
+
+
 def found_below(address: str, suffixes: Collection[str]) -> list[str]:
-    """The files of these suffixes below an address, relative to it, sorted."""
+    """The files of these suffixes below an address, relative to it, sorted.
+
+    Raises:
+        Gesture3dError: there is no such place.
+    """
     fs, root = filesystem(address)
     ends = tuple(suffixes)
-    names = (name[len(root) :].lstrip("/") for name in fs.find(root))
+    try:
+        with _reaching(address):
+            found = fs.find(root)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise Gesture3dError(f"{address}: {error}") from None
+    names = (name[len(root) :].lstrip("/") for name in found)
     return sorted(name for name in names if name.lower().endswith(ends))
 
 
@@ -124,12 +151,16 @@ def members(base: str, archive: str, suffixes: Collection[str]) -> Iterator[Entr
         ) from None
 
 
-def opened(place: str) -> Any:
-    """A file for reading bytes."""
+@contextlib.contextmanager
+def opened(place: str) -> Iterator[Any]:
+    """A file for reading bytes, for the length of the block."""
     if not is_address(place):
-        return Path(place).open("rb")
+        with Path(place).open("rb") as file:
+            yield file
+        return
     fs, path = filesystem(place)
-    return fs.open(path, "rb")
+    with _reaching(place), fs.open(path, "rb") as file:
+        yield file
 
 
 @contextlib.contextmanager
@@ -195,14 +226,19 @@ class Store:
                 found = os.listdir(self.path(folder))  # noqa: PTH208
             else:
                 self._fs.invalidate_cache()
-                found = [n.rsplit("/", 1)[1] for n in self._fs.ls(self.path(folder), detail=False)]
+                with _reaching(f"{self.place}/{folder}"):
+                    listed = self._fs.ls(self.path(folder), detail=False)
+                found = [name.rsplit("/", 1)[1] for name in listed]
         except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted(name for name in found if not name.startswith("."))
 
     def has(self, name: str) -> bool:
         path = self.path(name)
-        return Path(path).exists() if self._fs is None else self._fs.exists(path)
+        if self._fs is None:
+            return Path(path).exists()
+        with _reaching(f"{self.place}/{name}"):
+            return self._fs.exists(path)
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         """A file's content, or a part of it."""
@@ -215,9 +251,11 @@ class Store:
         if self._fs is None:
             with atomic_path(Path(self.path(name))) as temporary:
                 temporary.write_bytes(content)
-        elif self._protocols & ATOMIC:
-            self._fs.pipe_file(self.path(name), content)
-        else:
+            return
+        with _reaching(f"{self.place}/{name}", missing=False):
+            if self._protocols & ATOMIC:
+                self._fs.pipe_file(self.path(name), content)
+                return
             passing = self.path(f"{name}.{os.getpid()}.passing")
             self._fs.pipe_file(passing, content)
             self._fs.mv(passing, self.path(name))
