@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gesture3d.cli import prepare
 from gesture3d.config import load_data
 from gesture3d.data import build_datasets
 from gesture3d.data.skeleton import hands
 from gesture3d.data.video.prepared import joints
 from gesture3d.errors import Gesture3dError
+from gesture3d.hands import weights
 from gesture3d.hands.features import NUM_FEATURES
 from gesture3d.hands.tracker import HandTracker
 from tests.clips import write_clip
@@ -82,3 +84,29 @@ def test_a_clip_without_hands_is_named(tmp_path) -> None:
     write_clip(tmp_path / "empty.mp4", np.stack([paint()] * 5))
     with pytest.raises(Gesture3dError, match=r"empty\.mp4: a hand is seen in 0 of 5 frames"):
         load_data("hand_folder").load(tmp_path / "empty.mp4")
+
+
+def test_hands_of_shards_are_the_hands(tmp_path, monkeypatch, capsys) -> None:
+    root = tmp_path / "clips"
+    for name, step in {"left": -6, "right": 6}.items():
+        for number in range(3):
+            swipe(root / name / f"{number}.mp4", step, RED if number else GREEN)
+    monkeypatch.setattr(weights, "find_weights", lambda name: None)
+
+    def run(place: str, *more: str) -> dict[str, bytes]:
+        settings = ("--set", f"data.root={root}", "--out", str(tmp_path / place))
+        words = ["prepare.py", "joints", "--data", "folder", *settings, "--workers", "1", *more]
+        monkeypatch.setattr("sys.argv", words)
+        assert prepare.main() == 0
+        files = (tmp_path / place).rglob("*.npz")
+        return {path.relative_to(tmp_path / place).as_posix(): path.read_bytes() for path in files}
+
+    assert len(run("parts", "--shard", "1/2")) == 3
+    assert len(run("parts", "--shard", "0/2")) == 6
+    assert not (tmp_path / "parts" / "hands.csv").exists()
+    capsys.readouterr()
+    parts = run("parts")
+    assert "hands of 6 clips, in 100.0% of 54 frames" in capsys.readouterr().out
+    assert parts == run("whole")
+    seen = [(tmp_path / place / "hands.csv").read_text() for place in ("parts", "whole")]
+    assert seen[0] == seen[1]
