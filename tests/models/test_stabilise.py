@@ -73,11 +73,32 @@ def test_frames_are_shifted_as_said() -> None:
     assert torch.allclose(out[1, :, :-1], (frames[1, :, :-1] + frames[1, :, 1:]) / 2, atol=1e-6)
 
 
-def test_spectra_are_those_of_numpy() -> None:
-    frames = torch.randn(1, 2, 20, 30, dtype=torch.float64)
-    expected = np.fft.rfft2(frames.numpy())
-    real, imaginary = stabilise._spectrum(frames)
-    assert np.abs(real.numpy() + 1j * imaginary.numpy() - expected).max() < 1e-10
+@pytest.mark.parametrize(("height", "width"), [(20, 30), (19, 31), (16, 17)])
+def test_spectra_and_what_is_made_of_them_are_those_of_numpy(height, width) -> None:
+    frames = torch.randn(1, 2, height, width, dtype=torch.float64)
+    down, right, up, left = map(torch.from_numpy, stabilise._waves(height, width))
+    fade = stabilise._window(height)[:, None] * stabilise._window(width)
+    expected = np.fft.rfft2(frames.numpy() * fade)
+    real, imaginary = stabilise._spectrum(down @ (frames @ right))
+    found = real.numpy() + 1j * imaginary.numpy()
+    rows = np.arange(height // 2 + 1)
+    assert np.abs(found - expected[:, :, [*rows, *-rows]]).max() < 1e-10
+    back = stabilise._back(real, imaginary, up, left).numpy() / (height * width)
+    shifts = np.arange(-stabilise.FARTHEST, stabilise.FARTHEST + 1)
+    same = (frames.numpy() * fade)[:, :, shifts[:, None] % height, shifts % width]
+    columns = np.ones(width // 2 + 1)
+    columns[-1] = 1 if width % 2 else 0.5  # half of an even side mirrors itself, and counts twice
+    same += np.fft.irfft2(expected * (1 - columns) * 2, (height, width))[
+        :, :, shifts[:, None] % height, shifts % width
+    ]
+    assert np.abs(back - same).max() < 1e-10
+
+
+@pytest.mark.parametrize("time", [1, 2, 3, 5, 8, 11, 16, 17])
+def test_the_median_is_the_lower_one_in_the_middle(time) -> None:
+    frames = torch.randn(2, time, 3, 4)
+    expected = frames.sort(1).values[:, (time - 1) // 2][:, None]
+    assert torch.equal(stabilise._median(frames), expected)
 
 
 def test_a_shaken_clip_is_preprocessed_as_one_from_a_still_camera() -> None:
