@@ -38,6 +38,7 @@ FORMAT = "gesture3d/1"
 
 # What fine-tuning may change: another modality has other means (the paper's recipe for IsoGD).
 _FREE = ("dropout", "forget_bias", "channel_means", "stabilise")
+_STABILISE_NEEDS = ("preprocessing", "local_contrast")
 # What a causal network, for streams, may do otherwise than one for clips that it starts from.
 _CAUSAL = ("causal", "preprocessing", "mean_frames", "differences")
 
@@ -214,6 +215,16 @@ def wrong_values(tensor: Tensor, dtype: torch.dtype) -> str | None:
     return None if np.isfinite(numbers).all() else "NaN or infinite numbers"
 
 
+def prepared_alike(experiment: Experiment, path: Path | str) -> Experiment:
+    """The experiment with clips stabilised where the weights of ``path`` learnt from such, which
+    their tensors do not show: unless it says otherwise itself, or cannot."""
+    theirs, ours = load(path)[1].validated_experiment(path).model, experiment.model
+    can = all(getattr(ours, k, None) == getattr(theirs, k, 0) for k in _STABILISE_NEEDS)
+    if not getattr(theirs, "stabilise", False) or "stabilise" in ours.model_fields_set or not can:
+        return experiment
+    return experiment.model_copy(update={"model": ours.model_copy(update={"stabilise": True})})
+
+
 def initialise_from(
     model: nn.Module, experiment: Experiment, path: Path | str, class_names: Sequence[str] = ()
 ) -> str:
@@ -256,8 +267,12 @@ def initialise_from(
     if any(not name.startswith(f"{model.head}.") for name in wrong):
         raise Gesture3dError(f"cannot start from {path}: {_some(wrong)}")
     model.load_state_dict({k: v for k, v in weights.items() if k not in wrong}, strict=False)
+    started = f"started from {path}"
+    there, here = (getattr(model, "stabilise", False) for model in (theirs, ours))
+    if there or here:
+        started += f", model.stabilise: {there} there, {here} here"
     if not wrong:
-        return f"started from {path}"
+        return started
     names = description.class_names
     known = [name for name in class_names if name in names]
     rows = [class_names.index(name) for name in known], [names.index(name) for name in known]
@@ -266,7 +281,7 @@ def initialise_from(
         if _is_by_class(own.get(name), class_names) and _is_by_class(weights.get(name), names):
             own[name][rows[0]] = weights[name][rows[1]].to(own[name])
     said = f"; it knows {len(known)} classes by their names" if known else ""
-    return f"started from {path}; its head for {len(names)} classes was replaced by a new one{said}"
+    return f"{started}; its head for {len(names)} classes was replaced by a new one{said}"
 
 
 def _with_new_inputs(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:

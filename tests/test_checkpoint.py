@@ -165,6 +165,33 @@ def test_a_network_of_finer_frames_starts_from_one_of_coarser_frames(saved) -> N
 
 
 @pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], True),
+        (["model.stabilise=false"], False),
+        (["model.preprocessing=running_mean", "model.causal=true"], False),
+    ],
+)
+def test_clips_are_stabilised_as_for_the_weights_unless_said_otherwise(
+    tmp_path, overrides, expected
+) -> None:
+    theirs = load_experiment("variant_a", "synthetic", [*SMALL, "model.stabilise=true"])
+    path = tmp_path / "steady.safetensors"
+    description = checkpoint.Description(theirs.model_dump(mode="json"), list("wxyz"), {})
+    checkpoint.save(path, build_model(theirs.model, 4).state_dict(), description)
+    ours = load_experiment("variant_a", "synthetic", [*SMALL, *overrides])
+    ours = checkpoint.prepared_alike(ours, path)
+    assert ours.model.stabilise is expected
+    said = checkpoint.initialise_from(build_model(ours.model, 4), ours, path)
+    assert said == f"started from {path}, model.stabilise: True there, {expected} here"
+
+
+def test_clips_are_not_stabilised_for_weights_that_did_not_learn_so(saved) -> None:
+    experiment = load_experiment("variant_a", "synthetic", SMALL)
+    assert checkpoint.prepared_alike(experiment, saved[1]) is experiment
+
+
+@pytest.mark.parametrize(
     ("override", "named"),
     [
         ("model.stem_stride=[1,3,3]", "model.stem_stride: (2, 3, 3) there, (1, 3, 3) here"),

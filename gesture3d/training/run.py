@@ -54,6 +54,8 @@ def train(
         Interrupted: stopped by a signal, saved.
     """
     config = experiment.train
+    if init:
+        experiment = checkpoint.prepared_alike(experiment, init)
     with processes(config.device) as here:
         folder = here.gather(folder)[0]  # the main process has chosen it
         torch.set_num_threads(config.num_threads or max(1, num_cores() // here.world_size))

@@ -276,6 +276,18 @@ def test_fine_tuning_starts_from_the_given_weights(folder, whole, tmp_path) -> N
     torch.testing.assert_close(after, before, rtol=0, atol=1e-6)
 
 
+def test_fine_tuning_stabilises_clips_where_the_weights_learnt_from_such(
+    folder, whole, tmp_path
+) -> None:
+    tensors, said = checkpoint.load(whole / "best.safetensors")
+    tree = said.experiment | {"model": said.experiment["model"] | {"stabilise": True}}
+    checkpoint.save(tmp_path / "steady.safetensors", tensors, replace(said, experiment=tree))
+    experiment = load_experiment("variant_a", "folder", [*tiny_settings(folder), "train.epochs=1"])
+    train(experiment, tmp_path / "run", init=tmp_path / "steady.safetensors", progress=False)
+    trained = checkpoint.load(tmp_path / "run" / "best.safetensors")[1]
+    assert trained.experiment["model"]["stabilise"] is True
+
+
 def test_a_diverged_run_ends_in_one_line(folder, tmp_path) -> None:
     settings = [*tiny_settings(folder), "optim.lr=1e6", "optim.name=sgd", "train.epochs=3"]
     experiment = load_experiment("variant_a", "folder", settings)
