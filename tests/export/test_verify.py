@@ -1,12 +1,15 @@
 """What is compared of an exported file, on scores alone."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 from gesture3d.decisions import OnlineDecision
 from gesture3d.errors import Gesture3dError
 from gesture3d.export.described import Exported
-from gesture3d.export.verify import TOLERANCE, Inputs, prove
+from gesture3d.export.verify import STABILISED_TOLERANCE, TOLERANCE, Inputs, prove
 from gesture3d.models.online import OnlineNetwork
 
 
@@ -18,8 +21,6 @@ class Said(OnlineNetwork):
         self.scores = scores
 
     def step_scores(self, inputs, lengths=None):
-        import torch
-
         return torch.from_numpy(self.scores)
 
 
@@ -53,6 +54,19 @@ def test_a_score_that_differs_is_refused() -> None:
     other[0, 30, 1] = np.nan
     with pytest.raises(Gesture3dError, match="not finite"):
         proof(scores, other)
+
+
+def test_scores_of_stabilised_clips_may_differ_more() -> None:
+    scores, names = np.zeros((1, 2), np.float32), ["a", "b"]
+    exported = Exported("clip", "gesture_net", names, "clips", (1, 3, 4, 4))
+    inputs = Inputs([np.zeros((1, 1, 3, 4, 4), np.uint8)])
+    model = torch.nn.Module()
+    model.preprocessing = SimpleNamespace(stabilise=True)
+    model.forward = lambda x: torch.zeros(1, 2)
+    near = scores + np.float32(0.9 * STABILISED_TOLERANCE)
+    assert prove(model, exported, inputs, [near], "here", "x.onnx").difference > TOLERANCE
+    with pytest.raises(Gesture3dError, match=r"at most 0\.001"):
+        prove(model, exported, inputs, [2 * near], "here", "x.onnx")
 
 
 def test_another_event_is_refused() -> None:
