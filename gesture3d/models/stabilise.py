@@ -154,13 +154,19 @@ def _waves(height: int, width: int) -> tuple[np.ndarray, ...]:
     cos, sin, back_cos, back_sin = side(height)
     down = np.concatenate([cos, sin])
     # Upward frequencies: but 0, and half of an even side, which are among the downward ones.
-    twice = np.ones(len(cos))
-    twice[[0, -1] if height % 2 == 0 else [0]] = 0
-    up = np.block([[back_cos.T, (back_cos.T * twice)], [back_sin.T, -(back_sin.T * twice)]])
+    upward = np.arange(height // 2 + 1)[:, None]
+    once = np.where((upward > 0) & (2 * upward < height), 1.0, 0.0)
+    up = np.concatenate(
+        [
+            np.concatenate([back_cos, back_cos * once]),
+            np.concatenate([back_sin, -back_sin * once]),
+        ],
+        1,
+    ).T
     cos, sin, back_cos, back_sin = side(width)
     right = np.concatenate([cos, -sin]).T
     # Leftward frequencies, which are left out, count by the rightward ones that they mirror.
-    twice = np.where(np.arange(len(cos)) > 0, 2.0, 1.0)[:, None]
+    twice = np.where(np.arange(width // 2 + 1) > 0, 2.0, 1.0)[:, None]
     left = np.concatenate([back_cos * twice, -back_sin * twice])
     return down, right, up, left
 
