@@ -32,12 +32,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, required=True, help="a checkpoint")
     parser.add_argument(
         "--split",
-        choices=["train", "validation", "test"],
-        help="(test; validation with --calibrate or --unknown)",
+        choices=["train", "validation", "test", "all"],
+        help="(test; validation with --calibrate or --unknown); all: every sample of --data",
     )
     parser.add_argument(
         "--data",
-        help="another data set with the same classes: a file, or a name in configs/data/ "
+        help="another data set with these classes, or some: a file, or a name in configs/data/ "
         "(default: the training's)",
     )
     add_settings(parser, "change a setting, e.g. data.root=… where the data has moved")

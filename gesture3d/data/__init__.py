@@ -13,7 +13,7 @@ Importing this package does not import torch; what needs it is imported where it
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from gesture3d.data.split import SPLITS, check_classes, folds, split
 from gesture3d.data.subset import (
     excluded_keys,
     few_shots,
+    numbered_as,
     only_classes,
     refuse_unknown,
     refuse_untrained,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from gesture3d.data.batch import EpochSampler
     from gesture3d.data.samples import Samples
     from gesture3d.data.spec import InputSpec
+
+EVERY = "all"  # samples of a set, whatever their split
 
 
 @dataclass(frozen=True)
@@ -95,17 +98,48 @@ def build_datasets(data: DataSet, seed: int, progress: bool = True) -> Datasets:
     )
 
 
-def read_index(data: DataSet, progress: bool = True, missing_ok: Container[str] = ()) -> Index:
+def build_tested(
+    data: DataSet, name: str, class_names: Sequence[str], progress: bool = True
+) -> tuple[Samples, InputSpec]:
+    """A split of a set that a network is tested on, which need have nothing to train on.
+
+    Args:
+        name: train, validation or test; all: every sample, whatever its split.
+        class_names: the network's; the set may have some of them, in any order.
+
+    Raises:
+        Gesture3dError: other classes; no such split.
+    """
+    from gesture3d.data.samples import Samples
+
+    index = numbered_as(read_index(data, progress, trains=False), class_names, data)
+    opened = data.open(index, progress)
+    items = opened.index.items if name == EVERY else opened.index.of(name)
+    if not items:
+        hint = "" if name == EVERY else f"; every sample of it: --split {EVERY}"
+        raise Gesture3dError(f"{data.root}: no {name} split{hint}")
+    samples = Samples(items, index.class_names, opened, False, 0)
+    features = None if data.kind == "clips" else opened.read(items[0], None).inputs.shape[1]
+    return samples, data.input_spec(features, index.channel_names)
+
+
+def read_index(
+    data: DataSet,
+    progress: bool = True,
+    missing_ok: Container[str] = (),
+    trains: bool = True,
+) -> Index:
     """The chosen items of a data set, each with its split.
 
     Args:
         missing_ok: keys of items that need not be on disk.
+        trains: there must be items to train on.
     """
     excluded = excluded_keys(data)
     listed = data.read(progress, missing_ok or excluded)
     listed.check()
     refuse_unknown(excluded, listed)
-    divided = split(only_classes(listed, data.classes), data)
+    divided = split(only_classes(listed, data.classes), data, trains)
     index = without(divided, excluded)
     refuse_untrained(index, divided, "data.exclude")
     return data.present(few_shots(index, data.few_shot, data.subset_seed), missing_ok)

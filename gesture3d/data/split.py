@@ -21,8 +21,11 @@ SPLIT_NAMES = {
 }
 
 
-def split(index: Index, data: DataSet) -> Index:
+def split(index: Index, data: DataSet, trains: bool = True) -> Index:
     """The index with every item's split, training first; validation and test may be empty.
+
+    Args:
+        trains: the training part may not be empty.
 
     Raises:
         Gesture3dError: unknown folds or groups, a split that is given already, a group that is in
@@ -54,7 +57,7 @@ def split(index: Index, data: DataSet) -> Index:
     _hold_out(index, splits, data.validation_groups, "validation")
     items = [replace(item, split=splits[item.key] or "train") for item in index.items]
     found = replace(index, items=[i for s in SPLITS for i in items if i.split == s])
-    if not found.of("train"):
+    if trains and not found.of("train"):
         raise Gesture3dError(f"{data.root}: no samples to train on")
     if data.validate_on_test and not found.of("test"):
         raise Gesture3dError("data.validate_on_test: there is no test split")

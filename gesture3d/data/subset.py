@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from gesture3d.data.index import Index, Item, fingerprint
@@ -113,6 +113,25 @@ def only_classes(index: Index, classes: tuple[str, ...] | None) -> Index:
         mirror=within(index.mirror),
         reversal=within(index.reversal),
     )
+
+
+def numbered_as(index: Index, class_names: Sequence[str], data: DataSet) -> Index:
+    """The index with the numbers that a network gives its classes.
+
+    Raises:
+        Gesture3dError: a class that the network has not.
+    """
+    ours = tuple(class_names)
+    other = [name for name in index.class_names if name not in ours]
+    if other:
+        more = f" and {len(other) - 5} more" if len(other) > 5 else ""
+        raise Gesture3dError(
+            f"{data.root}: its classes are not those of the training; not in the training: "
+            f"{', '.join(other[:5])}{more} (data.classes=[…] takes some)"
+        )
+    numbers = [ours.index(name) for name in index.class_names]
+    items = [replace(i, label=numbers[i.label] if i.label >= 0 else -1) for i in index.items]
+    return replace(index, class_names=ours, items=items)
 
 
 def few_shots(index: Index, count: int | None, seed: int) -> Index:

@@ -11,9 +11,10 @@ from tqdm import tqdm
 
 from gesture3d import checkpoint
 from gesture3d.config import Experiment, load_data, with_overrides
-from gesture3d.data import build_datasets, make_loader
+from gesture3d.data import EVERY, build_datasets, build_tested, make_loader
 from gesture3d.data.batch import EpochSampler
 from gesture3d.data.samples import Samples
+from gesture3d.data.spec import InputSpec
 from gesture3d.distributed import Processes, processes
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.calibration import calibrated
@@ -40,7 +41,7 @@ def evaluate_checkpoint(
     Under ``torchrun`` the processes share the work, and each returns the whole result.
 
     Args:
-        split: train, validation or test; never augmented.
+        split: train, validation or test; of ``data`` also all of it: all. Never augmented.
         overrides: changed settings, e.g. ``data.root=...`` where the data has moved.
         data: another data set, by a recipe as for training, with the same classes.
         raw: the network's own scores, whatever the checkpoint's temperature.
@@ -105,26 +106,42 @@ def open_split(
     experiment = evaluated_experiment(weights, overrides, data)
     device = experiment.train.device
     with processes("auto" if device == "cuda" else device) as here:
-        datasets = here.main_first(
-            lambda: build_datasets(
-                experiment.data, experiment.train.seed, progress=progress and here.is_main
+        show = progress and here.is_main
+        if data:
+            dataset, spec = here.main_first(
+                lambda: build_tested(experiment.data, split, description.class_names, show)
             )
-        )
-        dataset = getattr(datasets, split)
-        if dataset is None:
-            raise Gesture3dError(f"{data or weights}: its data set has no {split} split")
-        _check_same_classes(description.class_names, datasets.class_names, data or weights)
-        own = description.input_spec(experiment.data)
-        own.check_same(datasets.spec, data or weights)
-        if not data and datasets.fingerprint.get(split) != description.data_fingerprint.get(split):
-            raise Gesture3dError(
-                f"{weights}: the {split} split is not the one of its training (other samples or "
-                "labels); check data.root and the split's settings, or name the set with --data"
+        else:
+            dataset, spec = here.main_first(
+                lambda: _own_split(weights, description, experiment, split, show)
             )
-        dataset.training = False
+        description.input_spec(experiment.data).check_same(spec, data or weights)
         names, calibration = tuple(description.class_names), description.calibration
         model.to(here.device)
         yield OpenedSplit(weights, split, experiment, names, calibration, model, dataset, here)
+
+
+def _own_split(
+    weights: Path | str,
+    description: checkpoint.Description,
+    experiment: Experiment,
+    split: str,
+    progress: bool,
+) -> tuple[Samples, InputSpec]:
+    """The split of the data that the network was trained on, if it still is what it was."""
+    datasets = build_datasets(experiment.data, experiment.train.seed, progress)
+    dataset = getattr(datasets, split, None) if split != EVERY else None
+    if dataset is None:
+        hint = "; all samples of another set: --data" if split == EVERY else ""
+        raise Gesture3dError(f"{weights}: its data set has no {split} split{hint}")
+    _check_same_classes(description.class_names, datasets.class_names, weights)
+    if datasets.fingerprint.get(split) != description.data_fingerprint.get(split):
+        raise Gesture3dError(
+            f"{weights}: the {split} split is not the one of its training (other samples or "
+            "labels); check data.root and the split's settings, or name the set with --data"
+        )
+    dataset.training = False
+    return dataset, datasets.spec
 
 
 def evaluated_experiment(

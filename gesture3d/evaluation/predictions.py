@@ -28,7 +28,7 @@ class SplitPredictions(Predictions):
 
     Attributes:
         data: the data set and, of clips, the modality, e.g. ``synthetic_depth``.
-        split: train, validation or test.
+        split: train, validation, test or all.
     """
 
     class_names: tuple[str, ...]

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from gesture3d import checkpoint
+from gesture3d.cli import evaluate
 from gesture3d.config import load_experiment
 from gesture3d.data import build_datasets
 from gesture3d.errors import Gesture3dError
@@ -151,6 +152,35 @@ def test_another_data_set_is_seen_as_in_training(folder, weights, evaluated, tmp
     assert (larger.data.size, larger.data.num_frames) == (32, 8)
 
 
+def test_clips_of_some_classes_need_nothing_to_train_on(
+    folder, weights, evaluated, tmp_path, monkeypatch, capsys
+) -> None:
+    """In another order of the classes, too: labels are the network's."""
+    predictions = evaluated[0]
+    some = [n for n, key in enumerate(predictions.keys) if key.startswith(("up", "left"))]
+    rows = [f"{folder / predictions.keys[n]},{predictions.keys[n].split('/')[0]}" for n in some]
+    listed = tmp_path / "list.csv"
+    place = [f"data.root={tmp_path}", f"data.csv={listed}", "data.num_workers=0"]
+    listed.write_text("path,label\n" + "\n".join(rows[::-1]))
+    found, metrics = evaluate_checkpoint(weights, "all", place, "folder", progress=False)
+    assert (found.class_names, found.split) == (predictions.class_names, "all")
+    expected = predictions.take([predictions.keys[n] for n in some])
+    assert found.labels.tolist() == expected.labels.tolist() == [1, 1, 1, 3, 3, 3]
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+    assert metrics.top1 == pytest.approx(expected.correct.mean())
+    assert metrics.samples.tolist() == [0, 3, 0, 3]
+    listed.write_text("path,label,split\n" + "\n".join(f"{row},test" for row in rows))
+    tested, _ = evaluate_checkpoint(weights, "test", place, "folder", progress=False)
+    assert tested.keys == found.keys
+    with pytest.raises(Gesture3dError, match="no validation split; every sample of it: --split a"):
+        evaluate_checkpoint(weights, "validation", place, "folder", progress=False)
+    arguments = ["--weights", weights, "--split", "all", "--data", "folder", "--set", *place]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["evaluate.py", *map(str, arguments)])
+    assert evaluate.main() == 0
+    assert "folder_rgb, all" in capsys.readouterr().out
+
+
 def test_without_labels_there_are_predictions_and_no_metrics(
     folder, weights, evaluated, tmp_path
 ) -> None:
@@ -175,11 +205,9 @@ def test_other_classes_and_other_samples_are_refused(folder, weights, evaluated,
     names = ("down", "left", "right", "up", "wave", "zoom")
     root = jester_layout(tmp_path / "a", folder, names, predictions.keys)
     message = refusal([f"data.root={root}", "data.num_workers=0"], "jester")
-    assert "jester: its classes are not those of the training" in message
-    assert message.endswith("not in the training: wave, zoom")
-    root = jester_layout(tmp_path / "b", folder, names[3::-1], predictions.keys)
-    message = refusal([f"data.root={root}", "data.num_workers=0"], "jester")
-    assert "the same in another order" in message
+    assert f"{root}: its classes are not those of the training" in message
+    assert "not in the training: wave, zoom (data.classes=[…] takes some)" in message
+    assert "all samples of another set: --data" in refusal([], split="all")
     assert "only in the training: up" in refusal(["data.classes=[down, left, right]"])
     assert "not the one of its training" in refusal(["data.seed=3"])
     assert "has no test split" in refusal(["data.test_share=0"])

@@ -88,7 +88,7 @@ class InertialData(DataSet):
 
     def open(self, index: Index, progress: bool) -> Opened:
         """Raises Gesture3dError: rotations of channels that are no vectors of three."""
-        windows = [item.content for item in index.of("train")]
+        windows = [item.content for item in index.of("train") or index.items]
         channels = windows[0].shape[1] if windows else 0
         if self.augmentation.rotation_degrees and channels % 3:
             raise Gesture3dError(

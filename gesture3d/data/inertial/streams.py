@@ -51,7 +51,8 @@ class InertialStreams(InertialData):
         return self
 
     def open(self, index: Index, progress: bool) -> Opened:
-        deviations = np.concatenate([i.content for i in index.of("train")]).std(0, dtype=np.float64)
+        known = index.of("train") or index.items
+        deviations = np.concatenate([i.content for i in known]).std(0, dtype=np.float64)
         return Opened(index, _ReadStream(self, index.class_names, deviations))
 
     def input_spec(
