@@ -5,6 +5,8 @@ import shutil
 import pytest
 
 from gesture3d.benchmarks import inference
+from tests.clips import tiny_settings
+from tests.inference.networks import untrained
 
 pytestmark = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg, which makes the clips")
 
@@ -14,11 +16,12 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("clips")
 
 
-def test_a_row_for_every_way(folder, monkeypatch) -> None:
+def test_a_row_for_every_way(folder, tmp_path, monkeypatch) -> None:
     for name in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(name, reason=f"{name}, of the extra export, is not installed")
     monkeypatch.setattr(inference.shutil, "which", lambda name: name == "ffmpeg")  # compiling: slow
-    rows = {row["way"]: row for row in inference.table(folder, 0.01)}
+    small = untrained(tmp_path, "variant_a", "folder", None, *tiny_settings(tmp_path)).weights
+    rows = {row["way"]: row for row in inference.table(folder, 0.01, small)}
     names = {"PyTorch", inference.OURS, "onnxruntime", "onnxruntime, int8", inference.TORCHVISION}
     assert names <= set(rows) <= names | {"folded, bf16"}
     assert all(value > 0 for row in rows.values() for value in row.values() if value != row["way"])
