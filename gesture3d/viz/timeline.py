@@ -82,7 +82,8 @@ def plot_events(
 
 
 def _colours(names: Iterable[str]) -> dict[str, tuple[float, float, float]]:
-    palette = colormaps["tab20"].colors
+    """Different ones for `MOST_NAMES` names."""
+    palette = [c for name in ("tab20", "tab20b", "tab20c") for c in colormaps[name].colors]
     return {name: palette[n % len(palette)] for n, name in enumerate(sorted(set(names)))}
 
 

@@ -159,3 +159,10 @@ def test_long_frames_are_cropped_and_long_signals_keep_their_extremes() -> None:
     assert values.max() == 50
     assert abs(samples[values[:, 1].argmax()] - 77_777) <= 200
     assert extremes(signal[:300], 1000)[1].shape == (300, 2)
+
+
+def test_every_class_of_a_timeline_has_its_colour():
+    events = [Event(f"gesture {n}", n, n + 0.5, n + 0.2) for n in range(60)]
+    figure = plot_events(["stream"], [60.0], [None], [events])
+    patches = figure.legends[0].get_patches()
+    assert len({patch.get_facecolor() for patch in patches}) == 60
