@@ -20,7 +20,7 @@ def test_a_row_for_every_way(folder, tmp_path, monkeypatch) -> None:
     for name in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(name, reason=f"{name}, of the extra export, is not installed")
     monkeypatch.setattr(inference.shutil, "which", lambda name: name == "ffmpeg")  # compiling: slow
-    small = untrained(tmp_path, "variant_a", "folder", None, *tiny_settings(tmp_path)).weights
+    small = untrained(tmp_path, "no_recurrence", "folder", None, *tiny_settings(tmp_path)).weights
     rows = {row["way"]: row for row in inference.table(folder, 0.01, small)}
     names = {"PyTorch", inference.OURS, "onnxruntime", "onnxruntime, int8", inference.TORCHVISION}
     assert names <= set(rows) <= names | {"folded, bf16"}

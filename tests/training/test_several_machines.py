@@ -16,6 +16,7 @@ import torch
 from gesture3d import checkpoint
 from gesture3d.files import PACKAGE
 from tests.clips import square_folder, tiny_settings
+from tests.forked_runs import run_forked
 
 TRAIN = PACKAGE / "cli" / "train.py"
 # Without what each process rounds, or draws, otherwise than one alone.
@@ -54,7 +55,7 @@ def distance(runs: Path, others: Path) -> float:
 @pytest.fixture(scope="module")
 def alone(folder, tmp_path_factory) -> Path:
     runs = tmp_path_factory.mktemp("alone")
-    done = run([sys.executable, *arguments(folder, runs)])
+    done = run_forked([sys.executable, *arguments(folder, runs)])
     assert done.returncode == 0, done.stderr
     return runs
 
