@@ -111,7 +111,7 @@ GRADIENTS_ARE_RIGHT = """if True:
     torch.manual_seed(0)
     layers = [(8, 8, 3, 1, 1), (8, 8, 3, 2, 1), (8, 8, 1, 1, 0), (8, 8, 1, 2, 0)]
     layers += [(3, 8, (3, 7, 7), (1, 2, 2), (1, 3, 3))]
-    for size, clip_lengths in [(10, (1, 2, 3, 8)), (112, (1, 2, 3, 8)), (224, (1, 2, 4))]:
+    for size, clip_lengths in [(10, (1, 2, 3, 8)), (112, (1, 2, 3, 8)), (224, (1, 2))]:
         for frames in clip_lengths:
             for channels, out, *rest in layers:
                 conv = SafeConv3d(channels, out, *rest, bias=False)
