@@ -1,6 +1,7 @@
 """Files that are either whole or not there, and the folders that travel with the package."""
 
 import contextlib
+import glob
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -39,7 +40,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         raise Gesture3dError(f"{path}: there already, and not a file; name another file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
-    start, end = f".{path.stem[:20]}-", path.suffix[:20]  # a name may have 255 bytes at most
+    start, end = _around_temporary(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=start, suffix=end)
     os.close(handle)
     temporary = Path(name)
@@ -53,6 +54,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes left of writing ``path``; nobody may be writing it now."""
+    start, end = map(glob.escape, _around_temporary(path))
+    for leftover in path.parent.glob(f"{start}*{end}"):
+        leftover.unlink(missing_ok=True)
+
+
+def _around_temporary(path: Path) -> tuple[str, str]:
+    """How the name of a temporary file begins and ends: a name may have 255 bytes at most."""
+    return f".{path.stem[:20]}-", path.suffix[:20]
 
 
 def write_text(path: Path, text: str) -> None:

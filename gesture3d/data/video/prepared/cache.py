@@ -21,7 +21,7 @@ from gesture3d.data.video.pixels import Pixels
 from gesture3d.data.video.prepared.decode import decode_clips
 from gesture3d.data.video.reading import VideoError, open_video, read_opened
 from gesture3d.errors import Gesture3dError
-from gesture3d.files import atomic_path, locked, write_text
+from gesture3d.files import atomic_path, locked, remove_leftovers, write_text
 from gesture3d.stored import Text, Whole, parse_json
 
 FORMAT = 2
@@ -249,8 +249,7 @@ class _Job:
                 return cache
         why = "out of date, decoding again" if self.index.exists() else "decoding once"
         _say(progress, f"{len(clips)} clips: {why} into {self.frames}")
-        for leftover in self.frames.parent.glob(f".{self.frames.stem}-*"):
-            leftover.unlink()
+        remove_leftovers(self.frames)
         self.build(num_workers, progress)
         for path in others:
             _remove_if_outdated(path, self.states, progress)

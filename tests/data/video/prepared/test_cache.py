@@ -19,6 +19,7 @@ from gesture3d.data.video.prepared.cache import FrameCache, open_cache
 from gesture3d.data.video.prepared.decode import _Reserve, _Worker
 from gesture3d.data.video.reading import VideoError, read_frames
 from gesture3d.errors import Gesture3dError
+from gesture3d.files import atomic_path
 from tests.clips import square_clip, write_clip
 
 NUM_CLIPS = 45  # enough for two processes
@@ -204,9 +205,14 @@ def helpers_of(folder: Path) -> list[str]:
 def test_half_written_files_are_cleaned_up(clips, tmp_path):
     cache = make(clips[:2], tmp_path)
     cache.path.with_suffix(".json").unlink()
-    (tmp_path / f".{cache.path.stem}-abc.bin").write_bytes(b"half")
-    make(clips[:2], tmp_path)
+    writing = atomic_path(cache.path)
+    writing.__enter__().write_bytes(b"half")  # and its process is killed
     assert len(leftovers(tmp_path)) == 2
+    make(clips[:2], tmp_path)
+    assert sorted(path.suffix for path in tmp_path.iterdir() if path.name != ".lock") == [
+        ".bin",
+        ".json",
+    ]
 
 
 def test_a_clip_that_kills_its_process_is_named(clips, tmp_path):
