@@ -77,7 +77,8 @@ def test_the_experiment_of_an_old_run_still_loads_and_means_the_same(path) -> No
 IMPROVED = {
     *("data.clips_per_class." + split for split in ("train", "validation", "test")),
     "train.eval_every",
-    *("optim.ema_decay", "optim.lr", "optim.label_smoothing", "train.epochs"),
+    *("optim.ema_decay", "optim.lr", "optim.label_smoothing", "train.epochs", "train.batch_size"),
+    *("optim.warmup", "optim.weight_decay", "data.augmentation.horizontal_flip"),
 }
 
 
