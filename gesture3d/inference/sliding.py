@@ -155,16 +155,23 @@ class _VideoEye:
         self._data = data
 
     def look(self, frame: np.ndarray, seconds: float) -> np.ndarray:
+        from gesture3d.data.video.framing import SHORT_SIDE
         from gesture3d.data.video.pixels import prepare_frame
 
-        return prepare_frame(frame, self._data.cache_size or self._data.size, "rgb")
+        follows = self._data.framing == "motion"
+        short = SHORT_SIDE if follows else self._data.cache_size or self._data.size
+        return prepare_frame(frame, short, "rgb")
 
     def clip(self, frames: list[np.ndarray], seconds: np.ndarray) -> torch.Tensor:
         from gesture3d.data.video.clips import clip_from_frames
+        from gesture3d.data.video.framing import followed, seen_in
 
         steady = np.linspace(seconds[0], seconds[-1], max(self._data.num_frames, len(seconds)))
         chosen = np.abs(seconds[:, None] - steady).argmin(axis=0)  # as of a steady camera
-        return clip_from_frames(np.stack([frames[number] for number in chosen]), self._data)
+        clip = np.stack([frames[number] for number in chosen])
+        if self._data.framing == "motion":
+            clip = followed(clip, seen_in(len(clip)), self._data.cache_size or self._data.size)
+        return clip_from_frames(clip, self._data)
 
 
 class _HandsEye:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gesture3d.data.batch import BrokenSample, Sample
 from gesture3d.data.index import Index, Item
+from gesture3d.data.video import framing
 from gesture3d.data.video.crops import Crop, evaluation_crops, random_crop
 from gesture3d.data.video.pixels import mirror_flow, prepare_frame, reverse_flow
 from gesture3d.data.video.reading import VideoError, VideoReader, open_video, read_opened
@@ -62,7 +63,10 @@ def load_windows(
     length = min(max(round(seconds * rate), 1), reader.num_frames)
     starts = window_starts(reader.num_frames, length, max(length // 2, 1)).tolist()
     indices = _evaluation_indices(length, data)
-    offsets, rows = np.unique(indices, return_inverse=True)
+    follows = data.pixels == "followed"
+    seen = framing.seen_in(length) if follows else indices
+    offsets = np.union1d(indices, seen)
+    rows = np.searchsorted(offsets, indices)
     decoded = _prepared(path, reader, np.unique(np.add.outer(starts, offsets)), data)
     frames: dict[int, np.ndarray] = {}
     for start in starts:
@@ -71,27 +75,31 @@ def load_windows(
             number, frame = next(decoded)
             frames[number] = frame
         chosen = np.stack([frames[start + offset] for offset in offsets.tolist()])
+        if follows:
+            chosen = framing.followed(chosen, np.searchsorted(offsets, seen), data.cache_size)
         crops = _evaluation_crops(data)(*chosen.shape[1:3])
         clips = [crop.apply(chosen, data.size) for crop in crops]
         span = start / rate, (start + length) / rate
-        yield span, _stack_views(clips, rows.reshape(indices.shape), data)
+        yield span, _stack_views(clips, rows, data)
 
 
 def _prepared(
     path: Path, reader: VideoReader, indices: np.ndarray, data: VideoData
 ) -> Iterator[tuple[int, np.ndarray]]:
-    size = None
+    size, follows = None, data.pixels == "followed"
+    short = framing.SHORT_SIDE if follows else data.cache_size
     for number, frame in zip(indices.tolist(), reader.frames(indices), strict=True):
-        kept = prepare_frame(frame, data.cache_size, data.pixels, reader.is_bgr)
+        kept = prepare_frame(frame, short, data.pixels, reader.is_bgr)
         size = size or kept.shape
         if kept.shape != size:
             raise VideoError(path, f"changes its frame size at frame {number}")
-        kept = kept[..., ::-1] if reader.is_bgr and data.pixels == "rgb" else kept
+        kept = kept[..., ::-1] if reader.is_bgr and data.pixels in ("rgb", "followed") else kept
         yield number, kept.copy()  # the next one may lie in its memory
 
 
 def clip_from_frames(frames: np.ndarray, data: VideoData) -> Tensor:
-    """`load_clip` for a clip that is decoded already: uint8 (N, H, W, C), RGB, any size."""
+    """`load_clip` for a clip that is decoded already: uint8 (N, H, W, C), RGB, any size, but cut
+    down to its moving part already where that is wanted."""
     indices = _evaluation_indices(len(frames), data)
     wanted, rows = np.unique(indices, return_inverse=True)
     chosen = frames[wanted]

@@ -4,6 +4,7 @@
 ``grey``             (H, W, 1)
 ``flow``             (H, W, 2): horizontal and vertical optical flow
 ``flow_magnitude``   (H, W, 3): the same, and its length
+``followed``         (S, S, 3): like ``rgb``, where something moves in the clip, see `framing`
 
 Optical flow is stored as a grey frame of twice the height: the horizontal component above the
 vertical one. Level g stands for (g - 128) / 8 pixels of the stored frame to the next one, within
@@ -15,7 +16,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-Pixels = Literal["rgb", "grey", "flow", "flow_magnitude"]
+Pixels = Literal["rgb", "grey", "flow", "flow_magnitude", "followed"]
 FLOW_ZERO, FLOW_LEVELS_PER_PIXEL = 128, 8
 
 

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import cv2
 import numpy as np
 
-from gesture3d.data.video import backends
+from gesture3d.data.video import backends, framing
 from gesture3d.data.video.backends import (
     DecordVideo,
     OpenCVVideo,
@@ -42,6 +42,7 @@ VIDEO_SUFFIXES = {
 }
 
 
+MOST_KEPT = 400  # frames of SHORT_SIDE pixels, 100 MB
 LONGEST = 50  # times as long as high, or as high as long: more is no picture of a person
 View = Callable[[np.ndarray], np.ndarray]  # frame (H, W, C) → what is kept of it
 
@@ -114,6 +115,8 @@ def read_opened(
     Args:
         view: what is kept of each frame, applied as soon as it is decoded; None keeps all of it.
     """
+    if pixels == "followed":
+        return _read_followed(path, reader, indices, short_side, view)
     wanted = np.arange(reader.num_frames) if indices is None else np.asarray(indices, np.int64)
     if wanted.size == 0:
         raise ValueError("indices must name at least one frame")
@@ -140,6 +143,32 @@ def read_opened(
     if reader.is_bgr and pixels == "rgb":
         bgr_to_rgb(clip)
     return clip if np.array_equal(unique, wanted) else clip[inverse]
+
+
+def _read_followed(
+    path: Path,
+    reader: VideoReader,
+    indices: np.ndarray | list[int] | None,
+    short_side: int | None,
+    view: View | None,
+) -> np.ndarray:
+    """The part of the frames in which something moves, see `gesture3d.data.video.framing`."""
+    wanted = np.arange(reader.num_frames) if indices is None else np.asarray(indices, np.int64)
+    seen = framing.seen_in(reader.num_frames)
+
+    def part(frame: np.ndarray, square: framing.Square) -> np.ndarray:
+        frame = framing.cut(frame, square, short_side)
+        return view(frame) if view else frame
+
+    every = np.union1d(wanted, seen)
+    if len(every) > MOST_KEPT:  # decoded twice
+        square = framing.moving_part(read_opened(path, reader, seen, framing.SHORT_SIDE))
+        return read_opened(
+            path, reader, wanted, framing.SHORT_SIDE, view=lambda frame: part(frame, square)
+        )
+    frames = read_opened(path, reader, every, framing.SHORT_SIDE)
+    square = framing.moving_part(frames[np.searchsorted(every, seen)])
+    return np.stack([part(frame, square) for frame in frames[np.searchsorted(every, wanted)]])
 
 
 def open_video(

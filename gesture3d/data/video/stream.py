@@ -65,7 +65,7 @@ class VideoData(DataSet):
     input_settings: ClassVar[frozenset[str]] = frozenset(
         (
             *("num_frames", "size", "channels", "sampling", "frame_stride", "cache_size"),
-            *("eval_clips", "eval_crops"),
+            *("framing", "eval_clips", "eval_crops"),
         )
     )
     training_settings: ClassVar[tuple[str, ...]] = (*DataSet.training_settings, "temporal_jitter")
@@ -77,6 +77,8 @@ class VideoData(DataSet):
     channels: Literal[1, 2, 3] | None = None
     num_frames: Frames = 16
     size: Annotated[int, Field(ge=8, le=1024)] = 112  # pixels, height = width
+    # whole: frames as they are; motion: of RGB clips the square in which something moves.
+    framing: Literal["whole", "motion"] = "whole"
     # uniform: spread over the whole clip; dense: a window of frames that lie frame_stride apart.
     sampling: Literal["uniform", "dense"] = "uniform"
     frame_stride: Frames = 2
@@ -97,8 +99,8 @@ class VideoData(DataSet):
 
     @property
     def pixels(self) -> str:
-        """How frames are read: ``rgb``, ``grey``, ``flow`` or ``flow_magnitude``."""
-        return _PIXELS[self.modality, self.channels]
+        """How frames are read: ``rgb``, ``grey``, ``flow``, ``flow_magnitude`` or ``followed``."""
+        return "followed" if self.framing == "motion" else _PIXELS[self.modality, self.channels]
 
     @property
     def frame_rules(self) -> tuple[str, str]:
@@ -108,7 +110,8 @@ class VideoData(DataSet):
     @property
     def num_channels(self) -> int:
         """Channels of a frame."""
-        return {"rgb": 3, "grey": 1, "flow": 2, "flow_magnitude": 3}[self.pixels]
+        channels = {"rgb": 3, "grey": 1, "flow": 2, "flow_magnitude": 3, "followed": 3}
+        return channels[self.pixels]
 
     @model_validator(mode="after")
     def _channels_fit(self) -> VideoData:
@@ -117,6 +120,8 @@ class VideoData(DataSet):
             raise ValueError(
                 f"channels {self.channels} does not fit modality {self.modality}: one of {allowed}"
             )
+        if self.framing == "motion" and _PIXELS[self.modality, self.channels] != "rgb":
+            raise ValueError("framing motion is for RGB in colour: modality rgb, channels 3 or null")
         a = self.augmentation
         if self.modality == "flow" and (
             a.rotation_degrees or a.gain != (1.0, 1.0) or a.channel_gain != (1.0, 1.0)

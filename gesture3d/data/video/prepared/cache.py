@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from gesture3d.data.index import Item, fingerprint
 from gesture3d.data.subset import list_line
+from gesture3d.data.video import framing
 from gesture3d.data.video.depth import mapping_version, split_zip
 from gesture3d.data.video.frames import ANY_FRAMES, FrameRules
 from gesture3d.data.video.pixels import Pixels
@@ -128,7 +129,7 @@ def open_cache(
     gaps = ["gaps"] if rules[1] == "allow" else []
     kind = "-".join(["frames", str(short_side), *dict.fromkeys((modality, pixels)), *gaps])
     name = f"{kind}-{fingerprint((c.key, c.path) for c in clips)[:8]}"
-    index, states = folder / f"{name}.json", _states(clips, modality)
+    index, states = folder / f"{name}.json", _states(clips, modality, pixels)
     how = (short_side, pixels, skip_broken, rules)
 
     def opened(shard: tuple[int, int]) -> FrameCache:
@@ -153,11 +154,13 @@ def _indices(folder: Path, kind: str) -> list[Path]:
     return [*folder.glob(f"{name}.json"), *folder.glob(f"{name}-*of*.json")]
 
 
-def _states(clips: list[Item], modality: str) -> dict[str, str]:
-    """By key, what changes when decoded frames may: the clip's file, the way from depth to grey."""
+def _states(clips: list[Item], modality: str, pixels: Pixels) -> dict[str, str]:
+    """By key, what changes when decoded frames may: the clip's file, the way from depth to grey,
+    the way in which the moving part is found."""
+    framed = framing.VERSION if pixels == "followed" else ""
     versions = {".mat": mapping_version(), "": mapping_version()} if modality == "depth" else {}
     return {
-        clip.key: file_state(clip.path) + versions.get(clip.path.suffix.lower(), "")
+        clip.key: file_state(clip.path) + versions.get(clip.path.suffix.lower(), "") + framed
         for clip in clips
     }
 
