@@ -23,7 +23,7 @@ SIDE = 3.5  # of the square, in standard deviations of where something moves
 LEAST = 0.35  # of the frame's short side
 NOISE = 3.0  # times the median change between two frames is none yet
 LEAST_CHANGE = 4.0  # levels
-BETTER = 0.8  # of the difference from the median must be left where a frame is shifted, at most
+BETTER = 0.8  # of most pixels' difference from the median is left where a frame is shifted, at most
 
 Square = tuple[int, int, int]  # top, left, side, in pixels
 
@@ -82,17 +82,19 @@ def _small(frame: np.ndarray) -> np.ndarray:
 
 
 def _steady(frames: np.ndarray) -> np.ndarray:
-    """Frames (T, H, W) without the camera's motion and drifting light, as far as they are seen."""
-    frames = frames - frames.mean(axis=(1, 2), keepdims=True)
+    """Frames (T, H, W) without the camera's motion and drifting light, as far as they are seen: where
+    most pixels come nearer to the median, so that no hand before an even wall is followed."""
+    frames = frames - np.median(frames, axis=(1, 2), keepdims=True)
     median = np.median(frames, axis=0)
     size = median.shape[::-1]
     window = cv2.createHanningWindow(size, cv2.CV_32F)
     steady = []
     for frame in frames:
-        (right, down), _ = cv2.phaseCorrelate(median, frame, window)
+        # Not by its own window, which some versions multiply their arguments with in place.
+        (right, down), _ = cv2.phaseCorrelate(median * window, frame * window)
         back = np.float32([[1, 0, right], [0, 1, down]])
         how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         moved = cv2.warpAffine(frame, back, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
-        nearer = np.abs(moved - median).mean() < BETTER * np.abs(frame - median).mean()
+        nearer = np.median(np.abs(moved - median)) < BETTER * np.median(np.abs(frame - median))
         steady.append(moved if nearer else frame)
     return np.stack(steady)

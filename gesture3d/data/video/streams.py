@@ -46,11 +46,11 @@ class VideoStreams(VideoData):
     @model_validator(mode="after")
     def _fits_streams(self) -> VideoStreams:
         check_pre_roll(self.pre_roll, self.num_frames)
-        for name in ("few_shot", "balance", "augmentation.time_reversal"):
+        for name in ("few_shot", "balance", "framing", "augmentation.time_reversal"):
             value = self
             for part in name.split("."):
                 value = getattr(value, part)
-            if value:
+            if value not in (None, False, "none", "whole"):
                 raise ValueError(f"{name} is there for clips only, not for streams: leave it out")
         return self
 
