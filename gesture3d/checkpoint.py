@@ -31,6 +31,7 @@ from gesture3d.decisions import Calibration, OnlineDecision
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import PACKAGE, atomic_path
 from gesture3d.models import build_model
+from gesture3d.settings import Section
 from gesture3d.stored import Text, parse_json
 from gesture3d.text import one_line
 
@@ -216,13 +217,26 @@ def wrong_values(tensor: Tensor, dtype: torch.dtype) -> str | None:
 
 
 def prepared_alike(experiment: Experiment, path: Path | str) -> Experiment:
-    """The experiment with clips stabilised where the weights of ``path`` learnt from such, which
-    their tensors do not show: unless it says otherwise itself, or cannot."""
-    theirs, ours = load(path)[1].validated_experiment(path).model, experiment.model
-    can = all(getattr(ours, k, None) == getattr(theirs, k, 0) for k in _STABILISE_NEEDS)
-    if not getattr(theirs, "stabilise", False) or "stabilise" in ours.model_fields_set or not can:
+    """The experiment with clips stabilised, and cut down to what moves in them, where the weights
+    of ``path`` learnt from such, which their tensors do not show: unless it says otherwise itself,
+    or cannot."""
+    theirs = load(path)[1].validated_experiment(path)
+    model, data = experiment.model, experiment.data
+    can = all(getattr(model, k, None) == getattr(theirs.model, k, 0) for k in _STABILISE_NEEDS)
+    if getattr(theirs.model, "stabilise", False) and can and _is_open(model, "stabilise"):
+        model = model.model_copy(update={"stabilise": True})
+    framing = getattr(theirs.data, "framing", "whole")
+    can = getattr(data, "pixels", None) == "rgb" and not data.streams
+    if framing != "whole" and can and _is_open(data, "framing"):
+        data = data.model_copy(update={"framing": framing})
+    if model is experiment.model and data is experiment.data:
         return experiment
-    return experiment.model_copy(update={"model": ours.model_copy(update={"stabilise": True})})
+    return experiment.model_copy(update={"model": model, "data": data})
+
+
+def _is_open(section: Section, setting: str) -> bool:
+    """Whether neither a recipe nor the user has said it."""
+    return setting not in section.model_fields_set
 
 
 def initialise_from(
@@ -246,8 +260,8 @@ def initialise_from(
         Gesture3dError: any other parameter differs, or the input handling does.
     """
     tensors, description = load(path)
-    theirs = description.validated_experiment(path).model
-    ours = experiment.model
+    trained = description.validated_experiment(path)
+    theirs, ours = trained.model, experiment.model
     becomes_causal = getattr(ours, "causal", False) and not getattr(theirs, "causal", False)
     free = (*_FREE, *_CAUSAL) if becomes_causal else _FREE
     behaviour = [k for k in type(ours).model_fields if k not in free]
@@ -268,9 +282,13 @@ def initialise_from(
         raise Gesture3dError(f"cannot start from {path}: {_some(wrong)}")
     model.load_state_dict({k: v for k, v in weights.items() if k not in wrong}, strict=False)
     started = f"started from {path}"
-    there, here = (getattr(model, "stabilise", False) for model in (theirs, ours))
-    if there or here:
-        started += f", model.stabilise: {there} there, {here} here"
+    for name, usual in (("model.stabilise", False), ("data.framing", "whole")):
+        section, setting = name.split(".")
+        there, here = (
+            getattr(getattr(side, section), setting, usual) for side in (trained, experiment)
+        )
+        if (there, here) != (usual, usual):
+            started += f", {name}: {there} there, {here} here"
     if not wrong:
         return started
     names = description.class_names

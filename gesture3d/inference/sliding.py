@@ -155,12 +155,12 @@ class _VideoEye:
         self._data = data
 
     def look(self, frame: np.ndarray, seconds: float) -> np.ndarray:
-        from gesture3d.data.video.framing import SHORT_SIDE
+        from gesture3d.data.video.framing import kept_side
         from gesture3d.data.video.pixels import prepare_frame
 
-        follows = self._data.framing == "motion"
-        short = SHORT_SIDE if follows else self._data.cache_size or self._data.size
-        return prepare_frame(frame, short, "rgb")
+        if self._data.framing == "motion":
+            return prepare_frame(frame, kept_side(*frame.shape[:2]), "rgb")
+        return prepare_frame(frame, self._data.cache_size or self._data.size, "rgb")
 
     def clip(self, frames: list[np.ndarray], seconds: np.ndarray) -> torch.Tensor:
         from gesture3d.data.video.clips import clip_from_frames

@@ -87,7 +87,7 @@ def _prepared(
     path: Path, reader: VideoReader, indices: np.ndarray, data: VideoData
 ) -> Iterator[tuple[int, np.ndarray]]:
     size, follows = None, data.pixels == "followed"
-    short = framing.SHORT_SIDE if follows else data.cache_size
+    short = framing.kept_side(*reader.size) if follows else data.cache_size
     for number, frame in zip(indices.tolist(), reader.frames(indices), strict=True):
         kept = prepare_frame(frame, short, data.pixels, reader.is_bgr)
         size = size or kept.shape

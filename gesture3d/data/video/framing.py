@@ -18,7 +18,7 @@ from gesture3d.data.video.sampling import uniform_indices
 VERSION = "motion 1"  # of the way a square is found: another one voids decoded frames
 SEEN = 16  # frames that the square is found in
 LOOKED_AT = 48  # pixels of their short side
-SHORT_SIDE = 240  # pixels of frames that squares are cut out of
+SHORT_SIDE = 240  # pixels of larger frames, that squares are cut out of
 SIDE = 3.5  # of the square, in standard deviations of where something moves
 LEAST = 0.35  # of the frame's short side
 NOISE = 3.0  # times the median change between two frames is none yet
@@ -31,6 +31,11 @@ Square = tuple[int, int, int]  # top, left, side, in pixels
 def seen_in(num_frames: int) -> np.ndarray:
     """The frames of a clip that its square is found in, ascending."""
     return np.unique(uniform_indices(num_frames, SEEN))
+
+
+def kept_side(height: int, width: int) -> int:
+    """The short side of the frames that squares are cut out of."""
+    return min(SHORT_SIDE, height, width)
 
 
 def moving_part(frames: np.ndarray) -> Square:

@@ -160,13 +160,11 @@ def _read_followed(
         frame = framing.cut(frame, square, short_side)
         return view(frame) if view else frame
 
-    every = np.union1d(wanted, seen)
+    every, side = np.union1d(wanted, seen), framing.kept_side(*reader.size)
     if len(every) > MOST_KEPT:  # decoded twice
-        square = framing.moving_part(read_opened(path, reader, seen, framing.SHORT_SIDE))
-        return read_opened(
-            path, reader, wanted, framing.SHORT_SIDE, view=lambda frame: part(frame, square)
-        )
-    frames = read_opened(path, reader, every, framing.SHORT_SIDE)
+        square = framing.moving_part(read_opened(path, reader, seen, side))
+        return read_opened(path, reader, wanted, side, view=lambda frame: part(frame, square))
+    frames = read_opened(path, reader, every, side)
     square = framing.moving_part(frames[np.searchsorted(every, seen)])
     return np.stack([part(frame, square) for frame in frames[np.searchsorted(every, wanted)]])
 
