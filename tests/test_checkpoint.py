@@ -186,6 +186,30 @@ def test_clips_are_stabilised_as_for_the_weights_unless_said_otherwise(
     assert said == f"started from {path}, model.stabilise: True there, {expected} here"
 
 
+@pytest.mark.parametrize(
+    ("data", "overrides", "expected"),
+    [
+        ("synthetic", [], "motion"),
+        ("synthetic", ["data.framing=whole"], "whole"),
+        ("synthetic", ["data.channels=1", "model.in_channels=1"], "whole"),
+        ("synthetic_stream", [], "whole"),
+    ],
+)
+def test_clips_are_framed_as_for_the_weights_unless_said_otherwise(
+    tmp_path, data, overrides, expected
+) -> None:
+    theirs = load_experiment("variant_a", "synthetic", [*SMALL, "data.framing=motion"])
+    path = tmp_path / "framed.safetensors"
+    description = checkpoint.Description(theirs.model_dump(mode="json"), list("wxyz"), {})
+    checkpoint.save(path, build_model(theirs.model, 4).state_dict(), description)
+    ours = load_experiment("variant_a", data, [*SMALL, *overrides])
+    ours = checkpoint.prepared_alike(ours, path)
+    assert ours.data.framing == expected
+    if data == "synthetic" and not overrides:
+        said = checkpoint.initialise_from(build_model(ours.model, 4), ours, path)
+        assert said == f"started from {path}, data.framing: motion there, motion here"
+
+
 def test_clips_are_not_stabilised_for_weights_that_did_not_learn_so(saved) -> None:
     experiment = load_experiment("variant_a", "synthetic", SMALL)
     assert checkpoint.prepared_alike(experiment, saved[1]) is experiment

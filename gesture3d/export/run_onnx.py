@@ -1,6 +1,7 @@
 """What an exported network says of a video: python run_onnx.py network.onnx clip.mp4
 
-Of networks that read whole clips (--to onnx, no --step). Needs onnxruntime, numpy and OpenCV alone.
+Of networks that read whole clips (--to onnx, no --step). Needs onnxruntime, numpy and OpenCV alone,
+and for networks that follow motion gesture3d/data/video/framing.py in the same folder.
 """
 
 import json
@@ -22,6 +23,10 @@ def main(network: str, clip: str) -> None:
     side, last = min(frames[0].shape[:2]), len(frames) - 1
     top, left = ((n - side) // 2 for n in frames[0].shape[:2])  # the square in the middle
     chosen = [frames[min(i * max(last + 1, count) // count, last)] for i in range(count)]
+    if said["preparation"]["pixels"] == "followed":
+        import framing
+
+        top, left, side = framing.moving_part(numpy.stack(chosen))
     squares = [frame[top : top + side, left : left + side] for frame in chosen]
     small = [cv2.resize(s, (width, height), interpolation=cv2.INTER_AREA) for s in squares]
     inputs = numpy.stack(small).transpose(0, 3, 1, 2)[None]

@@ -153,11 +153,15 @@ def test_a_file_of_torch_needs_no_gesture3d(tmp_path) -> None:
     assert said["proof"]["difference"] <= 1e-4
 
 
-def test_the_example_classifies_without_torch(tmp_path, capsys) -> None:
+@pytest.mark.parametrize("framing", ["whole", "motion"])
+def test_the_example_classifies_without_torch(framing, tmp_path, capsys) -> None:
     """A file of video, whose frames it scales a little otherwise."""
     square_folder(tmp_path / "clips", clips_per_class=2, classes=2)
     settings = [s for s in tiny_settings(tmp_path / "clips") if "train" not in s]
+    settings.append(f"data.framing={framing}")
     classifier = untrained(tmp_path, "r3d_18", "folder", None, *settings)
+    if framing == "motion":
+        shutil.copy(PACKAGE / "data" / "video" / "framing.py", tmp_path)
     clip = write_clip(tmp_path / "clip.mp4", square_clip("left", 3, frames=19))
     words = ("--weights", classifier.weights, "--to", "onnx", "--out", tmp_path / "gesture.onnx")
     run(*words, "--inputs", clip)

@@ -11,9 +11,7 @@ spread, inside the frame.
 """
 
 import cv2
-import numpy as np
-
-from gesture3d.data.video.sampling import uniform_indices
+import numpy as np  # and no more: `run_onnx.py` uses this file alone
 
 VERSION = "motion 1"  # of the way a square is found: another one voids decoded frames
 SEEN = 16  # frames that the square is found in
@@ -30,7 +28,7 @@ Square = tuple[int, int, int]  # top, left, side, in pixels
 
 def seen_in(num_frames: int) -> np.ndarray:
     """The frames of a clip that its square is found in, ascending."""
-    return np.unique(uniform_indices(num_frames, SEEN))
+    return np.arange(num_frames) if num_frames <= SEEN else np.arange(SEEN) * num_frames // SEEN
 
 
 def kept_side(height: int, width: int) -> int:
