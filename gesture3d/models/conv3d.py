@@ -1,8 +1,9 @@
 """3-D convolutions that are right, and do not crash, in bf16 on every CPU.
 
 oneDNN's own bf16 3-D convolutions are not: where a clip is shorter than the kernel, the kernel's
-gradient holds what lay in memory (NaN for two frames with AVX-512, for one with AMX); and with AMX
-the backward pass writes out of bounds on maps from about 75 × 75 on. Of torch alone, 2.15:
+gradient holds what lay in memory (NaN for two frames with AVX-512, for one with AMX); with AMX the
+backward pass writes out of bounds on maps from about 75 × 75 on, and before that the gradient of
+kernels of many channels is wrong or NaN for few frames. Of torch alone, 2.15:
 
     import torch                                          # MALLOC_CHECK_=3 python this.py
     for size, frames in [(8, 2), (8, 1), (112, 4), (224, 4)]:
@@ -15,7 +16,11 @@ the backward pass writes out of bounds on maps from about 75 × 75 on. Of torch 
             y.float().square().sum().backward()
             assert conv.weight.grad.isfinite().all(), (frames, size)
 
-With AVX-512 and bf16 it ends at two frames of 8 × 8. What AMX does is from a report, not seen here.
+With AVX-512 and bf16 it ends at two frames of 8 × 8, with AMX in a corrupted heap at 112 × 112 (on
+a Xeon of family 6, model 207, from 96 × 96 on). Seen there, 640 shapes against fp32: gradients of
+3 × 3 × 3 kernels of 64 channels over three frames of 48 × 48, and of 256 channels over 28 × 28,
+differ by a fifth and more, or are NaN; none that has fewer than 3,072 channels times pixels of the
+longer side (64 × 48) does. `AMX_SIDE` and `AMX_WORK` keep far from both.
 
 In fp32, PyTorch leaves single small clips to a convolution of its own that is up to seven times
 slower (16 channels, 8 frames of 16 × 16: 1.4 ms against 0.2, one thread of a Zen 5).
@@ -33,20 +38,22 @@ from gesture3d.models.convlstm_sequence import has_plain_autograd
 from gesture3d.models.online import Carried
 
 AMX = has_amx()
+AMX_SIDE, AMX_WORK = 48, 1024  # pixels of the longer side; times channels: safe up to here
 
 
 class SafeConv3d(nn.Conv3d):
     """`nn.Conv3d` without dilation and groups.
 
-    In bf16 (or fp16) on a CPU it is a sum of 2-D convolutions where oneDNN's own is unsafe: always
-    with AMX, and for clips shorter than the kernel. Elsewhere these take up to a third longer than
-    oneDNN's own, which is used there; 1 × 1 × 1 kernels take the same time, and are always 2-D.
+    In bf16 (or fp16) on a CPU it is a sum of 2-D convolutions where oneDNN's own is unsafe: for
+    clips shorter than the kernel, and with AMX but for small maps of few channels. Elsewhere these
+    take up to a third longer than oneDNN's own (with AMX half as long again), which is used there;
+    1 × 1 × 1 kernels take the same time, and are always 2-D.
     """
 
     def forward(
         self, x: Float[Tensor, "B C T H W"], carried: Carried | None = None
     ) -> Float[Tensor, "B C2 T2 H2 W2"]:
-        if x.is_cpu and self._is_unsafe(x.shape[2]):
+        if x.is_cpu and self._is_unsafe(x):
             dtype = x.dtype
             if torch.is_autocast_enabled("cpu") and dtype != torch.float64:
                 dtype = torch.get_autocast_dtype("cpu")
@@ -66,8 +73,12 @@ class SafeConv3d(nn.Conv3d):
             return False
         return x.shape[0] == 1
 
-    def _is_unsafe(self, frames: int) -> bool:
-        return AMX or frames < self.kernel_size[0] or self.kernel_size == (1, 1, 1)
+    def _is_unsafe(self, x: Tensor) -> bool:
+        if x.shape[2] < self.kernel_size[0] or self.kernel_size == (1, 1, 1):
+            return True
+        side = max(x.shape[3:])
+        work = side * max(self.in_channels, self.out_channels)
+        return AMX and (side > AMX_SIDE or work > AMX_WORK)
 
 
 class CausalConv3d(SafeConv3d):

@@ -42,6 +42,7 @@ class Unsafe(TorchDispatchMode):
             x, weight = args[1:3] if backward else args[:2]
             if x.ndim == 5 and x.dtype.itemsize == 2:
                 self.frames.append((x.shape[2], weight.shape[2]))
+                self.sides.append((max(x.shape[3:]), max(weight.shape[:2])))
             self.full_precision += x.ndim == 5 and x.dtype.itemsize == 4
         return operation(*args, **(kwargs or {}))
 
@@ -60,8 +61,8 @@ def test_no_network_calls_an_unsafe_convolution(name, frames, checkpointing, amx
         with torch.autocast("cpu", torch.bfloat16):
             scores = network(clips)
         scores.square().sum().backward()
-    if amx:
-        assert unsafe.frames == []
+    if amx:  # half of the least that was seen to be wrong
+        assert all(side <= 48 and 2 * side * channels < 3072 for side, channels in unsafe.sides)
     assert all(time >= kernel > 1 for time, kernel in unsafe.frames)
     with Unsafe() as unsafe:
         network(clips).sum().backward()
@@ -111,9 +112,11 @@ GRADIENTS_ARE_RIGHT = """if True:
     torch.manual_seed(0)
     layers = [(8, 8, 3, 1, 1), (8, 8, 3, 2, 1), (8, 8, 1, 1, 0), (8, 8, 1, 2, 0)]
     layers += [(3, 8, (3, 7, 7), (1, 2, 2), (1, 3, 3))]
-    for size, clip_lengths in [(10, (1, 2, 3, 8)), (112, (1, 2, 3, 8)), (224, (1, 2))]:
+    many = [(64, 64, 3, 1, 1), (32, 64, 3, 2, 1)]  # with AMX by oneDNN at 16 pixels, not at 48
+    lengths = {10: (1, 2, 3, 8), 16: (3, 4), 48: (3, 4), 112: (1, 2, 3, 8), 224: (1, 2)}
+    for size, clip_lengths in lengths.items():
         for frames in clip_lengths:
-            for channels, out, *rest in layers:
+            for channels, out, *rest in many if size in (16, 48) else layers:
                 conv = SafeConv3d(channels, out, *rest, bias=False)
                 x = torch.randn(1, channels, frames, size, size)
                 x = x.to(memory_format=torch.channels_last_3d).requires_grad_()
