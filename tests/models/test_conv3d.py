@@ -34,7 +34,7 @@ class Unsafe(TorchDispatchMode):
 
     def __init__(self):
         super().__init__()
-        self.frames, self.full_precision = [], 0
+        self.frames, self.sides, self.full_precision = [], [], 0
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         if "convolution" in operation.overloadpacket.__name__:
