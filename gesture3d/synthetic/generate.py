@@ -127,6 +127,11 @@ def joints_of(root: Path, key: str) -> np.ndarray:
     return np.load(Path(root) / _JOINTS / f"{key}.npy")
 
 
+def video_of(root: Path, key: str) -> Path:
+    """The video of the clip ``key``."""
+    return Path(root) / _VIDEOS / f"{key}.mp4"
+
+
 def joint_pixels(joints: np.ndarray) -> np.ndarray:
     """Where joints (…, 3) are in their frame, (…, 2): x and y in pixels, not rounded."""
     return (CENTRE + FOCAL_LENGTH * joints[..., :2] / joints[..., 2:]) / SUPERSAMPLING

@@ -20,10 +20,12 @@ import torch
 from torch import Tensor
 
 from gesture3d.data.video.crops import central_crop
+from gesture3d.data.video.framing import Square, moving_part, seen_in
 from gesture3d.data.video.pixels import resize_short_side
+from gesture3d.data.video.reading import read_frames
 from gesture3d.data.video.sampling import evaluation_indices
 from gesture3d.data.video.stream import VideoData
-from gesture3d.synthetic.generate import joint_pixels, joints_of
+from gesture3d.synthetic.generate import joint_pixels, joints_of, video_of
 from gesture3d.synthetic.scene import FOCAL_LENGTH, HEIGHT, SUPERSAMPLING, WIDTH
 from gesture3d.viz.explain import Explanation
 
@@ -72,7 +74,7 @@ def measure(
     previous: dict[str, np.ndarray] = {}
     for key, inputs, explanation in explained:
         frames = explanation.step_frames
-        hands = hand_masks(joints_of(root, key), data)
+        hands = hands_in(root, key, data)
         regions = {"hand": hands[frames], "path": hands.max(0)[None].repeat(len(frames), 0)}
         for title, heat in {MOTION: motion(inputs), **explanation.heat_maps()}.items():
             heat = heat[frames]
@@ -99,7 +101,7 @@ def kept_predictions(
             to do with their classes.
         predict: from clips to their predicted classes, (N,).
     """
-    hands = [hand_masks(joints_of(root, key), data) for key, _ in clips]
+    hands = [hands_in(root, key, data) for key, _ in clips]
     inputs = [clip for _, clip in clips]
     masks = {
         "the hand": hands,
@@ -135,25 +137,42 @@ def share_inside(heat: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
     return float(inside.mean()), float(areas[counts].mean())
 
 
-def hand_masks(joints: np.ndarray, data: VideoData) -> np.ndarray:
-    """The hand in the network's input, (T, size, size), 0 … 1, for joints (N, 21, 3) in metres."""
+def hands_in(root: Path, key: str, data: VideoData) -> np.ndarray:
+    """The hand in the network's input of a generated clip, (T, size, size), 0 … 1."""
+    joints, square = joints_of(root, key), None
+    if data.framing == "motion":
+        square = moving_part(read_frames(video_of(root, key), seen_in(len(joints))))
+    return hand_masks(joints, data, square)
+
+
+def hand_masks(joints: np.ndarray, data: VideoData, square: Square | None = None) -> np.ndarray:
+    """The same for joints (N, 21, 3) in metres.
+
+    Args:
+        square: what of the frames the network sees; None: their middle.
+    """
     frames = evaluation_indices(
         len(joints), data.num_frames, data.eval_clips, data.sampling, data.frame_stride
     )[0]
     joints = joints[frames]
-    points = to_input(joint_pixels(joints), data)
-    scale = (to_input(np.array([1.0, 0.0]), data) - to_input(np.array([0.0, 0.0]), data))[0]
+    points = to_input(joint_pixels(joints), data, square)
+    origin, right = to_input(np.array([[0.0, 0.0], [1.0, 0.0]]), data, square)
+    scale = right[0] - origin[0]
     radii = scale * FINGER_RADIUS * FOCAL_LENGTH / SUPERSAMPLING / np.median(joints[..., 2], axis=1)
     masks = np.stack([_draw_hand(p, r, data.size) for p, r in zip(points, radii, strict=True)])
     return masks[..., ::-1] if data.mirrored_camera else masks
 
 
-def to_input(points: np.ndarray, data: VideoData) -> np.ndarray:
+def to_input(points: np.ndarray, data: VideoData, square: Square | None = None) -> np.ndarray:
     """Pixels (…, 2) of a generated frame as pixels of the network's input: scaled and cropped."""
+    corners = points + 0.5  # (0, 0) is a corner, not a centre
+    if square is not None:
+        top, left, side = square
+        return (corners - (left, top)) * data.size / side - 0.5
     frame = resize_short_side(np.empty((HEIGHT, WIDTH, 1), np.uint8), data.cache_size)
     height, width = frame.shape[:2]
     crop = central_crop(height, width)
-    corners = (points + 0.5) * (width / WIDTH, height / HEIGHT)  # (0, 0) is a corner, not a centre
+    corners = corners * (width / WIDTH, height / HEIGHT)
     return (corners - (crop.left, crop.top)) * data.size / crop.width - 0.5
 
 

@@ -8,6 +8,7 @@ import torch
 
 from gesture3d.config import load_data
 from gesture3d.data.video.clips import clip_from_frames
+from gesture3d.data.video.framing import cut
 from gesture3d.rng import generator
 from gesture3d.synthetic.generate import joint_pixels
 from gesture3d.synthetic.motion import perform
@@ -70,6 +71,18 @@ def test_points_go_through_the_networks_scaling_and_crop(cache_size, size) -> No
         rows, columns = np.indices(seen.shape)
         centre = np.array([(seen * columns).sum(), (seen * rows).sum()]) / seen.sum()
         np.testing.assert_allclose(to_input(np.array([x, y]), data), centre, atol=0.15)
+
+
+def test_points_go_to_where_something_moves_in_the_clip() -> None:
+    """Likewise, where only a square of the frame is shown."""
+    data, square = DATA.model_copy(update={"framing": "motion", "cache_size": 60}), (10, 40, 60)
+    for x, y in ((60, 20), (75, 50), (90, 60)):
+        frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        frame[y - 2 : y + 3, x - 2 : x + 3] = 255
+        seen = clip_from_frames(cut(frame, square, 60)[None], data)[0, 0].numpy().astype(float)
+        rows, columns = np.indices(seen.shape)
+        centre = np.array([(seen * columns).sum(), (seen * rows).sum()]) / seen.sum()
+        np.testing.assert_allclose(to_input(np.array([x, y]), data, square), centre, atol=0.15)
 
 
 def test_joints_project_onto_the_hand(performed) -> None:

@@ -71,7 +71,7 @@ def cut(frame: np.ndarray, square: Square, short_side: int | None) -> np.ndarray
 
 
 def followed(frames: np.ndarray, seen: np.ndarray, short_side: int | None) -> np.ndarray:
-    """Frames uint8 (T, H, W, 3) of one clip, cut down to where something moves in those ``seen``."""
+    """Frames uint8 (T, H, W, 3) of one clip, cut down to what moves in those ``seen``."""
     square = moving_part(frames[seen])
     return np.stack([cut(frame, square, short_side) for frame in frames])
 
@@ -85,8 +85,9 @@ def _small(frame: np.ndarray) -> np.ndarray:
 
 
 def _steady(frames: np.ndarray) -> np.ndarray:
-    """Frames (T, H, W) without the camera's motion and drifting light, as far as they are seen: where
-    most pixels come nearer to the median, so that no hand before an even wall is followed."""
+    """Frames (T, H, W) without the camera's motion and drifting light, as far as they are seen: a
+    frame is shifted where most pixels come nearer to the median, so that no hand before an even
+    wall is followed."""
     frames = frames - np.median(frames, axis=(1, 2), keepdims=True)
     median = np.median(frames, axis=0)
     size = median.shape[::-1]

@@ -121,7 +121,7 @@ class VideoData(DataSet):
                 f"channels {self.channels} does not fit modality {self.modality}: one of {allowed}"
             )
         if self.framing == "motion" and _PIXELS[self.modality, self.channels] != "rgb":
-            raise ValueError("framing motion is for RGB in colour: modality rgb, channels 3 or null")
+            raise ValueError("framing motion is for modality rgb, with channels 3 or null")
         a = self.augmentation
         if self.modality == "flow" and (
             a.rotation_degrees or a.gain != (1.0, 1.0) or a.channel_gain != (1.0, 1.0)

@@ -130,8 +130,8 @@ def test_the_frames_it_is_found_in_are_spread_over_the_clip() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (["data.channels=1"], "framing motion is for RGB in colour"),
-        (["data.modality=depth"], "framing motion is for RGB in colour"),
+        (["data.channels=1"], "framing motion is for modality rgb"),
+        (["data.modality=depth"], "framing motion is for modality rgb"),
         (["data.framing=hand"], "framing"),
     ],
 )
