@@ -20,7 +20,8 @@ With AVX-512 and bf16 it ends at two frames of 8 × 8, with AMX in a corrupted h
 a Xeon of family 6, model 207, from 96 × 96 on). Seen there, 640 shapes against fp32: gradients of
 3 × 3 × 3 kernels of 64 channels over three frames of 48 × 48, and of 256 channels over 28 × 28,
 differ by a fifth and more, or are NaN; none that has fewer than 3,072 channels times pixels of the
-longer side (64 × 48) does. `AMX_SIDE` and `AMX_WORK` keep far from both.
+longer side (64 × 48) does. `AMX_SIDE` and `AMX_WORK` keep far from both. Forward passes alone were
+right for every shape, and left memory whole.
 
 In fp32, PyTorch leaves single small clips to a convolution of its own that is up to seven times
 slower (16 channels, 8 frames of 16 × 16: 1.4 ms against 0.2, one thread of a Zen 5).
@@ -45,9 +46,9 @@ class SafeConv3d(nn.Conv3d):
     """`nn.Conv3d` without dilation and groups.
 
     In bf16 (or fp16) on a CPU it is a sum of 2-D convolutions where oneDNN's own is unsafe: for
-    clips shorter than the kernel, and with AMX but for small maps of few channels. Elsewhere these
-    take up to a third longer than oneDNN's own (with AMX half as long again), which is used there;
-    1 × 1 × 1 kernels take the same time, and are always 2-D.
+    clips shorter than the kernel, and to train with AMX, but for small maps of few channels.
+    Elsewhere these take up to a third longer than oneDNN's own (with AMX half as long again), which
+    is used there; 1 × 1 × 1 kernels take the same time, and are always 2-D.
     """
 
     def forward(
@@ -78,7 +79,8 @@ class SafeConv3d(nn.Conv3d):
             return True
         side = max(x.shape[3:])
         work = side * max(self.in_channels, self.out_channels)
-        return AMX and (side > AMX_SIDE or work > AMX_WORK)
+        trains = AMX and not torch.is_inference_mode_enabled()
+        return trains and (side > AMX_SIDE or work > AMX_WORK)
 
 
 class CausalConv3d(SafeConv3d):
