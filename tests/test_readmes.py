@@ -1,5 +1,6 @@
 """What the READMEs say is so: commands parse, links lead somewhere, every yaml is in the zoo."""
 
+import csv
 import importlib
 import re
 import shlex
@@ -74,3 +75,23 @@ def test_the_zoos_tables_are_those_of_its_data() -> None:
 
 def test_the_first_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 170
+
+
+def test_the_first_readme_says_what_spread_to_expect() -> None:
+    """Of its first training: the zoo's own figures with their interval, and where seeds stand."""
+    readme, zoo = ((ROOT / path).read_text("utf-8") for path in ("README.md", "configs/README.md"))
+    with (ROOT / "configs" / "results.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = (
+            row
+            for row in csv.DictReader(file)
+            if (row["network"], row["data"], row["settings"]) == ("variant_a", "synthetic", "")
+        )
+    training = readme.split("## Train")[1].split("## ")[0]
+    assert f"{row['validation']} %" in training
+    assert f"{row['top1']} % in test" in training
+    assert "configs/README.md#what-spread-to-expect" in training
+    assert f"{row['top1']} %" in readme.split("## Results")[1]
+    assert row["interval"] in readme.split("## Results")[1]
+    spread = zoo.split("## What spread to expect")[1]
+    assert len(re.findall(r"^\| \d \|", spread, re.MULTILINE)) >= 3  # seeds
+    assert "kinds of processor" in spread
