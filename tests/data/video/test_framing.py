@@ -143,3 +143,17 @@ def test_what_it_cannot_do_is_said(settings, said) -> None:
 def test_streams_are_taken_whole() -> None:
     with pytest.raises(Gesture3dError, match="framing is there for clips only"):
         load_experiment("variant_a", "synthetic_stream", ["data.framing=motion"])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 300), (300, 8), (2, 90), (120, 67)])
+@pytest.mark.parametrize("count", [1, 2, 16])
+def test_any_frames_have_one_within_them(size, count) -> None:
+    black = np.zeros((count, *size, 3), np.uint8)
+    flash = np.concatenate([black, black[:1] + 255])
+    noise = generator("frames").integers(0, 256, black.shape).astype(np.uint8)
+    for frames in (black, flash, noise):
+        top, left, side = square = moving_part(frames)
+        assert side >= 1
+        assert 0 <= top <= size[0] - side
+        assert 0 <= left <= size[1] - side
+        assert cut(frames[0], square, 60).shape == (60, 60, 3)
