@@ -164,14 +164,14 @@ class _VideoEye:
 
     def clip(self, frames: list[np.ndarray], seconds: np.ndarray) -> torch.Tensor:
         from gesture3d.data.video.clips import clip_from_frames
-        from gesture3d.data.video.framing import followed, seen_in
+        from gesture3d.data.video.framing import moving_part, seen_in
 
         steady = np.linspace(seconds[0], seconds[-1], max(self._data.num_frames, len(seconds)))
         chosen = np.abs(seconds[:, None] - steady).argmin(axis=0)  # as of a steady camera
-        clip = np.stack([frames[number] for number in chosen])
+        clip, square = [frames[number] for number in chosen], None
         if self._data.framing == "motion":
-            clip = followed(clip, seen_in(len(clip)), self._data.cache_size or self._data.size)
-        return clip_from_frames(clip, self._data)
+            square = moving_part(np.stack([clip[number] for number in seen_in(len(clip))]))
+        return clip_from_frames(clip, self._data, square)
 
 
 class _HandsEye:

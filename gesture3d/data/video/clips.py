@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from gesture3d.data.video.sampling import (
 from gesture3d.errors import Gesture3dError
 
 if TYPE_CHECKING:
+    from gesture3d.data.video.framing import Square
     from gesture3d.data.video.stream import VideoData
 
 DEFAULT_RATE_HZ = 30.0  # of long videos without a clock
@@ -76,7 +77,8 @@ def load_windows(
             frames[number] = frame
         chosen = np.stack([frames[start + offset] for offset in offsets.tolist()])
         if follows:
-            chosen = framing.followed(chosen, np.searchsorted(offsets, seen), data.cache_size)
+            square = framing.moving_part(chosen[np.searchsorted(offsets, seen)])
+            chosen = np.stack([framing.cut(frame, square, data.cache_size) for frame in chosen])
         crops = _evaluation_crops(data)(*chosen.shape[1:3])
         clips = [crop.apply(chosen, data.size) for crop in crops]
         span = start / rate, (start + length) / rate
@@ -97,15 +99,23 @@ def _prepared(
         yield number, kept.copy()  # the next one may lie in its memory
 
 
-def clip_from_frames(frames: np.ndarray, data: VideoData) -> Tensor:
-    """`load_clip` for a clip that is decoded already: uint8 (N, H, W, C), RGB, any size, but cut
-    down to its moving part already where that is wanted."""
+def clip_from_frames(
+    frames: Sequence[np.ndarray] | np.ndarray, data: VideoData, square: Square | None = None
+) -> Tensor:
+    """`load_clip` for a clip that is decoded already: N frames, uint8 (H, W, C), RGB, any size.
+
+    Args:
+        square: where something moves in them; None where they are cut down to that already, or
+            ``data.framing`` does not want it.
+    """
     indices = _evaluation_indices(len(frames), data)
     wanted, rows = np.unique(indices, return_inverse=True)
-    chosen = frames[wanted]
-    grey_wanted = data.pixels == "grey" and frames.shape[3] == 3
+    chosen = np.stack([frames[number] for number in wanted.tolist()])
     short = data.cache_size
-    if grey_wanted or (short is not None and min(frames.shape[1:3]) != short):
+    if square is not None:
+        chosen = np.stack([framing.cut(frame, square, short) for frame in chosen])
+    grey_wanted = data.pixels == "grey" and chosen.shape[3] == 3
+    if grey_wanted or (short is not None and min(chosen.shape[1:3]) != short):
         pixels = "grey" if data.pixels == "grey" else "rgb"
         chosen = np.stack([prepare_frame(frame, short, pixels) for frame in chosen])
     crops = _evaluation_crops(data)(*chosen.shape[1:3])

@@ -70,12 +70,6 @@ def cut(frame: np.ndarray, square: Square, short_side: int | None) -> np.ndarray
     return cv2.resize(part, (short_side, short_side), interpolation=how)
 
 
-def followed(frames: np.ndarray, seen: np.ndarray, short_side: int | None) -> np.ndarray:
-    """Frames uint8 (T, H, W, 3) of one clip, cut down to what moves in those ``seen``."""
-    square = moving_part(frames[seen])
-    return np.stack([cut(frame, square, short_side) for frame in frames])
-
-
 def _small(frame: np.ndarray) -> np.ndarray:
     height, width = frame.shape[:2]
     factor = LOOKED_AT / min(height, width)

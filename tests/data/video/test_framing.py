@@ -14,6 +14,7 @@ from gesture3d.data.video.clips import load_clip, load_windows
 from gesture3d.data.video.framing import cut, moving_part, seen_in
 from gesture3d.data.video.reading import open_video, read_frames
 from gesture3d.errors import Gesture3dError
+from gesture3d.inference.sliding import _VideoEye
 from gesture3d.rng import generator
 
 HEIGHT, WIDTH, FRAMES = 120, 200, 24
@@ -112,6 +113,9 @@ def test_files_windows_and_caches_show_the_same_square(video, monkeypatch) -> No
     assert (clip > 240).float().mean() > 2 * (whole > 240).float().mean()  # it is larger there
     ((_, window),) = load_windows(video, open_video(video), data(), seconds=2.0)
     assert torch.equal(window, clip)
+    eye = _VideoEye(data())  # of a clip network that is slid over a camera's frames
+    seen = [eye.look(frame, 0.0) for frame in read_frames(video)]
+    assert torch.equal(eye.clip(seen, np.arange(FRAMES) / 12), clip)
     kept = read_frames(video, short_side=40, pixels="followed")
     assert kept.shape == (FRAMES, 40, 40, 3)
     monkeypatch.setattr(reading, "MOST_KEPT", 1)  # long clips are decoded twice
