@@ -112,6 +112,8 @@ def build_tested(
     """
     from gesture3d.data.samples import Samples
 
+    if name == EVERY:  # nothing is held out, so a class may have a single sample
+        data = data.model_copy(update={"validation_share": 0.0, "test_share": 0.0})
     index = numbered_as(read_index(data, progress, trains=False), class_names, data)
     opened = data.open(index, progress)
     items = opened.index.items if name == EVERY else opened.index.of(name)

@@ -169,6 +169,9 @@ def test_clips_of_some_classes_need_nothing_to_train_on(
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
     assert metrics.top1 == pytest.approx(expected.correct.mean())
     assert metrics.samples.tolist() == [0, 3, 0, 3]
+    listed.write_text("path,label\n" + rows[0])  # a single one, of which nothing is held out
+    one, _ = evaluate_checkpoint(weights, "all", place, "folder", progress=False)
+    assert one.labels.tolist() == [1]
     listed.write_text("path,label,split\n" + "\n".join(f"{row},test" for row in rows))
     tested, _ = evaluate_checkpoint(weights, "test", place, "folder", progress=False)
     assert tested.keys == found.keys
