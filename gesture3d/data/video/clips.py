@@ -220,8 +220,10 @@ class ReadClip:
             if rng is not None:
                 return self._training_sample(clip, rng)
             if self.change:
-                changed = self.change(clip.key, self.all_frames(clip))
-                inputs = clip_from_frames(changed, self.data)
+                changed, square = self.change(clip.key, self.all_frames(clip)), None
+                if self.data.framing == "motion":  # is looked for in what has become of the clip
+                    square = framing.moving_part(changed[framing.seen_in(len(changed))])
+                inputs = clip_from_frames(changed, self.data, square)
             elif self.cache is None:
                 inputs = load_opened(clip.path, _open(clip, self.data), self.data)
             else:
@@ -239,15 +241,18 @@ class ReadClip:
         return other
 
     def all_frames(self, clip: Item) -> np.ndarray:
-        """Every frame, scaled to ``data.cache_size``: uint8 (N, H, W, C), not to be written to.
+        """Every whole frame, scaled to ``data.cache_size`` (or as large as squares are cut out of):
+        uint8 (N, H, W, C), not to be written to.
 
         Raises:
             VideoError: the clip cannot be decoded.
         """
-        if self.cache is not None:
+        data, follows = self.data, self.data.framing == "motion"
+        if self.cache is not None and not follows:
             return self.cache[clip.key]
-        data = self.data
         reader = _open(clip, data)
+        if follows:
+            return read_opened(clip.path, reader, None, framing.kept_side(*reader.size))
         return read_opened(clip.path, reader, None, data.cache_size, data.pixels)
 
     def _training_sample(self, clip: Item, rng: np.random.Generator) -> Sample:

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from gesture3d.config import load_experiment
+from gesture3d.data.index import Index, Item
 from gesture3d.data.video import framing, reading
-from gesture3d.data.video.clips import load_clip, load_windows
+from gesture3d.data.video.clips import ReadClip, load_clip, load_windows
 from gesture3d.data.video.framing import cut, moving_part, seen_in
 from gesture3d.data.video.reading import open_video, read_frames
 from gesture3d.errors import Gesture3dError
@@ -122,6 +123,18 @@ def test_files_windows_and_caches_show_the_same_square(video, monkeypatch) -> No
     assert np.array_equal(read_frames(video, short_side=40, pixels="followed"), kept)
     some = read_frames(video, [5, 3, 3], short_side=40, pixels="followed")
     assert np.array_equal(some, kept[[5, 3, 3]])
+
+
+def test_clips_are_changed_before_they_are_cut_down(video) -> None:
+    """As by `evaluate --corruptions`: what moves is looked for in what has become of the clip."""
+    item = Item("clip", 0, video)
+    read = ReadClip(data(), Index(("a",), [item]), cache=None)
+    moved = read.changed(lambda _, frames: np.roll(frames, 90, axis=2))
+    assert read.all_frames(item).shape == (FRAMES, HEIGHT, WIDTH, 3)
+    same, there = (r(item, None).inputs for r in (read.changed(lambda _, f: f), moved))
+    assert torch.equal(same, load_clip(video, data()))
+    bright = [(clip > 240).float().mean() for clip in (same, there)]
+    assert 0.5 < bright[0] / bright[1] < 2  # the square has followed
 
 
 def test_the_frames_it_is_found_in_are_spread_over_the_clip() -> None:
