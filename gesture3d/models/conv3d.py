@@ -79,8 +79,9 @@ class SafeConv3d(nn.Conv3d):
             return True
         side = max(x.shape[3:])
         work = side * max(self.in_channels, self.out_channels)
-        trains = AMX and not torch.is_inference_mode_enabled()
-        return trains and (side > AMX_SIDE or work > AMX_WORK)
+        if not AMX or not (side > AMX_SIDE or work > AMX_WORK):
+            return False
+        return torch.compiler.is_compiling() or not torch.is_inference_mode_enabled()
 
 
 class CausalConv3d(SafeConv3d):
