@@ -17,7 +17,7 @@ kernels of many channels is wrong or NaN for few frames. Of torch alone, 2.15:
             assert conv.weight.grad.isfinite().all(), (frames, size)
 
 With AVX-512 and bf16 it ends at two frames of 8 × 8, with AMX in a corrupted heap at 112 × 112 (on
-a Xeon of family 6, model 207, from 96 × 96 on). Seen there, 640 shapes against fp32: gradients of
+a Xeon of family 6, model 207, from 96 × 96 on). Hundreds of shapes beside fp32 there: gradients of
 3 × 3 × 3 kernels of 64 channels over three frames of 48 × 48, and of 256 channels over 28 × 28,
 differ by a fifth and more, or are NaN; none that has fewer than 3,072 channels times pixels of the
 longer side (64 × 48) does. `AMX_SIDE` and `AMX_WORK` keep far from both. Forward passes alone were
