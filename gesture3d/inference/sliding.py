@@ -164,14 +164,13 @@ class _VideoEye:
 
     def clip(self, frames: list[np.ndarray], seconds: np.ndarray) -> torch.Tensor:
         from gesture3d.data.video.clips import clip_from_frames
-        from gesture3d.data.video.framing import moving_part, seen_in
+        from gesture3d.data.video.framing import moving_part
 
         steady = np.linspace(seconds[0], seconds[-1], max(self._data.num_frames, len(seconds)))
         chosen = np.abs(seconds[:, None] - steady).argmin(axis=0)  # as of a steady camera
-        clip, square = [frames[number] for number in chosen], None
-        if self._data.framing == "motion":
-            square = moving_part(np.stack([clip[number] for number in seen_in(len(clip))]))
-        return clip_from_frames(clip, self._data, square)
+        clip = [frames[number] for number in chosen]
+        moves = moving_part(clip) if self._data.framing == "motion" else None
+        return clip_from_frames(clip, self._data, moves)
 
 
 class _HandsEye:

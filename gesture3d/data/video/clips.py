@@ -220,10 +220,9 @@ class ReadClip:
             if rng is not None:
                 return self._training_sample(clip, rng)
             if self.change:
-                changed, square = self.change(clip.key, self.all_frames(clip)), None
-                if self.data.framing == "motion":  # is looked for in what has become of the clip
-                    square = framing.moving_part(changed[framing.seen_in(len(changed))])
-                inputs = clip_from_frames(changed, self.data, square)
+                changed = self.change(clip.key, self.all_frames(clip))
+                moves = framing.moving_part(changed) if self.data.framing == "motion" else None
+                inputs = clip_from_frames(changed, self.data, moves)
             elif self.cache is None:
                 inputs = load_opened(clip.path, _open(clip, self.data), self.data)
             else:

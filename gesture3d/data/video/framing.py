@@ -10,6 +10,8 @@ weighted by how much. The square lies around the middle of that, `SIDE` times as
 spread, inside the frame.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np  # and no more: `run_onnx.py` uses this file alone
 
@@ -36,11 +38,12 @@ def kept_side(height: int, width: int) -> int:
     return min(SHORT_SIDE, height, width)
 
 
-def moving_part(frames: np.ndarray) -> Square:
-    """Where in frames uint8 (T, H, W, 3) something moves; the middle where nothing does."""
-    height, width = frames.shape[1:3]
+def moving_part(frames: Sequence[np.ndarray] | np.ndarray) -> Square:
+    """Where in frames uint8 (H, W, 3), of one size, something moves: in the middle where nothing
+    does. Looks at those of `seen_in` alone, which may be all that there are."""
+    height, width = frames[0].shape[:2]
     short = min(height, width)
-    small = _steady(np.stack([_small(frame) for frame in frames]))
+    small = _steady(np.stack([_small(frames[n]) for n in seen_in(len(frames)).tolist()]))
     changes = np.abs(np.diff(small, axis=0))
     noise = np.median(changes, axis=(1, 2), keepdims=True) if len(changes) else 0.0
     moving = np.maximum(changes - np.maximum(NOISE * noise, LEAST_CHANGE), 0).sum(axis=0)

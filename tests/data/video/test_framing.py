@@ -35,7 +35,7 @@ def waving(row: int, column: int, reach: int, size: int = 12, sway: int = 0) -> 
     for number in range(FRAMES):
         swayed = 20 + round(sway * np.sin(number / 3))
         frame = back[20 : 20 + HEIGHT, swayed : swayed + WIDTH].copy()
-        left = column + round(reach * np.sin(number)) - size // 2
+        left = column + round(reach * np.sin(number / 2)) - size // 2
         top = row - size // 2
         frame[top : top + size, left : left + size] = 255
         clip.append(frame)
