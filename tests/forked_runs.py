@@ -19,9 +19,9 @@ from typing import NoReturn, TextIO
 import cv2
 import pytest
 
-IMPORTED = ("gesture3d.training.run", "gesture3d.evaluation.evaluate", "gesture3d.viz.plots")
-IMPORTED += ("gesture3d.inference.classifier", "torch.utils.tensorboard", "torch._dynamo")
-IMPORTED += ("torchmetrics.functional.classification",)
+IMPORTED = ("gesture3d.training.closing", "gesture3d.evaluation.evaluate", "gesture3d.viz.plots")
+IMPORTED += ("gesture3d.training.run", "gesture3d.inference.classifier", "scipy.optimize")
+IMPORTED += ("torch.utils.tensorboard", "torch._dynamo")
 
 
 class Forked:

@@ -11,9 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import log_softmax, logsumexp, softmax
-from scipy.stats import rankdata
 
 from gesture3d.decisions import Calibration
 from gesture3d.errors import Gesture3dError
@@ -90,6 +88,8 @@ def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
         scores: (N, K), finite.
         labels: (N,), each 0 … K − 1.
     """
+    from scipy.optimize import brentq  # takes longer to import than what needs none of it
+
     scores = scores - scores.max(axis=1, keepdims=True)
     of_label = np.take_along_axis(scores, labels[:, None], axis=1).sum()
 
@@ -143,6 +143,8 @@ def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
     Args:
         known, unknown: (N,), (M,), neither empty.
     """
+    from scipy.stats import rankdata
+
     ranks = rankdata(np.concatenate([known, unknown]))[: len(known)]
     above = ranks.sum() - len(known) * (len(known) + 1) / 2
     return float(above / (len(known) * len(unknown)))

@@ -79,8 +79,6 @@ def compute_metrics(predictions: Predictions) -> Metrics:
     Raises:
         Gesture3dError: no sample has a label, or a score is NaN or infinite.
     """
-    from torchmetrics.functional import classification as tm
-
     if not np.isfinite(predictions.scores).all():
         raise Gesture3dError(
             "scores are not finite: the network's weights, or the values of its inputs, are out of "
@@ -89,30 +87,31 @@ def compute_metrics(predictions: Predictions) -> Metrics:
     known = predictions.labels >= 0
     if not known.any():
         raise Gesture3dError("no labelled sample to evaluate: this split has no (known) labels")
-    scores = torch.from_numpy(predictions.scores[known])
-    labels = torch.from_numpy(predictions.labels[known])
-    predicted = torch.from_numpy(predictions.classes[known])
+    scores, labels = predictions.scores[known], predictions.labels[known]
     count = scores.shape[1]
-    matrix = tm.multiclass_confusion_matrix(predicted, labels, count).numpy()
-    recall = tm.multiclass_recall(predicted, labels, count, average="none").numpy()
+    matrix = np.zeros((count, count), np.int64)
+    np.add.at(matrix, (labels, predictions.classes[known]), 1)
+    correct, samples, predicted = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    recall, f1 = _shares(correct, samples), _shares(2 * correct, samples + predicted)
+    best = torch.from_numpy(scores).topk(min(5, count)).indices.numpy()
     return Metrics(
-        loss=_loss(scores, labels),
-        top1=tm.multiclass_accuracy(predicted, labels, count, average="micro").item(),
-        top5=tm.multiclass_accuracy(
-            scores, labels, count, average="micro", top_k=min(5, count)
-        ).item(),
-        # torchmetrics' macro accuracy also counts classes that are predicted and have no samples.
-        mean_class_accuracy=float(recall[matrix.sum(axis=1) > 0].mean(dtype=np.float64)),
-        macro_f1=tm.multiclass_f1_score(predicted, labels, count, average="macro").item(),
-        weighted_f1=tm.multiclass_f1_score(predicted, labels, count, average="weighted").item(),
-        calibration_error=calibration_error(
-            predictions.probabilities[known], predictions.labels[known]
-        ),
-        precision=tm.multiclass_precision(predicted, labels, count, average="none").numpy(),
+        loss=_loss(torch.from_numpy(scores), torch.from_numpy(labels)),
+        top1=float(correct.sum() / len(labels)),
+        top5=float((best == labels[:, None]).any(axis=1).mean()),
+        mean_class_accuracy=float(recall[samples > 0].mean()),
+        macro_f1=float(f1[samples + predicted > 0].mean()),
+        weighted_f1=float(f1 @ samples / len(labels)),
+        calibration_error=calibration_error(predictions.probabilities[known], labels),
+        precision=_shares(correct, predicted),
         recall=recall,
-        f1=tm.multiclass_f1_score(predicted, labels, count, average="none").numpy(),
+        f1=f1,
         confusion_matrix=matrix,
     )
+
+
+def _shares(counts: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """0 where there is nothing that they could be shares of."""
+    return counts / np.maximum(of, 1)
 
 
 def _loss(scores: torch.Tensor, labels: torch.Tensor) -> float:

@@ -20,7 +20,6 @@ from gesture3d.machine import num_cores
 from gesture3d.models import build_model
 from gesture3d.models.network import Network
 from gesture3d.text import one_line
-from gesture3d.training.closing import close
 from gesture3d.training.loop import Trainer
 from gesture3d.training.run_log import RunLog
 
@@ -89,6 +88,8 @@ def train(
             trainer.run()
             left_out = trainer.left_out()
             if here.is_main:
+                from gesture3d.training.closing import close  # draws: the others need not import it
+
                 close(trainer, left_out)
         except RuntimeError as error:
             dead = explain_dead_worker(error)

@@ -72,6 +72,17 @@ def test_every_metric_is_that_of_its_definition() -> None:
     assert metrics.mean_class_accuracy == pytest.approx(np.mean(recalls))
     error = calibration_error(probabilities, labels)
     assert metrics.calibration_error == pytest.approx(error, rel=1e-3)
+    predicted, f1 = scores.argmax(axis=1), []
+    for c in range(9):  # harmonic means; the last class has no samples, but is predicted
+        precision, recall = (
+            ((labels == c) & (predicted == c)).sum() / max(of.sum(), 1)
+            for of in (predicted == c, labels == c)
+        )
+        assert (metrics.precision[c], metrics.recall[c]) == pytest.approx((precision, recall))
+        f1.append(2 * precision * recall / (precision + recall) if recall else 0.0)
+    assert metrics.f1 == pytest.approx(f1)
+    assert metrics.macro_f1 == pytest.approx(np.mean(f1))
+    assert metrics.weighted_f1 == pytest.approx(np.average(f1[:8], weights=np.bincount(labels)))
 
 
 def test_the_calibration_does_not_depend_on_a_shift_of_the_scores() -> None:
