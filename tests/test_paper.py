@@ -86,7 +86,7 @@ def test_a_new_variant_is_trained_compared_counted_and_explained(coupled, tmp_pa
     heats = explanation.heat_maps()
     assert "ConvLSTM 1\nattention" in heats
     strip = plot_strip(explanation, clip.numpy(), "left")
-    assert len(strip.axes) == (1 + len(heats)) * len(explanation.step_frames)
+    assert len(strip.axes) == 1 + len(heats)
     assert len(plot_gates(explanation, "left").axes) == 2
 
 

@@ -28,16 +28,22 @@ def plot_strip(explanation: Explanation, clip: np.ndarray, title: str) -> Figure
     rows = {"input": _pictures(clip)[frames]}
     for name, heat in explanation.heat_maps().items():
         rows[name] = overlay(clip[frames], heat[frames])
-    figure = new_figure(CELL * len(frames) + 1.25, CELL * len(rows) + 0.55)
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.015, wspace=0, hspace=0)
+    figure = new_figure(CELL * len(frames) + 1.5, CELL * len(rows) + 0.55)
+    figure.set_layout_engine("compressed", w_pad=0.03, h_pad=0.015, wspace=0, hspace=0)
     figure.suptitle(drawable(title, 100), fontsize=9)
-    grid = figure.subplots(len(rows), len(frames), squeeze=False)
-    for axes, (name, pictures) in zip(grid, rows.items(), strict=True):
-        for axis, picture in zip(axes, pictures, strict=True):
-            _show(axis, picture)
-        axes[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
-    for axis, step, frame in zip(grid[0], steps, frames, strict=True):
-        axis.set_title(f"step {step + 1}: frame {frame + 1}", fontsize=8, pad=3)
+    grid = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
+    width = clip.shape[3]
+    gap = -(-width // 24)
+    for axis, (name, pictures) in zip(grid, rows.items(), strict=True):
+        apart = np.pad(pictures, [(0, 0), (0, 0), (0, gap), (0, 0)], constant_values=1.0)
+        _show(axis, np.concatenate(apart, axis=1)[:, :-gap])
+        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+    middles = np.arange(len(frames)) * (width + gap) + (width - 1) / 2
+    names = [
+        f"step {step + 1}: frame {frame + 1}" for step, frame in zip(steps, frames, strict=True)
+    ]
+    grid[0].set_xticks(middles, names, fontsize=8)
+    grid[0].tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0, pad=3)
     return finished(figure)
 
 
