@@ -60,16 +60,22 @@ class InertialInputs(nn.Module):
         return torch.cat(parts, 2)
 
     @torch.no_grad()
-    def fit(self, windows: Iterable[Float[Tensor, "T D"]]) -> None:
+    def fit(self, windows: Iterable[Float[Tensor, "T D"]], streams: bool = False) -> None:
         """Take mean and standard deviation from these; a channel that never changes is centred.
+
+        Args:
+            streams: whole recordings, which may be of any length.
 
         Raises:
             Gesture3dError: windows of different lengths.
         """
         windows = list(windows)
-        _check_one_length([len(window) for window in windows], "")
-        windows = torch.stack(windows)
-        mean, std = mean_and_std(self.channels(part).flatten(0, 1) for part in windows.split(256))
+        if streams:
+            parts = [window[None] for window in windows]
+        else:
+            _check_one_length([len(window) for window in windows], "")
+            parts = torch.stack(windows).split(256)
+        mean, std = mean_and_std(self.channels(part).flatten(0, 1) for part in parts)
         self.mean.copy_(mean)
         self.std.copy_(std)
 
@@ -105,11 +111,12 @@ class InertialNetwork(Network):
     """A network for inertial windows, (B, T, D) in physical units, behind its ``inputs``."""
 
     reads = "sequences"
+    causal = False
     inputs: InertialInputs
 
     def check(self, shape: tuple[int, ...]) -> None:
         self.inputs.check(shape)
 
     def fit_inputs(self, windows: Iterable[Float[Tensor, "T D"]]) -> None:
-        """Standardise with the statistics of these, the training windows."""
-        self.inputs.fit(windows)
+        """Standardise with the statistics of these, the training windows or streams."""
+        self.inputs.fit(windows, streams=self.causal)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from gesture3d.models.inertial_inputs import InertialInputs, InertialNetwork
 from gesture3d.models.online import Carried, OnlineNetwork, Shapes
 from gesture3d.models.parallel_lstm import ParallelLSTM
-from gesture3d.models.sequence import no_autocast
+from gesture3d.models.sequence import mean_over_steps, no_autocast
 
 # Inside the network: time first, batch last.
 Steps = Float[Tensor, "T C B"]
@@ -187,7 +187,7 @@ class ResidualLSTM(InertialNetwork, OnlineNetwork):
         self, windows: Float[Tensor, "B T D"], lengths: Tensor | None = None
     ) -> Float[Tensor, "B classes"]:
         if self.causal:
-            return self.step_scores(windows, lengths).mean(1)
+            return mean_over_steps(self.step_scores(windows, lengths), lengths)
         with no_autocast(windows.device):
             x = self._features(windows, lengths, Carried())
             x = x[-1] if self.readout == "last" else x.mean(0)  # (H, B)
@@ -205,7 +205,8 @@ class ResidualLSTM(InertialNetwork, OnlineNetwork):
             return self._scores(self._features(inputs, lengths, carried).permute(2, 0, 1))
 
     def _features(self, windows: Tensor, lengths: Tensor | None, carried: Carried) -> Hidden:
-        x = self.inputs(windows.to(self.classifier.weight.dtype), lengths)
+        ends_count = self.training or not self.causal  # in norms, backwards, in the mean
+        x = self.inputs(windows.to(self.classifier.weight.dtype), lengths if ends_count else None)
         x = self.dropout(x).permute(1, 2, 0).contiguous()  # (T, C, B)
         for block in self.blocks:
             x = block(x, carried)

@@ -20,7 +20,7 @@ from gesture3d.inference.stream_predictions import (
 )
 from gesture3d.models.network import Network
 from gesture3d.text import one_line
-from gesture3d.training.batches import evaluation_loader
+from gesture3d.training.batches import evaluation_loader, training_loader
 from gesture3d.training.loop import Trainer
 from gesture3d.training.report import write_report
 from gesture3d.training.result import gather_result, write_result
@@ -69,7 +69,10 @@ def close(trainer: Trainer, left_out: dict[str, str]) -> None:
         left_out,
     )
     splits = {name: getattr(datasets, name) for name in ("train", "validation", "test")}
-    batch = next(iter(whole(datasets.validation or datasets.train)))
+    batches = whole(datasets.validation or datasets.train)
+    if trainer.streams:  # a window of them: whole ones take minutes to count
+        batches = training_loader(datasets.train, trainer.experiment, trainer.processes)
+    batch = next(iter(batches))
     num_samples = {name: len(split) for name, split in splits.items() if split}
     result = gather_result(model, progress, order_top1, num_samples, batch, trainer.processes)
     events = spotted and spotted.defined()

@@ -31,8 +31,8 @@ def gather_result(
 
     Keys: ``epochs``; ``kept_epoch`` (from 1); ``order_top1``, top-1 on validation (0..1) of the
     kept epoch by order of the frames, empty without that split; ``num_samples`` of each split;
-    ``cost``, rows of (block, parameters, multiply-adds of one view of one
-    sample); ``train_seconds`` and
+    ``cost``, rows of (block, parameters, multiply-adds of one view of one sample, of streams of
+    one window of the training); ``train_seconds`` and
     ``train_clips_per_second`` of the training steps; ``inference_clips_per_second`` of the network
     alone, in fp32; ``peak_memory`` and ``peak_gpu_memory``, bytes, of the main process up to the
     end of training; ``device``, ``processor``, ``num_processes``, ``num_threads``; ``versions``.

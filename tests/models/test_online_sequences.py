@@ -95,6 +95,16 @@ def test_a_long_stream_neither_grows_nor_drifts(kind):
         torch.testing.assert_close(scores.double(), exact_scores, rtol=1e-4, atol=2e-5)
 
 
+@torch.no_grad()
+def test_streams_of_several_lengths_are_evaluated_side_by_side():
+    net, lengths = make_net("residual_lstm"), torch.tensor([9, 4])
+    streams = make_stream(1, 2, 9)
+    alone = [net(row[None, :length]) for row, length in zip(streams, lengths, strict=True)]
+    torch.testing.assert_close(net(streams, lengths), torch.cat(alone))
+    with pytest.raises(Gesture3dError, match="4 to 9 steps in one batch"):
+        net.train()(streams, lengths)  # its norms would see what is behind the end
+
+
 @pytest.mark.parametrize("kind", ["gru", "deepgru"])
 def test_padding_is_no_part_of_a_sequence_nor_of_its_training(kind):
     lengths = torch.tensor([9, 4])

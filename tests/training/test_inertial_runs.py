@@ -22,6 +22,7 @@ from gesture3d.models import build_model
 from gesture3d.training.loop import Interrupted, Trainer
 from gesture3d.training.run import resumable, train
 from gesture3d.training.run_log import RunLog
+from tests.data.inertial.layouts import write_hapt
 from tests.forked_runs import run_forked
 
 RATE = 50.0
@@ -293,3 +294,14 @@ def test_several_processes_save_the_sum_of_their_losses_and_go_on_with_their_own
         resumed = trainer(rank)
         resumed.resume(tmp_path / "run" / "last.ckpt")
         assert resumed.progress.losses == losses
+
+
+def test_whole_recordings_of_any_length_are_learnt_and_tested(tmp_path) -> None:
+    root = write_hapt(tmp_path / "hapt", seconds=24, more=(30, 36))
+    small = [f"data.root={root}", 'data.validation_groups=["3"]', "data.window=100"]
+    small += ["data.pre_roll=20", "model.num_stacked=1", "model.hidden=6"]
+    small += ["train.epochs=2", "train.eval_every=1", "train.batch_size=4", "train.num_threads=1"]
+    experiment = load_experiment("residual_lstm", "hapt_stream", small)
+    path = train(experiment, tmp_path / "run", progress=False)
+    found, _ = evaluate_checkpoint(path, "test", progress=False)
+    assert len(set(found.keys)) == len(found.keys) > 0

@@ -36,14 +36,15 @@ def refused(recipe: str, root: Path, *overrides: str) -> str:
     return str(caught.value)
 
 
-def write_hapt(root: Path, seconds: int = 30) -> Path:
-    """A tiny set in HAPT's layout: two people, walking and standing for the first half each."""
+def write_hapt(root: Path, seconds: int = 30, more: tuple[int, ...] = ()) -> Path:
+    """A tiny set in HAPT's layout: two people, walking and standing for the first half each; and
+    as many more to train on, for so many seconds."""
     rng = np.random.default_rng(0)
     raw, rows = root / "RawData", []
     raw.mkdir(parents=True)
     official = {"Train": [], "Test": []}
-    for experiment, user in ((1, 1), (2, 2)):
-        half = seconds * 25
+    for user, length in enumerate((seconds, seconds, *more), 1):
+        experiment, half = user, length * 25
         for sensor in ("acc", "gyro"):
             np.savetxt(
                 raw / f"{sensor}_exp{experiment:02d}_user{user:02d}.txt",
@@ -53,7 +54,7 @@ def write_hapt(root: Path, seconds: int = 30) -> Path:
         for activity, first in ((1, 1), (5, half + 1)):
             rows.append((experiment, user, activity, first, first + half - 1))
             count = len(range(0, half - 127, 64))
-            official["Train" if user == 1 else "Test"] += [(activity, user)] * count
+            official["Test" if user == 2 else "Train"] += [(activity, user)] * count
     np.savetxt(raw / "labels.txt", rows, fmt="%d")
     names = ["WALKING", "UP", "DOWN", "SITTING", "STANDING", "LAYING", *(f"T{n}" for n in range(6))]
     lines = [f"{n} {name}" for n, name in enumerate(names, 1)]
