@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import secrets
 import socket
 import threading
@@ -235,7 +236,10 @@ def serve(folder: Path, runs: Path, host: str, port: int, open_page: bool) -> No
         server_header=False,
         timeout_graceful_shutdown=2,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    server = uvicorn.Server(config)
+    # What is still being answered when the program is ended is no error.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not server.should_exit)
+    server.run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:

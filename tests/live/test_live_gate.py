@@ -1,7 +1,13 @@
 """Attacks on the page's server: from other pages, by other names, with other tokens."""
 
+import http.client
 import json
+import re
+import signal
 import socket
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -198,3 +204,31 @@ def test_from_other_machines_only_numbers_are_names(tmp_path) -> None:
         for host, expected in (("192.168.1.7", 200), ("evil.example", 403), ("0.0.0.0", 200)):
             name = f"{host}:{server.port}"
             assert server.ask("GET", "/api/state", headers={"Host": name})[0] == expected
+
+
+SLOW_ANSWERS = """if True:
+    import sys, time
+    from pathlib import Path
+    from gesture3d.command_line import run_command_line
+    from gesture3d.live import server
+
+    server._warm_up = lambda: None
+    server.Clips.strip = lambda *names: time.sleep(4)
+    folder = Path(sys.argv[1])
+    run_command_line(lambda: server.serve(folder, folder, "127.0.0.1", 0, False))
+"""
+
+
+def test_ctrl_c_ends_it_in_one_line_whatever_is_being_answered(tmp_path) -> None:
+    command = [sys.executable, "-c", SLOW_ANSWERS, str(tmp_path)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    said = process.stdout.readline()
+    host, port, token = re.search(r"http://([\d.]+):(\d+)/\?token=(\S+)", said).groups()
+    browser = http.client.HTTPConnection(host, int(port))
+    browser.request("GET", "/api/strip?gesture=a&clip=b", headers={"X-Token": token})
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "interrupted\n")
