@@ -6,7 +6,7 @@ Source and subjects: see `hapt`. What lies between the labelled stretches has no
 from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,7 +23,10 @@ RECORDED_HZ = 50.0
 
 class HAPTStreamData(InertialStreams):
     """``HAPT Data Set.zip``, or its folder: a stream a recording, the official test subjects as
-    ``test``."""
+    ``test``. Activities follow one another without a pause, so that the online decision is chosen
+    by the F1 of segments."""
+
+    spotted_by: ClassVar[str] = "segment_f1"
 
     name: Literal["hapt_stream"]
     root: Place = Path("data/uci_hapt")
