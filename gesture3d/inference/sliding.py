@@ -158,7 +158,7 @@ class _VideoEye:
         from gesture3d.data.video.framing import kept_side
         from gesture3d.data.video.pixels import prepare_frame
 
-        if self._data.framing == "motion":
+        if self._data.follows:
             return prepare_frame(frame, kept_side(*frame.shape[:2]), "rgb")
         return prepare_frame(frame, self._data.cache_size or self._data.size, "rgb")
 
@@ -169,7 +169,7 @@ class _VideoEye:
         steady = np.linspace(seconds[0], seconds[-1], max(self._data.num_frames, len(seconds)))
         chosen = np.abs(seconds[:, None] - steady).argmin(axis=0)  # as of a steady camera
         clip = [frames[number] for number in chosen]
-        moves = moving_part(clip) if self._data.framing == "motion" else None
+        moves = moving_part(clip) if self._data.follows else None
         return clip_from_frames(clip, self._data, moves)
 
 

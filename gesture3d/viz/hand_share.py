@@ -140,7 +140,7 @@ def share_inside(heat: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
 def hands_in(root: Path, key: str, data: VideoData) -> np.ndarray:
     """The hand in the network's input of a generated clip, (T, size, size), 0 … 1."""
     joints, square = joints_of(root, key), None
-    if data.framing == "motion":
+    if data.follows:
         square = moving_part(read_frames(video_of(root, key), seen_in(len(joints))))
     return hand_masks(joints, data, square)
 

@@ -394,7 +394,7 @@ def test_a_killed_worker_is_named_with_how_to_resume(folder, tmp_path, monkeypat
     def ended(*_) -> None:
         raise RuntimeError("DataLoader worker (pid 31) is killed by signal: Killed. ")
 
-    monkeypatch.setattr("gesture3d.training.run.close", ended)
+    monkeypatch.setattr("gesture3d.training.closing.close", ended)
     advice = rf"process 31, which .* killed by signal: Killed: .*; continue: .* --resume {tmp_path}"
     with pytest.raises(Gesture3dError, match=advice):
         train(experiment, tmp_path / "run", progress=False)

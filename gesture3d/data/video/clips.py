@@ -64,8 +64,7 @@ def load_windows(
     length = min(max(round(seconds * rate), 1), reader.num_frames)
     starts = window_starts(reader.num_frames, length, max(length // 2, 1)).tolist()
     indices = _evaluation_indices(length, data)
-    follows = data.pixels == "followed"
-    seen = framing.seen_in(length) if follows else indices
+    seen = framing.seen_in(length) if data.follows else indices
     offsets = np.union1d(indices, seen)
     rows = np.searchsorted(offsets, indices)
     decoded = _prepared(path, reader, np.unique(np.add.outer(starts, offsets)), data)
@@ -76,7 +75,7 @@ def load_windows(
             number, frame = next(decoded)
             frames[number] = frame
         chosen = np.stack([frames[start + offset] for offset in offsets.tolist()])
-        if follows:
+        if data.follows:
             square = framing.moving_part(chosen[np.searchsorted(offsets, seen)])
             chosen = np.stack([framing.cut(frame, square, data.cache_size) for frame in chosen])
         crops = _evaluation_crops(data)(*chosen.shape[1:3])
@@ -88,8 +87,8 @@ def load_windows(
 def _prepared(
     path: Path, reader: VideoReader, indices: np.ndarray, data: VideoData
 ) -> Iterator[tuple[int, np.ndarray]]:
-    size, follows = None, data.pixels == "followed"
-    short = framing.kept_side(*reader.size) if follows else data.cache_size
+    size = None
+    short = framing.kept_side(*reader.size) if data.follows else data.cache_size
     for number, frame in zip(indices.tolist(), reader.frames(indices), strict=True):
         kept = prepare_frame(frame, short, data.pixels, reader.is_bgr)
         size = size or kept.shape
@@ -221,7 +220,7 @@ class ReadClip:
                 return self._training_sample(clip, rng)
             if self.change:
                 changed = self.change(clip.key, self.all_frames(clip))
-                moves = framing.moving_part(changed) if self.data.framing == "motion" else None
+                moves = framing.moving_part(changed) if self.data.follows else None
                 inputs = clip_from_frames(changed, self.data, moves)
             elif self.cache is None:
                 inputs = load_opened(clip.path, _open(clip, self.data), self.data)
@@ -246,11 +245,11 @@ class ReadClip:
         Raises:
             VideoError: the clip cannot be decoded.
         """
-        data, follows = self.data, self.data.framing == "motion"
-        if self.cache is not None and not follows:
+        data = self.data
+        if self.cache is not None and not data.follows:
             return self.cache[clip.key]
         reader = _open(clip, data)
-        if follows:
+        if data.follows:
             return read_opened(clip.path, reader, None, framing.kept_side(*reader.size))
         return read_opened(clip.path, reader, None, data.cache_size, data.pixels)
 

@@ -100,7 +100,12 @@ class VideoData(DataSet):
     @property
     def pixels(self) -> str:
         """How frames are read: ``rgb``, ``grey``, ``flow``, ``flow_magnitude`` or ``followed``."""
-        return "followed" if self.framing == "motion" else _PIXELS[self.modality, self.channels]
+        return "followed" if self.follows else _PIXELS[self.modality, self.channels]
+
+    @property
+    def follows(self) -> bool:
+        """Whether clips are cut down to where something moves, see `framing`."""
+        return self.framing == "motion"
 
     @property
     def frame_rules(self) -> tuple[str, str]:
@@ -120,7 +125,7 @@ class VideoData(DataSet):
             raise ValueError(
                 f"channels {self.channels} does not fit modality {self.modality}: one of {allowed}"
             )
-        if self.framing == "motion" and _PIXELS[self.modality, self.channels] != "rgb":
+        if self.follows and _PIXELS[self.modality, self.channels] != "rgb":
             raise ValueError("framing motion is for modality rgb, with channels 3 or null")
         a = self.augmentation
         if self.modality == "flow" and (
