@@ -97,8 +97,8 @@ def main() -> int:
 
 def train_one(experiment: "Experiment", folder: Path, args: argparse.Namespace) -> int:
     from gesture3d.distributed import choose_num_processes, companions
-    from gesture3d.training.loop import Interrupted
     from gesture3d.training.run import train
+    from gesture3d.training.stopping import Interrupted
 
     config = experiment.train
     count = choose_num_processes(config.device, config.batch_size, config.processes)

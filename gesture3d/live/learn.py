@@ -24,15 +24,12 @@ from gesture3d.live.measuring import measure
 from gesture3d.live.teaching import LOCK, check_enough, write_status
 from gesture3d.machine import keep_freed_memory
 from gesture3d.text import csv_text
+from gesture3d.training.stopping import Interrupted
 
 HELD_OUT, NOTHING_HELD_OUT = 0.2, 0.4
 GOOD = 0.9  # of held-out clips, from which on nothing else is tried
 INIT = "variant_a-synthetic.safetensors"
 EPOCHS = 40
-
-
-class Cancelled(BaseException):
-    """Somebody asked to stop: no error, so that nothing that deals with errors takes it for one."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +63,15 @@ def plan(clips: Clips) -> Plan:
 
 
 class Progress:
-    """What is said of it meanwhile, in the status file; ``cancelled`` ends it at the next word."""
+    """What is said of it meanwhile, in the status file."""
 
     def __init__(self, hidden: Path, plan: Plan) -> None:
-        self.hidden, self.cancelled = hidden, False
+        self.hidden = hidden
         counts = {name: len(clips) for name, clips in plan.learnt.items()}
         self.status: dict[str, Any] = {"since": time.time(), "process": os.getpid()}
         self.status |= {"learnt": counts, "held_out": sum(map(len, plan.held_out.values()))}
 
     def say(self, state: str = "running", **more: Any) -> None:
-        if self.cancelled:
-            raise Cancelled
         self.status |= {"state": state, **more}
         write_status(self.hidden, self.status)
 
@@ -106,7 +101,6 @@ def teach_hands(plan: Plan, listing: Path, runs: Path, progress: Progress) -> Pa
 def train_video(plan: Plan, listing: Path, runs: Path, progress: Progress) -> Path:
     """The shipped video network, fine-tuned: the checkpoint of an ordinary run."""
     from gesture3d.config import load_experiment
-    from gesture3d.training.loop import Interrupted
     from gesture3d.training.run import train
     from gesture3d.training.run_folder import new_folder
 
@@ -119,11 +113,7 @@ def train_video(plan: Plan, listing: Path, runs: Path, progress: Progress) -> Pa
         progress.say(
             step="training", way="video", run=folder.name, epochs=EPOCHS, epochs_since=time.time()
         )
-        try:
-            init = resource("weights") / INIT
-            return train(experiment, folder, init=init, progress=False)
-        except Interrupted:
-            raise Cancelled from None
+        return train(experiment, folder, init=resource("weights") / INIT, progress=False)
 
 
 def learn(root: Path, runs: Path, way: str, progress: Progress, plan: Plan) -> None:
@@ -170,12 +160,15 @@ def main(clips: str, runs: str, way: str) -> int:
 
     progress = None
 
-    def stop(number: int, frame: object) -> None:
-        if progress:
-            progress.cancelled = True  # where the exception is lost, in a callback
-        raise Cancelled
+    def say_cancelled() -> None:
+        write_status(hidden, (progress.status if progress else {}) | {"state": "cancelled"})
 
-    signal.signal(signal.SIGTERM, stop)
+    def stop(number: int, frame: object) -> None:
+        """An exception could meet C++ code that is being imported, and abort it, or be lost."""
+        say_cancelled()
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, stop)  # in steps of the training its own is there instead
     try:
         recorded = Clips(root)
         check_enough(recorded.listed())
@@ -183,8 +176,8 @@ def main(clips: str, runs: str, way: str) -> int:
         progress = Progress(hidden, parts)
         progress.say(step="reading the clips")
         learn(root, Path(runs), way, progress, parts)
-    except Cancelled:
-        write_status(hidden, (progress.status if progress else {}) | {"state": "cancelled"})
+    except Interrupted:
+        say_cancelled()
     except (Gesture3dError, OSError, MemoryError) as error:
         said = {"state": "failed", "error": str(error) or "out of memory"}
         write_status(hidden, (progress.status if progress else {}) | said)

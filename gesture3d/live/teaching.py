@@ -39,6 +39,7 @@ class Teaching:
     def __init__(self, clips: Path, hidden: Path, runs: Path) -> None:
         self.clips, self.hidden, self.runs = clips, hidden, runs
         self._child: subprocess.Popen | None = None
+        self._ended: int | None = None  # the last one's exit code
         self._one_at_a_time = threading.Lock()
 
     def status(self) -> dict[str, Any]:
@@ -47,6 +48,8 @@ class Teaching:
         if status["state"] in RUNNING and not self._is_running():
             status = read_status(self.hidden)  # it may have ended in between
             if status["state"] in RUNNING:
+                if self._ended == -signal.SIGTERM:  # before it could say so itself
+                    return status | {"state": "cancelled"}
                 why = f"the training ended without a word (out of memory?); see {self.hidden / LOG}"
                 return status | {"state": "failed", "error": why}
         if status.get("run") and status["state"] == "running":
@@ -91,7 +94,8 @@ class Teaching:
 
     def _is_running(self) -> bool:
         if self._child is not None:
-            if self._child.poll() is None:
+            self._ended = self._child.poll()
+            if self._ended is None:
                 return True
             self._child = None
         if not (self.hidden / LOCK).exists():

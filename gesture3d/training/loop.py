@@ -28,11 +28,7 @@ from gesture3d.training.loss import Loss
 from gesture3d.training.optim import learning_rate
 from gesture3d.training.run_log import RunLog
 from gesture3d.training.state import Progress, RunState
-from gesture3d.training.stopping import on_stop_signals
-
-
-class Interrupted(Exception):
-    """The run was asked to stop and has been saved."""
+from gesture3d.training.stopping import Interrupted, on_stop_signals
 
 
 class Trainer:

@@ -5,6 +5,10 @@ import signal
 from collections.abc import Callable, Iterator
 
 
+class Interrupted(Exception):
+    """The run was asked to stop and has been saved."""
+
+
 @contextlib.contextmanager
 def on_stop_signals(stop: Callable[[], None]) -> Iterator[None]:
     """Call ``stop`` at the first SIGINT or SIGTERM; a second one of its kind acts as before."""

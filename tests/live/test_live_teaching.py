@@ -1,6 +1,8 @@
 """Training for the page: a process that can be watched, cancelled and found again."""
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -104,6 +106,41 @@ def test_a_training_is_watched_found_again_and_cancelled(recorded, tmp_path, no_
         wait_for(server, {"cancelled"})
         status, said, _ = server.ask("DELETE", "/api/training")
         assert (status, b"no training is running" in said) == (400, True)
+
+
+LOSES_EXCEPTIONS = """if True:
+    import os, signal, sys, time
+    from pathlib import Path
+    from gesture3d.live import learn
+
+    def lose(*_):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except BaseException:
+            os._exit(9)
+
+    learn.learn = lose
+    sys.exit(learn.main(sys.argv[1], sys.argv[2], "video"))
+"""
+
+
+def test_cancelling_needs_no_exception(recorded, tmp_path) -> None:
+    """Within C++ code, as while torch is imported, one aborts the process or is lost."""
+    command = [sys.executable, "-c", LOSES_EXCEPTIONS, str(recorded), str(tmp_path)]
+    (recorded / ".live").mkdir(exist_ok=True)
+    assert subprocess.run(command, timeout=120).returncode == 0
+    assert teaching.read_status(recorded / ".live")["state"] == "cancelled"
+
+
+def test_a_training_that_is_cancelled_at_once_is_no_failure(tmp_path) -> None:
+    hidden = tmp_path / ".live"
+    teaching.write_status(hidden, {"state": "starting"})
+    one = teaching.Teaching(tmp_path, hidden, tmp_path / "runs")
+    one._child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    one.cancel()
+    one._child.wait(timeout=60)
+    assert one.status()["state"] == "cancelled"
 
 
 def test_a_training_that_died_says_so(tmp_path) -> None:

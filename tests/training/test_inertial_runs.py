@@ -19,9 +19,10 @@ from gesture3d.evaluation.evaluate import evaluate_checkpoint
 from gesture3d.files import PACKAGE
 from gesture3d.inference.classifier import Classifier
 from gesture3d.models import build_model
-from gesture3d.training.loop import Interrupted, Trainer
+from gesture3d.training.loop import Trainer
 from gesture3d.training.run import resumable, train
 from gesture3d.training.run_log import RunLog
+from gesture3d.training.stopping import Interrupted
 from tests.data.inertial.layouts import write_hapt
 from tests.forked_runs import run_forked
 
