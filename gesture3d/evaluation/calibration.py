@@ -88,7 +88,7 @@ def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
         scores: (N, K), finite.
         labels: (N,), each 0 … K − 1.
     """
-    from scipy.optimize import brentq  # takes longer to import than what needs none of it
+    from scipy.optimize import brentq  # here, as to import it takes most of a second
 
     scores = scores - scores.max(axis=1, keepdims=True)
     of_label = np.take_along_axis(scores, labels[:, None], axis=1).sum()

@@ -23,8 +23,8 @@ RECORDED_HZ = 50.0
 
 class HAPTStreamData(InertialStreams):
     """``HAPT Data Set.zip``, or its folder: a stream a recording, the official test subjects as
-    ``test``. Activities follow one another without a pause, so that the online decision is chosen
-    by the F1 of segments."""
+    ``test``. Activities last for many seconds and most follow one another at once, so that the
+    online decision is chosen by the F1 of segments."""
 
     spotted_by: ClassVar[str] = "segment_f1"
 
