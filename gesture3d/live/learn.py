@@ -30,6 +30,7 @@ HELD_OUT, NOTHING_HELD_OUT = 0.2, 0.4
 GOOD = 0.9  # of held-out clips, from which on nothing else is tried
 INIT = "variant_a-synthetic.safetensors"
 EPOCHS = 40
+PATIENCE = 10.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,9 @@ def main(clips: str, runs: str, way: str) -> int:
     keep_freed_memory()
     root = Path(clips)
     hidden = root / ".live"
-    lock = take_lock(hidden / LOCK)
+    until = time.monotonic() + PATIENCE  # a server looks whether it is held by taking it
+    while (lock := take_lock(hidden / LOCK)) is None and time.monotonic() < until:
+        time.sleep(0.05)
     if lock is None:
         print("another training is running", file=sys.stderr)
         return 2

@@ -25,6 +25,7 @@ WAYS = ("auto", "hands", "video")
 STATUS, LOCK, LOG = "training.json", "training.lock", "training.log"
 LEAST_CLIPS = 2
 RUNNING = ("starting", "running")
+TO_START = 60.0  # seconds
 
 
 class Teaching:
@@ -45,7 +46,7 @@ class Teaching:
     def status(self) -> dict[str, Any]:
         """What the page shows: ``state`` is none, starting, running, done, failed or cancelled."""
         status = read_status(self.hidden)
-        if status["state"] in RUNNING and not self._is_running():
+        if status["state"] in RUNNING and not self._is_running(status):
             status = read_status(self.hidden)  # it may have ended in between
             if status["state"] in RUNNING:
                 if self._ended == -signal.SIGTERM:  # before it could say so itself
@@ -66,7 +67,7 @@ class Teaching:
             raise Gesture3dError(f"way {way[:20]!r}: one of {', '.join(WAYS)}")
         check_enough(clips)
         with self._one_at_a_time:
-            if self._is_running():
+            if self.status()["state"] in RUNNING:  # one that said its last still holds the lock
                 raise Gesture3dError("a training is running already: wait for it, or cancel it")
             write_status(self.hidden, {"state": "starting", "since": time.time()})
             command = [sys.executable, "-m", "gesture3d.live.learn", self.clips, self.runs, way]
@@ -83,8 +84,8 @@ class Teaching:
 
     def cancel(self) -> dict[str, Any]:
         """Ask it to stop."""
-        status = read_status(self.hidden)
-        if not self._is_running():
+        status = self.status()
+        if status["state"] not in RUNNING:
             raise Gesture3dError("no training is running")
         process = self._child.pid if self._child else int(status.get("process", 0))
         if process > 1:
@@ -92,12 +93,14 @@ class Teaching:
                 os.kill(process, signal.SIGTERM)
         return self.status()
 
-    def _is_running(self) -> bool:
+    def _is_running(self, status: dict[str, Any]) -> bool:
         if self._child is not None:
             self._ended = self._child.poll()
             if self._ended is None:
                 return True
             self._child = None
+        elif status["state"] == "starting" and time.time() - status.get("since", 0.0) < TO_START:
+            return True  # another server's, which has not taken the lock yet
         if not (self.hidden / LOCK).exists():
             return False
         lock = take_lock(self.hidden / LOCK)

@@ -13,6 +13,7 @@ from gesture3d.config import load_data
 from gesture3d.data import read_index
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import NO_GESTURE
+from gesture3d.files import take_lock
 from gesture3d.live.clips import Clips
 from tests.live.running import moving_frames, running
 
@@ -137,10 +138,38 @@ def test_a_training_that_is_cancelled_at_once_is_no_failure(tmp_path) -> None:
     hidden = tmp_path / ".live"
     teaching.write_status(hidden, {"state": "starting"})
     one = teaching.Teaching(tmp_path, hidden, tmp_path / "runs")
-    one._child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    one._child = child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     one.cancel()
-    one._child.wait(timeout=60)
+    child.wait(timeout=60)
     assert one.status()["state"] == "cancelled"
+
+
+def test_what_has_said_its_last_is_neither_cancelled_nor_waited_for(tmp_path) -> None:
+    """Its process may hold the lock for some time yet, and a server looks at it by taking it."""
+    hidden = tmp_path / ".live"
+    teaching.write_status(hidden, {"state": "cancelled"})
+    command = [sys.executable, "-m", "gesture3d.live.learn", str(tmp_path), str(tmp_path), "video"]
+    held = take_lock(hidden / teaching.LOCK)
+    with pytest.raises(Gesture3dError, match="no training is running"):
+        teaching.Teaching(tmp_path, hidden, tmp_path).cancel()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as begun:
+        with pytest.raises(subprocess.TimeoutExpired):
+            begun.wait(timeout=4)
+        held.close()
+        said = begun.communicate(timeout=60)[1]
+    assert (begun.returncode, said) == (1, "")
+    assert "record" in teaching.read_status(hidden)["error"]
+
+
+def test_another_server_lets_a_training_begin(tmp_path) -> None:
+    hidden = tmp_path / ".live"
+    teaching.write_status(hidden, {"state": "starting", "since": time.time()})
+    found = teaching.Teaching(tmp_path, hidden, tmp_path / "runs")
+    assert found.status()["state"] == "starting"
+    with pytest.raises(Gesture3dError, match="running already"):
+        found.start("auto", {"wave": ["a", "b"], "point": ["a", "b"]})
+    teaching.write_status(hidden, {"state": "starting", "since": time.time() - 100})
+    assert found.status()["state"] == "failed"
 
 
 def test_a_training_that_died_says_so(tmp_path) -> None:
