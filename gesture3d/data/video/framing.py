@@ -45,7 +45,7 @@ def moving_part(frames: Sequence[np.ndarray] | np.ndarray) -> Square:
     short = min(height, width)
     small = _steady(np.stack([_small(frames[n]) for n in seen_in(len(frames)).tolist()]))
     changes = np.abs(np.diff(small, axis=0))
-    noise = np.median(changes, axis=(1, 2), keepdims=True) if len(changes) else 0.0
+    noise = _medians(changes)[:, None, None] if len(changes) else 0.0
     moving = np.maximum(changes - np.maximum(NOISE * noise, LEAST_CHANGE), 0).sum(axis=0)
     total = moving.sum()
     if total <= 0:
@@ -85,17 +85,23 @@ def _steady(frames: np.ndarray) -> np.ndarray:
     """Frames (T, H, W) without the camera's motion and drifting light, as far as they are seen: a
     frame is shifted where most pixels come nearer to the median, so that no hand before an even
     wall is followed."""
-    frames = frames - np.median(frames, axis=(1, 2), keepdims=True)
-    median = np.median(frames, axis=0)
+    frames = frames - _medians(frames)[:, None, None]
+    median = _medians(frames.transpose(1, 2, 0).reshape(-1, len(frames))).reshape(frames[0].shape)
     size = median.shape[::-1]
     window = cv2.createHanningWindow(size, cv2.CV_32F)
-    steady = []
-    for frame in frames:
+    moved = np.empty_like(frames)
+    for n, frame in enumerate(frames):
         # Not by its own window, which some versions multiply their arguments with in place.
         (right, down), _ = cv2.phaseCorrelate(median * window, frame * window)
         back = np.float32([[1, 0, right], [0, 1, down]])
         how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        moved = cv2.warpAffine(frame, back, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
-        nearer = np.median(np.abs(moved - median)) < BETTER * np.median(np.abs(frame - median))
-        steady.append(moved if nearer else frame)
-    return np.stack(steady)
+        moved[n] = cv2.warpAffine(frame, back, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
+    nearer = _medians(np.abs(moved - median)) < BETTER * _medians(np.abs(frames - median))
+    return np.where(nearer[:, None, None], moved, frames)
+
+
+def _medians(values: np.ndarray) -> np.ndarray:
+    """Of each row (N, …), float32 (N,): what np.median gives, which does not sort in vectors."""
+    values = np.sort(values.reshape(len(values), -1), axis=1)
+    middle = values.shape[1] // 2
+    return (values[:, middle - 1 + values.shape[1] % 2] + values[:, middle]) / np.float32(2)
