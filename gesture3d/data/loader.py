@@ -7,6 +7,7 @@ import pickle
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,18 @@ class ClipLoader(DataLoader):
         self._said_it_is_full = False
 
     def __iter__(self) -> Iterator[Batch]:
-        for loaded in super().__iter__():
+        batches = super().__iter__()
+        while True:
+            try:
+                loaded = next(batches)
+            except StopIteration:
+                return
+            except (EOFError, OSError) as error:  # as where one ends while it hands over a batch
+                workers = {one.sentinel: one.pid for one in getattr(batches, "_workers", ())}
+                ended = [workers[sentinel] for sentinel in wait(workers, timeout=1.0)]
+                if not ended:
+                    raise
+                raise RuntimeError(f"DataLoader worker (pid {ended[0]}) has ended") from error
             if isinstance(loaded, Gesture3dError):
                 raise loaded
             yield self._opened(loaded)

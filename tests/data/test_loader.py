@@ -1,11 +1,13 @@
 """The loader says what is wrong with a sample, and what became of a process that loads."""
 
 import os
+import re
 import signal
 from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data import dataloader
 
 from gesture3d.data import make_loader
 from gesture3d.data.batch import EpochSampler, Sample
@@ -49,6 +51,29 @@ def test_a_killed_worker_is_one_line() -> None:
     assert "memory" in said
     assert "\n" not in said
     assert explain_dead_worker(RuntimeError("something else")) is None
+
+
+def test_a_worker_that_ends_while_it_hands_over_a_batch_is_one_line(monkeypatch) -> None:
+    def hang_up(batches, _=None) -> None:
+        os.kill(batches._workers[0].pid, signal.SIGKILL)
+        raise EOFError
+
+    monkeypatch.setattr(dataloader._MultiProcessingDataLoaderIter, "_try_get_data", hang_up)
+    with pytest.raises(RuntimeError) as caught:
+        list(loader(Numbers(), 1))
+    assert re.fullmatch(
+        r"process \d+, which loads samples, .*memory.*", explain_dead_worker(caught.value)
+    )
+
+
+def test_errors_of_samples_are_no_dead_workers() -> None:
+    class Missing(Numbers):
+        def __getitem__(self, position: tuple[int, int]) -> Sample:
+            raise FileNotFoundError("gone.npy")
+
+    for num_workers in (0, 1):
+        with pytest.raises(FileNotFoundError, match="gone.npy"):
+            list(loader(Missing(), num_workers))
 
 
 def same_batches(one, other) -> bool:
