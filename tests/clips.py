@@ -1,5 +1,7 @@
 """Small real video files for tests: a bright square that moves in the direction of its class."""
 
+import os
+import shutil
 from pathlib import Path
 
 import cv2
@@ -45,6 +47,11 @@ def square_folder(root: Path, *, clips_per_class: int = 6, classes: int = 4) -> 
         for number in range(clips_per_class):
             write_clip(root / name / f"{number}.mp4", square_clip(name, number))
     return root
+
+
+def copied(folder: Path, to: Path) -> Path:
+    """The folder there, its files shared with the first."""
+    return Path(shutil.copytree(folder, to, copy_function=os.link))
 
 
 def tiny_settings(root: Path) -> list[str]:

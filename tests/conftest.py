@@ -9,6 +9,8 @@ import pytest
 # One thread in every process of the tests: networks are tiny here, and threads that wait for each
 # other on busy cores cost far more than they bring. Set before torch is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Nor more where a test asks for more: forks would wait for ever for threads begun before them.
+os.environ["OMP_THREAD_LIMIT"] = "1"
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +21,41 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder} (set GESTURE3D_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory) -> Path:
+    """A generated set, a clip a class and split, rendered once for all processes of the tests:
+    to be copied (`tests.clips.copied`) by what writes beside it."""
+    from gesture3d.synthetic.generate import generate
+
+    root = for_all_processes(tmp_path_factory) / "generated"
+    counts = dict.fromkeys(("train", "validation", "test"), 1)
+    generate(root, clips_per_class=counts, num_workers=1, progress=False)
+    return root
+
+
+@pytest.fixture(scope="session")
+def generated_flow(generated, tmp_path_factory) -> Path:
+    """The same, with its optical flow."""
+    from gesture3d.config import load_data
+    from gesture3d.data import read_index
+    from gesture3d.files import locked
+    from tests.clips import copied
+
+    root = for_all_processes(tmp_path_factory) / "generated_flow"
+    with locked(root.with_suffix(".lock")):
+        if not root.exists():
+            copied(generated, root)
+        counts = [f"data.clips_per_class.{split}=1" for split in ("train", "validation", "test")]
+        read_index(load_data("synthetic_flow", [f"data.root={root}", *counts]), progress=False)
+    return root
+
+
+def for_all_processes(tmp_path_factory) -> Path:
+    """A folder that all processes of these tests share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,13 +11,15 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn, TextIO
 
 import cv2
 import pytest
+
+from gesture3d import distributed
 
 IMPORTED = ("gesture3d.training.closing", "gesture3d.evaluation.evaluate", "gesture3d.viz.plots")
 IMPORTED += ("gesture3d.training.run", "gesture3d.inference.classifier", "scipy.optimize")
@@ -37,19 +39,24 @@ class Forked:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         start_new_session: bool = False,
+        preexec_fn: Callable[[], None] | None = None,
         **_,
     ) -> None:
         _import()
         cv2.setNumThreads(1)  # a fork would wait for ever for the threads that are there before it
         self.returncode = None
-        self.outputs = (stdout, stdout) if stdout else (_unnamed(), _unnamed())
+        self.outputs = (stdout, stdout) if stdout else self.new_outputs()
         sys.stdout.flush()
         self.pid = os.fork()
         if self.pid:
             return
         if start_new_session:
             os.setsid()
-        _become([str(word) for word in command], self.outputs, env or {}, cwd)
+        _become([str(word) for word in command], self.outputs, env or {}, cwd, preexec_fn)
+
+    @staticmethod
+    def new_outputs() -> tuple[TextIO, TextIO]:
+        return _unnamed(), _unnamed()
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
@@ -84,6 +91,14 @@ class Forked:
         return texts[0], texts[1]
 
 
+class Companion(Forked):
+    """One of the processes that such a program starts to share its work: with its output."""
+
+    @staticmethod
+    def new_outputs() -> tuple[TextIO, TextIO]:
+        return sys.stdout, sys.stderr
+
+
 def run_forked(command: Sequence[str | Path], **options) -> subprocess.CompletedProcess:
     """`subprocess.run` of a Python program, its output as text."""
     process = Forked(command, **options)
@@ -102,11 +117,16 @@ def _unnamed() -> TextIO:
 
 
 def _become(
-    command: list[str], outputs: tuple[TextIO, TextIO], env: Mapping[str, str], cwd: Path | None
+    command: list[str],
+    outputs: tuple[TextIO, TextIO],
+    env: Mapping[str, str],
+    cwd: Path | None,
+    preexec_fn: Callable[[], None] | None,
 ) -> NoReturn:
     """In the new process: run the program as if it had been started, and end."""
     code = 1
     try:
+        distributed.subprocess = SimpleNamespace(Popen=Companion)
         for number, file in enumerate(outputs, start=1):
             os.dup2(file.fileno(), number)
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
@@ -114,6 +134,8 @@ def _become(
         sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if preexec_fn:
+            preexec_fn()
         os.environ.update(env)
         os.chdir(cwd or ".")
         sys.orig_argv = command

@@ -72,7 +72,7 @@ def test_errors_of_samples_are_no_dead_workers() -> None:
             raise FileNotFoundError("gone.npy")
 
     for num_workers in (0, 1):
-        with pytest.raises(FileNotFoundError, match="gone.npy"):
+        with pytest.raises(FileNotFoundError, match=r"gone\.npy"):
             list(loader(Missing(), num_workers))
 
 

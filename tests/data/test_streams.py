@@ -38,9 +38,9 @@ def test_utd_mhads_depth_skeletons_and_recordings_are_samples_of_one_set(tmp_pat
     assert rows["a19_s8_t2"] == (18, "8", "test")
 
 
-def test_generated_clips_depth_and_joints_are_samples_of_one_set(tmp_path) -> None:
+def test_generated_clips_depth_and_joints_are_samples_of_one_set(generated) -> None:
     counts = [f"data.clips_per_class.{split}=1" for split in ("train", "validation", "test")]
-    place = [f"data.root={tmp_path}", *counts]
+    place = [f"data.root={generated}", *counts]
     names = ("synthetic", "synthetic_depth", "synthetic_joints")
     uncached = [*place, "data.cache_size=null"]
     colour, depth, joints = (

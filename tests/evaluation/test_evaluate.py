@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from gesture3d.inference.classifier import Classifier
 from gesture3d.models import build_model
 from gesture3d.training.run import resumable
 from tests.clips import square_folder, tiny_settings
-from tests.forked_runs import run_forked
+from tests.forked_runs import Forked
 
 TOOL = PACKAGE / "cli" / "evaluate.py"
 
@@ -111,17 +112,27 @@ def test_names_are_no_markup_in_the_report(weights, evaluated, tmp_path) -> None
 
 def test_two_processes_give_the_predictions_of_one(weights, evaluated, tmp_path) -> None:
     """12 samples in batches of 5: shares of 5, 5, 1 and 1."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command = [*torchrun, "--nproc-per-node=2", TOOL, "--weights", weights]
-    done = run_forked(command, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("top-1") == 1  # one process speaks
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    started = [  # as torchrun does
+        Forked(
+            [sys.executable, TOOL, "--weights", weights],
+            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            cwd=tmp_path,
+        )
+        for rank in range(2)
+    ]
+    (out, err), (silent, _) = (process.communicate() for process in started)
+    assert started[0].returncode == started[1].returncode == 0, err[-2000:]
+    assert (out.count("top-1"), silent) == (1, "")
     found = read_predictions(weights.parent / "evaluation-test" / "predictions.csv")
     predictions, metrics = evaluated
     assert found.keys == predictions.keys
     assert np.array_equal(found.labels, predictions.labels)
     np.testing.assert_allclose(found.scores, predictions.scores, atol=1e-5)
-    assert f"{100 * metrics.top1:.1f} %" in done.stdout
+    assert f"{100 * metrics.top1:.1f} %" in out
 
 
 def jester_layout(root: Path, folder: Path, names: tuple[str, ...], keys: list[str]) -> Path:

@@ -11,6 +11,7 @@ import yaml
 
 from gesture3d.config import dump_experiment, load_experiment, read_settings, validate_experiment
 from gesture3d.config.reading import RENAMED
+from tests.clips import copied
 from tests.net.pin import CASES, PINS, REAL, experiment_of, make, pin, shipped_weights, weights_pin
 
 EXPECTED = json.loads(PINS.read_text())
@@ -38,8 +39,10 @@ def same(found: Any, expected: Any, where: str = "") -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("layouts")
+def folder(tmp_path_factory, generated_flow) -> Path:
+    folder = tmp_path_factory.mktemp("layouts")
+    copied(generated_flow, folder / "generated")
+    return folder
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -51,13 +51,6 @@ ONE_OF_EACH = {"train": 1, "validation": 1, "test": 1}
 PALM = [0, 5, 9, 13, 17]
 
 
-@pytest.fixture(scope="module")
-def data_set(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("generated") / "set"
-    generate(root, clips_per_class=ONE_OF_EACH, num_workers=1, progress=False)
-    return root
-
-
 def read_index(root: Path) -> dict:
     return json.loads((root / "dataset.json").read_text())
 
@@ -82,11 +75,11 @@ def clips_by_label(root: Path, split: str = "train") -> dict[str, str]:
 # On disk
 
 
-def test_layout_and_lists_are_jesters(data_set):
-    assert (data_set / "jester-v1-labels.csv").read_text() == OFFICIAL_LABELS
-    clips = read_index(data_set)["clips"]
+def test_layout_and_lists_are_jesters(generated):
+    assert (generated / "jester-v1-labels.csv").read_text() == OFFICIAL_LABELS
+    clips = read_index(generated)["clips"]
     lines = {
-        split: (data_set / f"jester-v1-{split}.csv").read_text().splitlines()
+        split: (generated / f"jester-v1-{split}.csv").read_text().splitlines()
         for split in ("train", "validation", "test", "test-labels")
     }
     for split in ("train", "validation", "test-labels"):
@@ -97,14 +90,16 @@ def test_layout_and_lists_are_jesters(data_set):
     assert lines["test"] == [line.split(";")[0] for line in lines["test-labels"]]
     assert len(clips) == 3 * 27
     for folder, suffix in (("20bn-jester-v1", "mp4"), ("depth", "mp4"), ("joints", "npy")):
-        assert {p.name for p in (data_set / folder).iterdir()} == {f"{id}.{suffix}" for id in clips}
+        assert {p.name for p in (generated / folder).iterdir()} == {
+            f"{id}.{suffix}" for id in clips
+        }
 
 
-def test_clips_have_jesters_size_and_agree_with_depth_and_joints(data_set):
-    for id in clips_by_label(data_set).values():
-        video = cv2.VideoCapture(str(data_set / "20bn-jester-v1" / f"{id}.mp4"))
-        depth = cv2.VideoCapture(str(data_set / "depth" / f"{id}.mp4"))
-        joints = np.load(data_set / "joints" / f"{id}.npy")
+def test_clips_have_jesters_size_and_agree_with_depth_and_joints(generated):
+    for id in clips_by_label(generated).values():
+        video = cv2.VideoCapture(str(generated / "20bn-jester-v1" / f"{id}.mp4"))
+        depth = cv2.VideoCapture(str(generated / "depth" / f"{id}.mp4"))
+        joints = np.load(generated / "joints" / f"{id}.npy")
         assert (video.get(cv2.CAP_PROP_FRAME_WIDTH), video.get(cv2.CAP_PROP_FRAME_HEIGHT)) == (
             176,
             100,
@@ -117,20 +112,20 @@ def test_clips_have_jesters_size_and_agree_with_depth_and_joints(data_set):
         assert depth.get(cv2.CAP_PROP_FRAME_COUNT) == len(joints)
 
 
-def test_decord_reads_the_same_frames(data_set):
+def test_decord_reads_the_same_frames(generated):
     decord = pytest.importorskip("decord")
-    path = data_set / "20bn-jester-v1" / f"{clips_by_label(data_set)['Stop Sign']}.mp4"
+    path = generated / "20bn-jester-v1" / f"{clips_by_label(generated)['Stop Sign']}.mp4"
     expected = read_video(path)
     frames = decord.VideoReader(str(path))[:].asnumpy()
     assert frames.shape == expected.shape
     assert np.abs(frames[..., ::-1].astype(int) - expected).mean() < 3
 
 
-def test_depth_shows_the_hand_where_and_how_far_the_joints_are(data_set):
+def test_depth_shows_the_hand_where_and_how_far_the_joints_are(generated):
     for split in ONE_OF_EACH:
-        id = clips_by_label(data_set, split)["Stop Sign"]
-        depth = read_video(data_set / "depth" / f"{id}.mp4")[..., 0]
-        joints = np.load(data_set / "joints" / f"{id}.npy")
+        id = clips_by_label(generated, split)["Stop Sign"]
+        depth = read_video(generated / "depth" / f"{id}.mp4")[..., 0]
+        joints = np.load(generated / "joints" / f"{id}.npy")
         middle = len(joints) // 2
         errors = []
         for x, y, z in joints[middle, PALM]:
@@ -141,14 +136,14 @@ def test_depth_shows_the_hand_where_and_how_far_the_joints_are(data_set):
         assert np.median(depth[middle]) < 3
 
 
-def test_stored_joints_swipe_to_the_performers_side(data_set):
+def test_stored_joints_swipe_to_the_performers_side(generated):
     """Jester's convention: to the performer's left is to the right of the picture."""
     signs = []
     for split in ONE_OF_EACH:
-        clips = clips_by_label(data_set, split)
+        clips = clips_by_label(generated, split)
         for kind in ("Swiping", "Sliding Two Fingers"):
             for way, sign in (("Left", 1), ("Right", -1)):
-                joints = np.load(data_set / "joints" / f"{clips[f'{kind} {way}']}.npy")
+                joints = np.load(generated / "joints" / f"{clips[f'{kind} {way}']}.npy")
                 x, y = joints[:, PALM, :2].mean(1).T
                 raised = y < y.min() + 0.08  # not on its way there, or back
                 signs.append(sign * np.diff(x)[raised[1:] & raised[:-1]].sum() > 0.03)
@@ -177,8 +172,8 @@ def test_in_real_clips_too_left_is_the_performers(shared_data):
             assert (slope > 0) == (performer == "Swiping Left"), row["file"]
 
 
-def test_performers_of_the_splits_are_different_people(data_set):
-    index = read_index(data_set)
+def test_performers_of_the_splits_are_different_people(generated):
+    index = read_index(generated)
     train, validation, test = (
         {c["performer"] for c in index["clips"].values() if c["split"] == split}
         for split in ("train", "validation", "test")
@@ -187,9 +182,9 @@ def test_performers_of_the_splits_are_different_people(data_set):
     assert index["performers"]["train"] == sorted(train, key=lambda name: int(name[6:]))
 
 
-def test_a_split_does_not_depend_on_the_counts_of_others(data_set, tmp_path):
+def test_a_split_does_not_depend_on_the_counts_of_others(generated, tmp_path):
     generate(tmp_path / "set", clips_per_class={"validation": 1}, num_workers=1, progress=False)
-    found, whole = contents(tmp_path / "set"), contents(data_set)
+    found, whole = contents(tmp_path / "set"), contents(generated)
     clips = [name for name in found if name.endswith((".mp4", ".npy", "validation.csv"))]
     assert len(clips) == 3 * 27 + 1
     assert {name: found[name] for name in clips}.items() <= whole.items()
@@ -218,7 +213,7 @@ def test_mixed_has_every_second_clip_of_a_class_hard(tmp_path):
     assert len(per_class) == 2 * 27
 
 
-def test_killed_generation_is_completed_to_the_same_files(data_set, tmp_path):
+def test_killed_generation_is_completed_to_the_same_files(generated, tmp_path):
     root = tmp_path / "set"
     code = (  # as a careless script: no guard around the call
         "from pathlib import Path; from gesture3d.synthetic.generate import generate;"
@@ -234,12 +229,12 @@ def test_killed_generation_is_completed_to_the_same_files(data_set, tmp_path):
     process.wait()
     assert not (root / "dataset.json").exists()
     generate(root, clips_per_class=ONE_OF_EACH, num_workers=1, progress=False)
-    assert contents(root) == contents(data_set)
+    assert contents(root) == contents(generated)
 
 
-def test_missing_files_are_made_again_and_leftovers_removed(data_set, tmp_path):
+def test_missing_files_are_made_again_and_leftovers_removed(generated, tmp_path):
     root = tmp_path / "set"
-    shutil.copytree(data_set, root)
+    shutil.copytree(generated, root)
     (root / "dataset.json").unlink()
     lost = sorted((root / "20bn-jester-v1").iterdir())[:2]
     lost += sorted((root / "joints").iterdir())[-2:]
@@ -247,19 +242,19 @@ def test_missing_files_are_made_again_and_leftovers_removed(data_set, tmp_path):
         path.unlink()
     (root / "depth" / ".123-abcd.mp4").write_bytes(b"half a clip")
     generate(root, clips_per_class=ONE_OF_EACH, num_workers=1, progress=False)
-    assert contents(root) == contents(data_set)
+    assert contents(root) == contents(generated)
 
 
-def test_finished_set_is_left_alone(data_set):
-    before = {path: path.stat().st_mtime_ns for path in data_set.rglob("*")}
-    generate(data_set, clips_per_class=ONE_OF_EACH, progress=False)
-    assert before == {path: path.stat().st_mtime_ns for path in data_set.rglob("*")}
+def test_finished_set_is_left_alone(generated):
+    before = {path: path.stat().st_mtime_ns for path in generated.rglob("*")}
+    generate(generated, clips_per_class=ONE_OF_EACH, progress=False)
+    assert before == {path: path.stat().st_mtime_ns for path in generated.rglob("*")}
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_other_settings_are_refused_in_one_line(data_set, tmp_path, finished):
+def test_other_settings_are_refused_in_one_line(generated, tmp_path, finished):
     root = tmp_path / "set"
-    shutil.copytree(data_set, root)
+    shutil.copytree(generated, root)
     if not finished:
         (root / "dataset.json").unlink()
     with pytest.raises(Gesture3dError, match=r"seed is 0, asked for 1\).*delete") as caught:
@@ -267,9 +262,9 @@ def test_other_settings_are_refused_in_one_line(data_set, tmp_path, finished):
     assert "\n" not in str(caught.value)
 
 
-def test_a_set_of_an_older_generator_says_what_to_do(data_set, tmp_path):
+def test_a_set_of_an_older_generator_says_what_to_do(generated, tmp_path):
     root = tmp_path / "set"
-    shutil.copytree(data_set, root)
+    shutil.copytree(generated, root)
     index = read_index(root) | {"generator_version": 1}
     (root / "dataset.json").write_text(json.dumps(index))
     with pytest.raises(Gesture3dError, match=r"another version of the generator.*delete this one"):
@@ -290,15 +285,15 @@ def test_impossible_counts_are_refused(tmp_path, wrong):
     assert not (tmp_path / "set").exists()
 
 
-def test_seed_changes_everything_and_hard_the_scene_and_where_one_stands(data_set, tmp_path):
+def test_seed_changes_everything_and_hard_the_scene_and_where_one_stands(generated, tmp_path):
     for name, settings in {"other": {"seed": 1}, "hard": {"hard": True}}.items():
         root = tmp_path / name
         generate(root, clips_per_class={"train": 1}, num_workers=1, progress=False, **settings)
-        old, new = clips_by_label(data_set), clips_by_label(root)
+        old, new = clips_by_label(generated), clips_by_label(root)
         for label in ("Swiping Left", "Drumming Fingers"):
             joints = [
                 np.load(where / "joints" / f"{ids[label]}.npy")
-                for where, ids in ((data_set, old), (root, new))
+                for where, ids in ((generated, old), (root, new))
             ]
             if name == "hard":  # the same person
                 easy, hard = (np.linalg.norm(hand[0, 5] - hand[0, 0]) for hand in joints)
@@ -307,6 +302,6 @@ def test_seed_changes_everything_and_hard_the_scene_and_where_one_stands(data_se
                 assert not np.array_equal(joints[0][:10], joints[1][:10])
             videos = [
                 (where / "20bn-jester-v1" / f"{ids[label]}.mp4").read_bytes()
-                for where, ids in ((data_set, old), (root, new))
+                for where, ids in ((generated, old), (root, new))
             ]
             assert videos[0] != videos[1]

@@ -165,7 +165,8 @@ def test_a_broken_clip_fails_with_its_name(root, tmp_path):
             dataset[0]
 
 
-def test_generated_clips_are_made_on_first_use(tmp_path, capsys):
+def test_generated_clips_are_made_on_first_use(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("gesture3d.synthetic.folder.num_cores", lambda: 1)
     counts = {"train": 1, "validation": 1, "test": 1}
     config = SyntheticData(
         name="synthetic", root=tmp_path, clips_per_class=counts, size=32, cache_size=40

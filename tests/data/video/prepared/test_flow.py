@@ -182,10 +182,10 @@ def test_a_mirroring_cameras_flow_is_turned_back(index, tmp_path):
     assert (back[:, 0] + as_filmed[:, 0].flip(-1) - 256).abs().max() <= 1
 
 
-def test_flow_of_generated_clips_is_made_on_first_use(tmp_path):
+def test_flow_of_generated_clips_is_made_on_first_use(generated_flow):
     overrides = ["train", "validation", "test"]
     overrides = [f"data.clips_per_class.{split}=1" for split in overrides]
-    overrides += [f"data.root={tmp_path}", "data.classes=[Swiping Left, Swiping Right]"]
+    overrides += [f"data.root={generated_flow}", "data.classes=[Swiping Left, Swiping Right]"]
     config = load_data("synthetic_flow", [*overrides, "data.cache_size=40"])
     data = build_datasets(config, 0, progress=False)
     assert data.train[0].inputs.shape == (16, 2, 48, 48)
