@@ -4,18 +4,21 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg is quiet
 import cv2
 
+from gesture3d.data.video.reading import VideoReader, open_video
 from gesture3d.errors import Gesture3dError
 
 WAITING_FRAMES = 8  # that have come and are not looked at yet; older ones are dropped
+DEFAULT_RATE_HZ = 25.0  # of files that do not say theirs
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0)  # between attempts to open a source again; then as the last
 
 
@@ -59,12 +62,16 @@ class Source:
         """(RGB uint8 (H, W, 3), seconds since the source was opened) until it ends.
 
         Raises:
-            Gesture3dError: it cannot be opened at all.
+            Gesture3dError: it cannot be opened at all; a file is damaged (what came before that
+                is yielded first).
         """
-        capture = self._open()
-        if capture is None:
+        if self._is_file:
+            opened, read = open_video(Path(self.place)), self._play
+        else:
+            opened, read = self._open(), self._watch
+        if opened is None:
             raise Gesture3dError(f"{self.place}: cannot be opened; is it there, and not in use?")
-        reader = threading.Thread(target=self._read, args=(capture,), daemon=True)
+        reader = threading.Thread(target=self._read, args=(read, opened), daemon=True)
         reader.start()
         try:
             while (found := self._next()) is not None:
@@ -87,36 +94,40 @@ class Source:
         capture = cv2.VideoCapture(int(self.place) if self.place.isdigit() else self.place)
         return capture if capture.isOpened() else None
 
-    def _read(self, capture: "cv2.VideoCapture") -> None:
+    def _read(self, read: Callable[[Any], None], opened: Any) -> None:
         try:
-            begin = time.monotonic()
-            while not self._done and capture is not None:
-                rate = capture.get(cv2.CAP_PROP_FPS)
-                self._read_all(capture, begin, rate if 0 < rate <= 1000 else 25.0)
-                capture.release()
-                capture = None if self._is_file or self._done else self._reopen()
+            read(opened)
         except Exception as problem:  # is raised where the frames are taken
             self._problem = problem
         with self._there:
             self._done = True
             self._there.notify()
 
-    def _read_all(self, capture: "cv2.VideoCapture", begin: float, rate_hz: float) -> None:
-        number = 0
-        while not self._done:
-            there, frame = capture.read()
-            if not there:
+    def _play(self, video: VideoReader) -> None:
+        begin, rate_hz = time.monotonic(), video.fps or DEFAULT_RATE_HZ
+        for number, frame in enumerate(video.frames(np.arange(video.num_frames))):
+            time.sleep(max(number / rate_hz - (time.monotonic() - begin), 0.0))
+            if self._done:
                 return
-            seconds = time.monotonic() - begin
-            if self._is_file:
-                seconds, now = number / rate_hz, seconds
-                time.sleep(max(seconds - now, 0.0))
-            number += 1
-            with self._there:
-                self.counts.read += 1
-                self.counts.dropped += len(self._waiting) == WAITING_FRAMES
-                self._waiting.append((cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), seconds))
-                self._there.notify()
+            self._add(frame, number / rate_hz, video.is_bgr and frame.shape[2] == 3)
+
+    def _watch(self, capture: "cv2.VideoCapture | None") -> None:
+        begin = time.monotonic()
+        while not self._done and capture is not None:
+            there, frame = capture.read()
+            if there:
+                self._add(frame, time.monotonic() - begin, is_bgr=True)
+            else:
+                capture.release()
+                capture = None if self._done else self._reopen()
+
+    def _add(self, frame: np.ndarray, seconds: float, is_bgr: bool) -> None:
+        with self._there:
+            self.counts.read += 1
+            self.counts.dropped += len(self._waiting) == WAITING_FRAMES
+            frame = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if is_bgr else frame.copy()
+            self._waiting.append((frame, seconds))
+            self._there.notify()
 
     def _reopen(self) -> "cv2.VideoCapture | None":
         attempt = 0

@@ -264,6 +264,13 @@ def test_frames_are_dropped_rather_than_late(video) -> None:
     assert source.counts.dropped == 81
 
 
+def test_a_watched_file_that_is_damaged_is_named_with_the_cause(video, tmp_path) -> None:
+    whole = video.read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 3])
+    with pytest.raises(Gesture3dError, match=r"cut\.mp4: is cut off: \d+ of \d+ bytes"):
+        next(watching.Source(str(tmp_path / "cut.mp4")).frames())
+
+
 def test_a_camera_that_fails_is_opened_again(monkeypatch) -> None:
     class Camera:
         opened = itertools.count(1)
