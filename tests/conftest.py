@@ -9,8 +9,6 @@ import pytest
 # One thread in every process of the tests: networks are tiny here, and threads that wait for each
 # other on busy cores cost far more than they bring. Set before torch is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
-# Nor more where a test asks for more: forks would wait for ever for threads begun before them.
-os.environ["OMP_THREAD_LIMIT"] = "1"
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +63,16 @@ def short_measurements():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(result, "clips_per_second", partial(result.clips_per_second, seconds=0))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Whatever a training asks for: later forks would wait for ever for threads begun before."""
+    import torch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "set_num_threads", lambda _: None)
         yield
 
 
