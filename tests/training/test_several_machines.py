@@ -62,7 +62,7 @@ def alone(folder, tmp_path_factory) -> Path:
 
 def test_processes_train_as_one(folder, alone, tmp_path) -> None:
     """With statistics of their own for batch norm they are thousands of times further away."""
-    done = run([sys.executable, *arguments(folder, tmp_path, "train.processes=2")])
+    done = run_forked([sys.executable, *arguments(folder, tmp_path, "train.processes=2")])
     assert done.returncode == 0, done.stderr
     assert distance(tmp_path, alone) < 0.005
 
@@ -70,7 +70,7 @@ def test_processes_train_as_one(folder, alone, tmp_path) -> None:
 def test_fewer_samples_than_a_batch_count_alike(folder, alone, tmp_path) -> None:
     """The 16 that there are, over three processes: 6, 5 and 5."""
     own = ["train.batch_size=21", "train.processes=3"]
-    done = run([sys.executable, *arguments(folder, tmp_path, *own)])
+    done = run_forked([sys.executable, *arguments(folder, tmp_path, *own)])
     assert done.returncode == 0, done.stderr
     assert distance(tmp_path, alone) < 0.001
 
