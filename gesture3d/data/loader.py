@@ -56,11 +56,13 @@ class ClipLoader(DataLoader):
             except StopIteration:
                 return
             except (EOFError, OSError) as error:  # as where one ends while it hands over a batch
-                workers = {one.sentinel: one.pid for one in getattr(batches, "_workers", ())}
+                workers = {one.sentinel: one for one in getattr(batches, "_workers", ())}
                 ended = [workers[sentinel] for sentinel in wait(workers, timeout=1.0)]
                 if not ended:
                     raise
-                raise RuntimeError(f"DataLoader worker (pid {ended[0]}) has ended") from error
+                with contextlib.suppress(RuntimeError):  # PyTorch's, wherever it learns of it
+                    ended[0].join()
+                raise RuntimeError(f"DataLoader worker (pid {ended[0].pid}) has ended") from error
             if isinstance(loaded, Gesture3dError):
                 raise loaded
             yield self._opened(loaded)
