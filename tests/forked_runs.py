@@ -19,8 +19,6 @@ from typing import NoReturn, TextIO
 import cv2
 import pytest
 
-from gesture3d import distributed
-
 IMPORTED = ("gesture3d.training.closing", "gesture3d.evaluation.evaluate", "gesture3d.viz.plots")
 IMPORTED += ("gesture3d.training.run", "gesture3d.inference.classifier", "scipy.optimize")
 IMPORTED += ("torch.utils.tensorboard", "torch._dynamo")
@@ -126,7 +124,7 @@ def _become(
     """In the new process: run the program as if it had been started, and end."""
     code = 1
     try:
-        distributed.subprocess = SimpleNamespace(Popen=Companion)
+        sys.modules["gesture3d.distributed"].subprocess = SimpleNamespace(Popen=Companion)
         for number, file in enumerate(outputs, start=1):
             os.dup2(file.fileno(), number)
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
