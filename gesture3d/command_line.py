@@ -119,6 +119,14 @@ def whole(highest: int) -> Callable[[str], int]:
     return read
 
 
+def seconds(text: str) -> float:
+    """The type of an option that takes a time: more than none, ten days at most."""
+    value = float(text[:20])
+    if not 0.0 < value <= 864_000.0:
+        raise argparse.ArgumentTypeError(f"{value:g}: must be more than 0, and at most 864000")
+    return value
+
+
 def share(text: str) -> float:
     """The type of an option that takes a share of something, but for none or all of it."""
     try:

@@ -76,7 +76,7 @@ def read_yaml(text: str) -> Any:
     try:
         node = yaml.compose(str(text), _Composer)
         return Plain() if node is None else _build(node)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from None
 
 

@@ -73,6 +73,7 @@ def test_numbers_are_decimal_and_in_range() -> None:
         *("optim.lr=1e39", "optim.weight_decay=1e300", "model.channel_means=[1e300,1,1]"),
         *("model.channel_means=[true,1,1]", "train.epochs=" + "9" * 5000),
         *("data.size=2024-13-45", "data.size=!!int 5", "data.classes=" + "[" * 2000),
+        r'train.seed="\UFFFFFFFF"',
     ],
 )
 def test_what_no_machine_can_do_is_refused_in_a_short_line(setting: str) -> None:

@@ -125,6 +125,8 @@ def test_ctrl_c_is_one_line_also_while_torch_is_imported(importing):
     [
         ("classify.py", "clip.mp4", "--top"),
         ("classify.py", "clip.mp4", "--batch-size"),
+        *(("classify.py", "--list", "l.csv", name) for name in ("--limit", "--long", "--window")),
+        ("benchmark.py", "cost", "--classes"),
         ("explain.py", "clip.mp4", "--top"),
         ("prepare.py", "check", "--data", "jester", "--workers"),
         ("ablate.py", "--jobs"),

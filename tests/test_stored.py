@@ -21,12 +21,14 @@ from gesture3d.data.video.prepared.manifest import Record, read_manifest, to_lin
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.metrics import compute_metrics
 from gesture3d.evaluation.predict import Predictions
+from gesture3d.live.networks import Networks
 from gesture3d.models import build_model
 from gesture3d.studies.folds import report_folds
 from gesture3d.studies.runner import PlannedRun
 from gesture3d.training.optim import build_optimizer
 from gesture3d.training.result import read_result
 from gesture3d.training.state import check_optimizer_state, checked_progress
+from gesture3d.work.classify import inputs_of
 
 EXPERIMENT = load_experiment("gru", "skeleton_folder", ["model.hidden_size=4", "train.epochs=3"])
 DESCRIPTION = {
@@ -86,6 +88,16 @@ def refusal(call, *arguments) -> str:
 def test_a_description_of_wrong_types_is_refused(weights, tmp_path, changes) -> None:
     path = written(tmp_path / "w.safetensors", weights, **changes)
     assert "w.safetensors" in refusal(checkpoint.load_model, path)
+
+
+@pytest.mark.parametrize("text", ['"x"', "[]", '{"experiment": 5}', "[" * 100_000, "{"])
+def test_tools_that_read_a_description_alone_refuse_a_damaged_one(weights, tmp_path, text) -> None:
+    path = tmp_path / "run" / "best.safetensors"
+    path.parent.mkdir()
+    tensors = {name: tensor.clone().contiguous() for name, tensor in weights.items()}
+    save_file(tensors, path, metadata={"format": checkpoint.FORMAT, "description": text})
+    assert "best.safetensors" in refusal(inputs_of, str(path))
+    assert "runs/run" not in Networks(tmp_path).listed()
 
 
 def test_a_calibration_is_read_and_written_beside_the_same_weights(weights, tmp_path) -> None:

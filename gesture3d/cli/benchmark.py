@@ -127,7 +127,7 @@ def _add_studies(commands: argparse._SubParsersAction) -> None:
     cost.add_argument("--size", type=int, help="pixels of clips, height = width (the recipe's)")
     cost.add_argument("--frames", type=int, help="of a clip or sequence (the recipe's)")
     cost.add_argument("--features", type=int, help="of a sequence's frame (the data set's)")
-    cost.add_argument("--classes", type=int, help="(27 for clips, else the data set's)")
+    cost.add_argument("--classes", type=whole(100_000), help="(27 for clips, else the data set's)")
     add_settings(cost, "change any setting")
 
 

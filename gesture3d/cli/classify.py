@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from gesture3d.command_line import LONGEST_MESSAGE, run_command_line, share, whole
+from gesture3d.command_line import LONGEST_MESSAGE, run_command_line, seconds, share, whole
 from gesture3d.errors import Gesture3dError
 from gesture3d.text import one_line
 
@@ -92,9 +92,9 @@ def add_collection(parser: argparse.ArgumentParser) -> None:
         "--ray", nargs="?", const="", metavar="ADDRESS", help="on a Ray cluster, or a local one"
     )
     group.add_argument("--block", type=whole(100_000), help="clips in a block (500, or fewer)")
-    group.add_argument("--limit", type=float, default=120.0, help="seconds for decoding a clip")
-    group.add_argument("--long", type=float, default=30.0, help="seconds: windows beyond (30)")
-    group.add_argument("--window", type=float, default=4.0, help="seconds of a window (4)")
+    group.add_argument("--limit", type=seconds, default=120.0, help="seconds for decoding a clip")
+    group.add_argument("--long", type=seconds, default=30.0, help="seconds: windows beyond (30)")
+    group.add_argument("--window", type=seconds, default=4.0, help="seconds of a window (4)")
     group.add_argument("--readers", type=whole(256), help="decoding processes a worker")
     group.add_argument("--retry-errors", action="store_true", help="try failed clips again")
     group.add_argument("--status", action="store_true", help="how far it is, and nothing else")

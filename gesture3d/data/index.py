@@ -124,6 +124,16 @@ class Index:
         return replace(self, items=[replace(i, content=real(i.path)) for i in self.items])
 
 
+def refuse_same_files(paths: Iterable[Path]) -> None:
+    """Raises Gesture3dError: two of the paths lead to one file."""
+    real = RealPaths()
+    files: dict[Path, Path] = {}
+    for path in paths:
+        other = files.setdefault(real.file(path), path)
+        if other != path:
+            raise Gesture3dError(f"{other} and {path} are one file: remove one of them")
+
+
 class RealPaths:
     """``real(path)``: the path, its folders without links and relative parts, each looked up once.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gesture3d.data.csv_text import column_places, csv_rows
-from gesture3d.data.index import Index, Item, RealPaths
+from gesture3d.data.index import Index, Item, RealPaths, refuse_same_files
 from gesture3d.data.numeric import read_named
 from gesture3d.data.sets import DataSet
 from gesture3d.data.split import SPLIT_NAMES, SPLITS
@@ -60,6 +60,8 @@ def read_listing(
     rows = list(
         _csv_rows(data, missing_ok) if data.csv else _rows_below(data, find, progress, go_on)
     )
+    if content_of is not Path:  # of files, `Index.with_real_paths` does, behind data.exclude
+        refuse_same_files(row.path for row, _ in rows)
     if not rows:
         kinds = "" if callable(find) else f"; put {', '.join(find)} files into {data.root}/<class>/"
         raise Gesture3dError(f"{data.csv or data.root}: no samples in it{kinds}, or set data.root")
@@ -124,6 +126,8 @@ def _rows_below(
 
 
 def _files(class_folder: Path, suffixes: Collection[str], walk: Any) -> list[Path]:
+    if walk.has_entered(class_folder):
+        raise Gesture3dError(f"{class_folder}: a link to a folder that is another class")
     files, _ = walk.enter(class_folder)
     walk.leave_out(path for path in files if path.suffix.lower() not in suffixes)
     return [path for path in files if path.suffix.lower() in suffixes]

@@ -79,6 +79,7 @@ def unpack_weights(source: Path, folder: Path) -> list[Path]:
         zipfile.BadZipFile,
         tarfile.TarError,
         ValueError,
+        RuntimeError,  # encrypted, or packed in a way that Python does not know
     ) as error:
         reason = " ".join(str(error).split())[:120]
         raise Gesture3dError(f"{source}: cannot be read ({reason})") from None

@@ -88,6 +88,8 @@ def _read(key: str, path: Path) -> Choice | None:
         kind = _kind(data, said["experiment"].get("model", {}), said.get("online"))
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+    except RecursionError:
+        return None
     return Choice(key, path, kind, tuple(names)) if kind else None
 
 

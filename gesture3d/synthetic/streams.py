@@ -23,6 +23,7 @@ from typing import Literal
 
 import numpy as np
 
+from gesture3d.errors import Gesture3dError
 from gesture3d.events import Event, write_events
 from gesture3d.files import atomic_path
 from gesture3d.rng import generator
@@ -115,9 +116,18 @@ def generate_streams(
 
 
 def performers_of(root: Path) -> dict[str, str]:
-    """The person of each stream by the name of its file, without suffix."""
-    streams = json.loads((root / "dataset.json").read_text(encoding="utf-8"))["streams"]
-    return {key: stream["performer"] for key, stream in streams.items()}
+    """The person of each stream by the name of its file, without suffix.
+
+    Raises:
+        Gesture3dError: dataset.json is damaged.
+    """
+    try:
+        said = json.loads((root / "dataset.json").read_text(encoding="utf-8"))
+        return {key: str(stream["performer"]) for key, stream in said["streams"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise Gesture3dError(
+            f"{root / 'dataset.json'} is damaged; delete {root} to start anew."
+        ) from None
 
 
 def _paths(root: Path, stream: _Stream) -> list[Path]:

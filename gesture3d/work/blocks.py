@@ -80,7 +80,12 @@ class Work:
 
     def about(self, block: int) -> Row:
         """The first line of a block's result."""
-        return self._parsed(block, self.store.read(self.name(block), 0, 1000).partition(b"\n")[0])
+        line = self.store.read(self.name(block), 0, 1000).partition(b"\n")[0]
+        about = self._parsed(block, line)
+        numbers = (about.get(name) for name in ("clips", "failed", "started", "ended"))
+        if not all(isinstance(value, int | float) for value in numbers):
+            raise self._wrong(block)
+        return about
 
     def rows(self, block: int) -> list[Row]:
         """The result of a block: a row for each of its clips, in order.

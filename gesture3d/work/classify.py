@@ -73,7 +73,10 @@ def inputs_of(weights: str) -> DataSet:
         with safe_open(_fetched(weights), framework="np") as file:
             said = json.loads((file.metadata() or {})["description"])
         return validate_experiment(said["experiment"], weights).data
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (
+        *(SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError),
+        RecursionError,
+    ) as error:
         raise Gesture3dError(f"{weights}: not a readable checkpoint ({error})") from None
 
 

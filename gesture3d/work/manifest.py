@@ -14,6 +14,7 @@ import io
 import itertools
 import json
 import os
+import posixpath
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -199,10 +200,18 @@ def _sorted_clips(
         else:
             clips.append(path)
     clips.sort(key=_path)
-    for before, clip in itertools.pairwise(clips):
-        if _path(before) == _path(clip):
-            raise Gesture3dError(f"{listed}: {_path(clip)} is there twice")
+    names = map(_path, clips)
+    if any(_plain(path) != path for path in map(_path, clips)):
+        names = sorted(_plain(path) for path in names)
+    for before, path in itertools.pairwise(names):
+        if before == path:
+            raise Gesture3dError(f"{listed}: {path} is there twice")
     return base, clips
+
+
+def _plain(path: str) -> str:
+    """``a.mp4`` for ``./a.mp4``."""
+    return path if is_address(path) else posixpath.normpath(path)
 
 
 def _path(clip: str | Entry) -> str:

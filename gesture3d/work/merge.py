@@ -45,7 +45,7 @@ def only_work(store: Store, wanted: str | None = None) -> Work:
         work = Work(store, manifest, said)
         if work.hash == hashes[0]:
             return work
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     raise Gesture3dError(f"{store.place}/work-{hashes[0]}.json: damaged, or of another manifest")
 
@@ -132,11 +132,19 @@ def write_table(path: Path, work: Work, header: Sequence[str], as_rows: Any) -> 
         as_rows: row of a clip → rows of the table, each as long as the header, text or numbers.
 
     Raises:
-        Gesture3dError: as `rows_in_order`; pyarrow is missing.
+        Gesture3dError: as `rows_in_order`; a row is damaged; pyarrow is missing.
     """
+
+    def checked(row: Row) -> list[list]:
+        try:
+            return as_rows(row)
+        except (KeyError, TypeError, ValueError):
+            said = f"{work.store.place}: the result of {row['path']} is damaged"
+            raise Gesture3dError(f"{said}: remove its block, and start again") from None
+
     with atomic_path(path) as temporary:
         write = _write_parquet if path.suffix.lower() == ".parquet" else _write_csv
-        return write(temporary, header, (as_rows(row) for row in rows_in_order(work)))
+        return write(temporary, header, map(checked, rows_in_order(work)))
 
 
 def _write_csv(path: Path, header: Sequence[str], clips: Iterator[list[list]]) -> int:

@@ -7,8 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gesture3d.config import load_experiment
 from gesture3d.data.batch import EpochSampler, Sample, collate
+from gesture3d.distributed import Processes
 from gesture3d.errors import Gesture3dError
+from gesture3d.training.batches import training_loader
 
 
 def indices(sampler: EpochSampler, epoch: int = 0, first_batch: int = 0) -> list[list[int]]:
@@ -112,3 +115,18 @@ def test_a_balanced_epoch_visits_every_class_equally_often(world) -> None:
     assert {index for number in range(9) for _, index in epoch(number)} == set(range(30))
     if world == 1:
         assert epoch(2, first=3) == epoch(2)[12:]  # resumed
+
+
+@pytest.mark.parametrize(("wanted", "counts"), [(True, {0: 12, 1: 12}), (False, {0: 18, 1: 6})])
+def test_a_training_visits_classes_equally_often_where_that_is_wanted(wanted, counts) -> None:
+    class Split:
+        labels, lengths = np.repeat([0, 1], [18, 6]), np.full(24, 5)
+
+        def __len__(self) -> int:
+            return 24
+
+    settings = ["train.batch_size=4", f"data.balance={str(wanted).lower()}", "data.num_workers=0"]
+    experiment = load_experiment("gru", "skeleton_folder", settings)
+    processes = Processes(0, 1, torch.device("cpu"))
+    visits = chain(*training_loader(Split(), experiment, processes).batch_sampler)
+    assert Counter(Split.labels[index] for _, index in visits) == counts

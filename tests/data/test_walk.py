@@ -11,6 +11,7 @@ import pytest
 
 from gesture3d.data import read_index
 from gesture3d.data.inertial.sets.inertial_folder import InertialFolderData
+from gesture3d.data.skeleton.sets.hand_folder import HandFolderData
 from gesture3d.data.skeleton.sets.skeleton_folder import SkeletonFolderData
 from gesture3d.data.video.reading import frame_count
 from gesture3d.data.video.sets.folder import FolderData
@@ -149,6 +150,31 @@ def test_names_of_bytes_that_are_no_text(tmp_path) -> None:
     except OSError:
         pytest.skip("this file system has only names of text")
     assert [clip.name for clip in find_files(tmp_path)] == [name, "x.y4m"]
+
+
+def test_one_file_by_two_paths_is_refused_for_every_stream(tmp_path) -> None:
+    for name in ("a/0", "b/1"):
+        (tmp_path / "joints" / name).parent.mkdir(parents=True)
+        np.save(tmp_path / "joints" / f"{name}.npy", np.zeros((4, 2, 3), np.float32))
+    (tmp_path / "joints" / "b" / "9.npy").symlink_to(tmp_path / "joints" / "a" / "0.npy")
+    data = SkeletonFolderData(name="skeleton_folder", root=tmp_path / "joints")
+    with pytest.raises(Gesture3dError, match=r"0\.npy and .*9\.npy are one file"):
+        read_index(data)
+    (tmp_path / "joints" / "b" / "9.npy").unlink()
+    (tmp_path / "joints" / "c").symlink_to(tmp_path / "joints" / "a")
+    with pytest.raises(Gesture3dError, match=r"c: a link to a folder that is another class"):
+        read_index(data)
+    (tmp_path / "recordings").mkdir()
+    (tmp_path / "recordings" / "1.csv").write_text("label,x\n" + "walk,1\n" * 4)
+    (tmp_path / "recordings" / "2.csv").symlink_to(tmp_path / "recordings" / "1.csv")
+    windows = {"root": tmp_path / "recordings", "window": 2, "rate_hz": 10}
+    with pytest.raises(Gesture3dError, match=r"1\.csv and .*2\.csv are one file"):
+        read_index(InertialFolderData(name="inertial_folder", **windows))
+    for name in ("a/0", "b/1"):
+        write_clip(tmp_path / "clips" / f"{name}.mp4", square_clip("left", 1))
+    (tmp_path / "clips" / "b" / "9.mp4").symlink_to(tmp_path / "clips" / "a" / "0.mp4")
+    with pytest.raises(Gesture3dError, match=r"0\.mp4 and .*9\.mp4 are one file"):
+        read_index(HandFolderData(name="hand_folder", root=tmp_path / "clips"))
 
 
 def test_recordings_and_sequences_are_found_by_the_same_walk(tmp_path, monkeypatch) -> None:

@@ -76,11 +76,21 @@ def test_the_tool_takes_them_from_a_file(tmp_path, monkeypatch, capsys) -> None:
         main()
 
 
-@pytest.mark.parametrize("kind", ["empty zip", "cut tarball", "text", "damaged", "missing"])
+@pytest.mark.parametrize(
+    "kind", ["empty zip", "locked", "odd zip", "cut tarball", "text", "damaged", "missing"]
+)
 def test_other_files_are_refused_in_one_line(kind, tmp_path) -> None:
     source = tmp_path / "palm_detection_lite.tflite"
     if kind == "empty zip":
         zipfile.ZipFile(source, "w").close()
+    elif kind in ("locked", "odd zip"):
+        with zipfile.ZipFile(source, "w") as archive:
+            archive.writestr("hand_landmark_lite.tflite", CONTENTS["hand_landmark_lite"])
+        content = bytearray(source.read_bytes())
+        begin = content.rindex(b"PK\1\2")
+        place = 8 if kind == "locked" else 10  # its flags, its method
+        content[begin + place] = content[place - 2] = 1 if kind == "locked" else 77
+        source.write_bytes(content)
     elif kind == "cut tarball":
         with tarfile.open(source, "w:gz") as archive:
             member = tarfile.TarInfo("package/hand_landmark_lite.tflite")

@@ -21,7 +21,7 @@ from gesture3d.synthetic.performance import (
     perform_stream,
 )
 from gesture3d.synthetic.performer import draw_performer
-from gesture3d.synthetic.streams import generate_streams
+from gesture3d.synthetic.streams import generate_streams, performers_of
 
 COUNTS = {"train": 2, "validation": 1, "test": 1}
 FPS = 12
@@ -168,3 +168,12 @@ def test_both_hands_are_used_in_some_streams(performances):
     assert 0.1 < len(others) / len(performances) < 0.9
     raised = [other.joints[:, 9, 1].min() < 0.15 for other in others]
     assert all(raised)
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", "[" * 100_000, "{", '{"streams": 5}', '{"streams": {"a": 5}}']
+)
+def test_a_set_whose_list_is_damaged_is_one_line(tmp_path, text) -> None:
+    (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(Gesture3dError, match=r"dataset\.json is damaged; delete"):
+        performers_of(tmp_path)

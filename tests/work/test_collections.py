@@ -102,6 +102,7 @@ def test_names_of_any_kind_survive(tmp_path) -> None:
     ("name", "content", "message"),
     [
         ("l.csv", "path\na.mp4\na.mp4\n", "a.mp4 is there twice"),
+        ("l.txt", "a.mp4\nb/../a.mp4\n", "a.mp4 is there twice"),
         ("l.csv", "file\na.mp4\n", "no column 'path'"),
         ("l.csv", "path,label\n,x\n", "l.csv:2: empty path"),
         ("l.txt", "\n\n", "no clips in it"),

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from gesture3d.data.index import Index
+from gesture3d.data.index import Index, refuse_same_files
 from gesture3d.data.inertial.recording import Columns, Table, read_table
 from gesture3d.data.inertial.signal import cut_windows, prepare
 from gesture3d.data.inertial.stream import InertialData, windows_index
@@ -60,6 +60,7 @@ class InertialFolderData(InertialData):
             walk.report(progress=False)
         if not paths:
             raise Gesture3dError(f"{root}: no .csv files there; point data.root at your recordings")
+        refuse_same_files(paths)
         parts, keys, labels, subjects, splits = [], [], [], [], []
         names: tuple[str, ...] | None = None
         for path in paths:

@@ -4,7 +4,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Any, Literal
 
-from gesture3d.data.index import Index
+from gesture3d.data.index import Index, refuse_same_files
 from gesture3d.data.listing import ListedSet, read_listing
 from gesture3d.data.skeleton.hands import TRACK_SUFFIX, HandsOfClips
 from gesture3d.settings import Place
@@ -19,7 +19,9 @@ class HandFolderData(ListedSet, HandsOfClips):
     root: Place = Path("data/clips")
 
     def read(self, progress: bool = True, missing_ok: Container[str] = ()) -> Index:
-        return read_listing(self, _clips_of, Path, progress, missing_ok)
+        index = read_listing(self, _clips_of, Path, progress, missing_ok)
+        refuse_same_files(item.path for item in index.items)
+        return index
 
 
 def _clips_of(class_folder: Path, walk: Any) -> list[Path]:
