@@ -94,7 +94,18 @@ def _guard(stream: TextIO | None, *, with_bars: bool = False) -> None:
     if isinstance(stream, io.TextIOWrapper):  # not where a caller collects the text
         stream.reconfigure(errors="backslashreplace")
         write = stream.write
-        stream.write = lambda text: write(for_terminal(text, with_bars=with_bars))
+        cut = _cut if with_bars else str  # what is said, never results
+        stream.write = lambda text: write(for_terminal(cut(text), with_bars=with_bars))
+
+
+def _cut(text: str) -> str:
+    """Without the rest of endless lines: argparse repeats whatever it was given."""
+    if len(text) <= LONGEST_MESSAGE:
+        return text
+    return "\n".join(
+        line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE]}…"
+        for line in text.split("\n")
+    )
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

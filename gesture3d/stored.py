@@ -12,6 +12,7 @@ Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 NonNegative = Annotated[Number, Field(ge=0.0)]
 Share = Annotated[Number, Field(ge=0.0, le=1.0)]
 Text = Annotated[str, Strict()]
+DEEPEST = 64  # lists and objects in one another
 
 
 def parse_json(text: str | bytes, kind: TypeAdapter) -> Any:
@@ -24,6 +25,8 @@ def parse_json(text: str | bytes, kind: TypeAdapter) -> Any:
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
     except RecursionError:
         raise ValueError("nested too deep") from None
+    if isinstance(value, dict | list) and _is_deep(value):
+        raise ValueError("nested too deep")
     return checked(value, kind)
 
 
@@ -36,6 +39,17 @@ def checked(value: Any, kind: TypeAdapter) -> Any:
         place = one_line(".".join(map(str, first["loc"])), 100)
         shown = one_line(repr(first["input"]), 100)
         raise ValueError(f"{place}: {first['msg']}, not {shown}") from None
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether there are lists in lists, or objects, beyond what is ever stored."""
+    level = [value]
+    for _ in range(DEEPEST):
+        inner = (part.values() if isinstance(part, dict) else part for part in level)
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 from gesture3d.command_line import how_to_start
 from gesture3d.files import PACKAGE
 from gesture3d.text import csv_text, for_terminal, markdown, markdown_code, one_line
+from tests.forked_runs import run_forked
 
 FULL = Path("/dev/full")
 START = "from gesture3d.command_line import run_command_line\n"
@@ -170,3 +171,10 @@ def test_commands_to_go_on_with_are_as_the_program_was_started(
     assert how_to_start("classify", "a b.mp4") == f"{alone} 'a b.mp4'"
     monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", "1")
     assert how_to_start("classify", "a b.mp4") == f"{with_uv} 'a b.mp4'"
+
+
+def test_what_argparse_refuses_is_not_echoed_whole() -> None:
+    command = [sys.executable, PACKAGE / "cli" / "evaluate.py", "--split", "x" * 10_000]
+    done = run_forked(command)
+    assert (done.returncode, "invalid choice: 'xxx" in done.stderr) == (2, True)
+    assert len(done.stderr) < 4000

@@ -100,6 +100,14 @@ def test_tools_that_read_a_description_alone_refuse_a_damaged_one(weights, tmp_p
     assert "runs/run" not in Networks(tmp_path).listed()
 
 
+def test_a_description_that_is_nested_deep_is_refused(weights, tmp_path) -> None:
+    metrics: dict = {}
+    for _ in range(900):
+        metrics = {"a": metrics}
+    path = written(tmp_path / "w.safetensors", weights, metrics=metrics)
+    assert "nested too deep" in refusal(checkpoint.load, path)
+
+
 def test_a_calibration_is_read_and_written_beside_the_same_weights(weights, tmp_path) -> None:
     path = written(tmp_path / "w.safetensors", weights, calibration=CALIBRATION)
     _, description = checkpoint.load(path)
