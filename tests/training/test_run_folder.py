@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from gesture3d.errors import Gesture3dError
+from gesture3d.files import PACKAGE
 from gesture3d.studies.cores import Cores
 from gesture3d.training.run import resumable
 from gesture3d.training.run_folder import folder_to_resume, new_folder
+from tests.clips import square_folder, tiny_settings
+from tests.forked_runs import Forked
 
 NEW = """
 import pathlib, sys
@@ -79,6 +82,21 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_written(tmp_path) ->
     (tmp_path / "other").symlink_to(tmp_path / "nowhere")
     with pytest.raises(Gesture3dError), new_folder(tmp_path, "other", exactly=True):
         pass
+
+
+def test_trainings_that_start_together_do_not_share_a_folder(tmp_path) -> None:
+    """By the tool: one trains, the other is refused its name; without a name each has its own."""
+    settings = [*tiny_settings(square_folder(tmp_path / "clips")), "train.epochs=1"]
+    command = [sys.executable, PACKAGE / "cli" / "train.py", "--cfg", "variant_a"]
+    command += ["--data", "folder", "--runs", tmp_path / "runs", "--set", *settings]
+    named = [Forked([*command, "--name", "run"]) for _ in range(2)]
+    unnamed = [Forked(command) for _ in range(2)]
+    said = [process.communicate()[1] for process in (*named, *unnamed)]
+    assert sorted(process.returncode for process in named) == [0, 2], said
+    assert any("run exists; choose another --name, or --resume" in text for text in said[:2])
+    assert [process.returncode for process in unnamed] == [0, 0], said
+    results = list((tmp_path / "runs").glob("*/result.json"))
+    assert len(results) == len(list((tmp_path / "runs").iterdir())) == 3
 
 
 def test_a_run_that_fails_before_it_began_leaves_nothing(tmp_path) -> None:
