@@ -1,6 +1,7 @@
 """Anyone's streams: files, and the events in them as one CSV (path, label, start, end), or one for
 each split."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from gesture3d.data.index import SPLITS, Index, Item
 from gesture3d.data.streams import stream_classes
-from gesture3d.errors import Gesture3dError
+from gesture3d.errors import Gesture3dError, naming
 from gesture3d.events import check_within, read_annotations
 
 
@@ -44,10 +45,12 @@ def read_annotated(
     for path, split in lists.items():
         for name, events in read_annotations(path).items():
             where = f"{path}: {name}"
-            file = next((p for f in (path.parent, root) if (p := f / name).is_file()), None)
+            places = (folder / name for folder in (path.parent, root))
+            file = next((p for p in places if os.path.isfile(p)), None)  # noqa: PTH113 (any name)
             if file is None:
                 raise Gesture3dError(f"{where}: no such file there or in {root}")
-            content = read(file)
+            with naming(path):
+                content = read(file)
             events = check_within(events, len(content) / rate_hz, where, clip=2 / rate_hz)
             key = Path(name).as_posix()
             known = {"split": split, "where": str(file), "rate_hz": rate_hz}

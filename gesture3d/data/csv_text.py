@@ -16,7 +16,10 @@ def separator_of(content: bytes, needed: Collection[str] = ()) -> str:
     line = content[:MAX_LINE].split(b"\n", 1)[0]
     for separator in ",;\t" if needed else "":
         text = line.decode("utf-8-sig", errors="replace")
-        cells = next(csv.reader([text], delimiter=separator, skipinitialspace=True), [])
+        try:
+            cells = next(csv.reader([text], delimiter=separator, skipinitialspace=True), [])
+        except csv.Error:  # which `csv_rows` names
+            break
         if {cell.strip() for cell in cells} >= set(needed):
             return separator
     if needed:

@@ -132,7 +132,7 @@ def _share_out(index: Index, splits: dict[str, str], shares: dict[str, float], s
     for label, count in sorted(total.items()):
         if count < 2 and label < 0:
             raise Gesture3dError(
-                "there is a single stream to train on: give one of validation as well"
+                f"{items[0].place}: the only stream to train on: give one of validation as well"
             )
         if count < 2:
             raise Gesture3dError(

@@ -1,12 +1,12 @@
 """What is known of the hands in a clip, frame by frame, and its file."""
 
 import io
-import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
+from gesture3d.data.zips import ZipReader
 from gesture3d.errors import Gesture3dError, naming
 from gesture3d.files import atomic_path
 
@@ -110,10 +110,10 @@ class HandTrack:
         names = [field.name for field in fields(cls)]
         with naming(path):
             try:
-                with zipfile.ZipFile(path) as archive:
-                    if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in names):
+                with ZipReader(path) as archive:
+                    if sorted(archive.names) != sorted(f"{name}.npy" for name in names):
                         raise ValueError(f"not the arrays {', '.join(names)}")
-                    values = {name: _array(archive, name) for name in names}
+                    values = {name: _array(archive.read(f"{name}.npy"), name) for name in names}
             except OSError as error:
                 raise Gesture3dError(f"cannot be read ({error.strerror or error})") from None
             except Exception as error:  # zipfile and NumPy raise of every kind on damaged files
@@ -122,11 +122,10 @@ class HandTrack:
             return cls(**values)
 
 
-def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray | int:
-    member = archive.getinfo(f"{name}.npy")
-    if member.file_size > _MAX_BYTES:
-        raise ValueError(f"{name} has {member.file_size:,} bytes")
-    values = np.lib.format.read_array(io.BytesIO(archive.read(member)), allow_pickle=False)
+def _array(content: bytes, name: str) -> np.ndarray | int:
+    if len(content) > _MAX_BYTES:
+        raise ValueError(f"{name} has {len(content):,} bytes")
+    values = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     if values.dtype.kind != ("i" if name in ("width", "height") else "f"):
         raise ValueError(f"{name} of type {values.dtype}")
     if name in ("width", "height"):

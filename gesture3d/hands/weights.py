@@ -1,17 +1,19 @@
 """Where the weights of the hands' networks are, and how to get them. They are MediaPipe's
 (Apache-2.0) and no part of this project."""
 
+import gzip
 import hashlib
+import io
 import os
 import re
 import tarfile
-import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from gesture3d.errors import Gesture3dError
+from gesture3d.data.zips import ZipReader
+from gesture3d.errors import Gesture3dError, naming
 from gesture3d.files import atomic_path
 from gesture3d.hands.tflite import read_graph
 
@@ -34,7 +36,7 @@ _OTHER_NAMES = {
     "hand_detector": "palm_detection_full",
     "hand_landmarks_detector": "hand_landmark_full",
 }  # in .task bundles
-_MAX_BYTES = 1 << 26
+_MAX_BYTES, _MAX_UNPACKED = 1 << 26, 1 << 28
 # In the npm package the palm detectors lie in one file, and a script says where.
 _PACKED, _PLACES = "hands_solution_packed_assets.data", "hands_solution_packed_assets_loader.js"
 
@@ -72,15 +74,7 @@ def unpack_weights(source: Path, folder: Path) -> list[Path]:
         for name, content in _networks(_files(source)):
             read_graph(content, f"{source}: {name}")
             found.setdefault(name, content)
-    except (
-        OSError,
-        EOFError,
-        zlib.error,
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        ValueError,
-        RuntimeError,  # encrypted, or packed in a way that Python does not know
-    ) as error:
+    except (OSError, EOFError, zlib.error, tarfile.TarError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]
         raise Gesture3dError(f"{source}: cannot be read ({reason})") from None
     if not found:
@@ -129,14 +123,17 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
     with source.open("rb") as file:
         head = file.read(4)
     if head == b"PK\3\4":
-        with zipfile.ZipFile(source) as archive:
-            for member in archive.infolist():
-                if _is_wanted(member.filename) and member.file_size <= _MAX_BYTES:
-                    yield member.filename, archive.read(member)
+        with naming(source), ZipReader(source) as archive:
+            for name in filter(_is_wanted, archive.names):
+                yield name, archive.read(name)
     elif head[:2] == b"\x1f\x8b":
-        with tarfile.open(source, "r:gz") as archive:
+        with gzip.open(source) as file:  # to its end, where the checksum is
+            content = file.read(_MAX_UNPACKED + 1)
+        if len(content) > _MAX_UNPACKED:
+            raise ValueError(f"it unpacks to more than {_MAX_UNPACKED:,} bytes")
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             for member in archive:
-                if member.isfile() and _is_wanted(member.name) and member.size <= _MAX_BYTES:
+                if member.isfile() and _is_wanted(member.name):
                     yield member.name, archive.extractfile(member).read()
     elif _is_wanted(source.name) and source.stat().st_size <= _MAX_BYTES:
         yield source.name, source.read_bytes()

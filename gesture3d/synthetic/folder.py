@@ -77,7 +77,7 @@ def _is_finished(root: Path, settings: dict) -> bool:
             older = found["generator_version"] != settings["generator_version"]
             what = "of another version of the generator" if older else "with other settings"
             raise Gesture3dError(
-                f"{root} holds a generated data set {what} ({differences}): choose another "
+                f"{root} holds a generated data set {what} ({name}: {differences}): choose another "
                 f"folder (data.root), or delete this one and it is generated anew."
             )
         return name == "dataset.json"

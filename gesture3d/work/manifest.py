@@ -102,7 +102,10 @@ def read_manifest(store: Store) -> Manifest | None:
     if not store.has(ABOUT):
         return None
     try:
-        return parse_json(store.read(ABOUT), _MANIFEST)
+        found = parse_json(store.read(ABOUT), _MANIFEST)
+        if found.num_blocks != -(-found.count // found.block):
+            raise ValueError
+        return found
     except (ValueError, UnicodeDecodeError):
         place = joined(store.place, ABOUT)
         raise Gesture3dError(f"{place}: damaged; remove the folder and start again") from None
@@ -262,7 +265,8 @@ def _paths(
 
 def _of_text(listed: str, content: bytes) -> list[str]:
     lines = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape").split("\n")
-    return [line for raw in lines if (line := raw.removesuffix("\r")).strip()]
+    numbered = enumerate((line.removesuffix("\r") for line in lines), 1)
+    return [_named(line, listed, number) for number, line in numbered if line.strip(" \t")]
 
 
 def _of_table(listed: str, content: bytes) -> list[str]:
@@ -275,6 +279,6 @@ def _of_table(listed: str, content: bytes) -> list[str]:
 
 
 def _named(path: str, listed: str, line: int) -> str:
-    if not path:
-        raise Gesture3dError(f"{listed}:{line}: empty path")
+    if not path or "\0" in path:
+        raise Gesture3dError(f"{listed}:{line}: {'a NUL in the' if path else 'empty'} path")
     return path

@@ -6,6 +6,7 @@ A place is text: a path, or an address such as ``s3://bucket/clips``.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tarfile
 import tempfile
@@ -86,6 +87,10 @@ def state(place: str) -> tuple[int, str]:
         with _reaching(place):
             info = fs.info(path)
     except (FileNotFoundError, NotADirectoryError):
+        return -1, ""
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
         return -1, ""
     return info["size"] or 0, _tag(info)
 

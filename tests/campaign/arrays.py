@@ -18,12 +18,12 @@ from .judge import Kind, Outcome, outcome
 from .texts import count_lines, odd_table
 
 
-def _walk(frames: int, *shape: int, seed: int = 0) -> np.ndarray:
+def walk(frames: int, *shape: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     return np.cumsum(rng.normal(0, 0.05, (frames, *shape)), axis=0)
 
 
-def _rows(table: np.ndarray, separator: str = " ", header: str = "") -> bytes:
+def rows_of(table: np.ndarray, separator: str = " ", header: str = "") -> bytes:
     lines = [separator.join(f"{value:.5f}" for value in row) for row in table]
     return ("\n".join([header] * bool(header) + lines) + "\n").encode()
 
@@ -32,22 +32,22 @@ def _rows(table: np.ndarray, separator: str = " ", header: str = "") -> bytes:
 
 
 def _make_npy(folder: Path) -> list[Path]:
-    np.save(folder / "cube.npy", _walk(12, 5, 3).astype(np.float32))
-    np.save(folder / "flat.npy", _walk(12, 15))
+    np.save(folder / "cube.npy", walk(12, 5, 3).astype(np.float32))
+    np.save(folder / "flat.npy", walk(12, 15))
     return sorted(folder.glob("*.npy"))
 
 
 def _make_npz(folder: Path) -> list[Path]:
-    np.savez(folder / "plain.npz", joints=_walk(12, 5, 3).astype(np.float32))
-    np.savez_compressed(folder / "compressed.npz", joints=_walk(12, 5, 3))
+    np.savez(folder / "plain.npz", joints=walk(12, 5, 3).astype(np.float32))
+    np.savez_compressed(folder / "compressed.npz", joints=walk(12, 5, 3))
     return sorted(folder.glob("*.npz"))
 
 
 def _make_csv(folder: Path) -> list[Path]:
-    table = _walk(12, 15)
-    (folder / "plain.csv").write_bytes(_rows(table, ","))
+    table = walk(12, 15)
+    (folder / "plain.csv").write_bytes(rows_of(table, ","))
     header = ",".join(f"j{number // 3}{'xyz'[number % 3]}" for number in range(15))
-    (folder / "header.csv").write_bytes(_rows(table, ",", header))
+    (folder / "header.csv").write_bytes(rows_of(table, ",", header))
     return sorted(folder.glob("*.csv"))
 
 
@@ -79,8 +79,8 @@ def _csv_frames(path: Path) -> int | None:
 
 
 def _make_flat_npy(folder: Path) -> list[Path]:
-    np.save(folder / "one.npy", _walk(30).astype(np.float32))
-    np.save(folder / "several.npy", _walk(12, 6))
+    np.save(folder / "one.npy", walk(30).astype(np.float32))
+    np.save(folder / "several.npy", walk(12, 6))
     return sorted(folder.glob("*.npy"))
 
 
@@ -104,7 +104,7 @@ def _make_archive(
     for number, end in enumerate(("TRAIN", "TEST")):
         lines = ["@relation x" if suffix == ".arff" else "@problemName x", *head, "@data"]
         for case in range(12):
-            table = _walk(9, 2, seed=100 * number + case)
+            table = walk(9, 2, seed=100 * number + case)
             channels = between.join(",".join(f"{v:.4f}" for v in row) for row in table.T)
             lines.append(f"{chr(39) * (behind[0] == chr(39))}{channels}{behind}{'abc'[case % 3]}")
         (folder / f"x_{end}{suffix}").write_text("\n".join(lines) + "\n")
@@ -131,24 +131,24 @@ def _archive_cases(path: Path) -> int | None:
 
 def _make_utd_mat(folder: Path) -> list[Path]:
     for name, options in (("plain", {}), ("compressed", {"do_compression": True})):
-        savemat(folder / f"{name}.mat", {"d_skel": _walk(12, 20, 3).transpose(1, 2, 0)}, **options)
+        savemat(folder / f"{name}.mat", {"d_skel": walk(12, 20, 3).transpose(1, 2, 0)}, **options)
     return sorted(folder.glob("*.mat"))
 
 
 def _make_sfinge(folder: Path) -> list[Path]:
-    table = _walk(12, 140).round(5)
-    (folder / "1.txt").write_bytes(_rows(table, ";"))
+    table = walk(12, 140).round(5)
+    (folder / "1.txt").write_bytes(rows_of(table, ";"))
     return [folder / "1.txt"]
 
 
 def _make_shrec(folder: Path) -> list[Path]:
-    (folder / "skeletons_world.txt").write_bytes(_rows(_walk(12, 66)))
+    (folder / "skeletons_world.txt").write_bytes(rows_of(walk(12, 66)))
     return [folder / "skeletons_world.txt"]
 
 
 def _make_sbu(folder: Path) -> list[Path]:
-    table = np.concatenate([np.arange(1, 13)[:, None], _walk(12, 90)], axis=1)
-    (folder / "skeleton_pos.txt").write_bytes(_rows(table, ","))
+    table = np.concatenate([np.arange(1, 13)[:, None], walk(12, 90)], axis=1)
+    (folder / "skeleton_pos.txt").write_bytes(rows_of(table, ","))
     return [folder / "skeleton_pos.txt"]
 
 
@@ -161,7 +161,7 @@ def _read_native(recipe: str):
 
 def _make_ntu(folder: Path) -> list[Path]:
     """12 frames, in which one person is seen and, in the middle, another one."""
-    joints = _walk(12, 2, 25, 3)
+    joints = walk(12, 2, 25, 3)
     lines = ["12"]
     for frame in range(12):
         people = [0, 1] if 4 <= frame < 8 else [0]
@@ -175,7 +175,7 @@ def _make_ntu(folder: Path) -> list[Path]:
 
 
 def _make_recorded_mat(folder: Path) -> list[Path]:
-    (folder / "a1_s1_t1_inertial.mat").write_bytes(_mat(d_iner=_walk(140, 6)))
+    (folder / "a1_s1_t1_inertial.mat").write_bytes(_mat(d_iner=walk(140, 6)))
     return sorted(folder.iterdir())
 
 
@@ -197,7 +197,7 @@ def _make_uci_har(folder: Path) -> list[Path]:
         for sensor in ("body_acc", "body_gyro", "total_acc"):
             for axis in "xyz":
                 paths.append(signals / f"{sensor}_{axis}_{split}.txt")
-                paths[-1].write_bytes(_rows(_walk(6, 128)))
+                paths[-1].write_bytes(rows_of(walk(6, 128)))
     return paths
 
 
@@ -208,7 +208,7 @@ def _read_uci_har(folder: Path, _: Path) -> Outcome:
 # --- archives ------------------------------------------------------------------------------------
 
 
-def _zip(path: Path, members: dict[str, bytes]) -> Path:
+def archived(path: Path, members: dict[str, bytes]) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         for name, content in members.items():
             file.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
@@ -224,21 +224,21 @@ def _mat(**arrays: np.ndarray) -> bytes:
 def _make_utd_zip(folder: Path) -> list[Path]:
     members = {
         f"Skeleton/a{action}_s{subject}_t1_skeleton.mat": _mat(
-            d_skel=_walk(8, 20, 3, seed=action).transpose(1, 2, 0)
+            d_skel=walk(8, 20, 3, seed=action).transpose(1, 2, 0)
         )
         for action in (1, 2, 3)
         for subject in (1, 2)
     }
-    return [_zip(folder / "Skeleton.zip", members)]
+    return [archived(folder / "Skeleton.zip", members)]
 
 
 def _make_sfinge_zip(folder: Path) -> list[Path]:
     members = {
-        f"Dictionary/{label}/{number}.txt": _rows(_walk(8, 140, seed=number), ";")
+        f"Dictionary/{label}/{number}.txt": rows_of(walk(8, 140, seed=number), ";")
         for label in (1, 2, 3)
         for number in (1, 2, 7)
     }
-    return [_zip(folder / "Dictionary.zip", members)]
+    return [archived(folder / "Dictionary.zip", members)]
 
 
 def _read_skeleton_zip(recipe: str):
@@ -253,14 +253,14 @@ def _read_skeleton_zip(recipe: str):
 
 def _make_inertial_zip(folder: Path) -> list[Path]:
     members = {
-        f"Inertial/a{action}_s{subject}_t1_inertial.mat": _mat(d_iner=_walk(140, 6, seed=action))
+        f"Inertial/a{action}_s{subject}_t1_inertial.mat": _mat(d_iner=walk(140, 6, seed=action))
         for action in (1, 2)
         for subject in (1, 2)
     }
-    return [_zip(folder / "Inertial.zip", members)]
+    return [archived(folder / "Inertial.zip", members)]
 
 
-def _hapt_members() -> dict[str, bytes]:
+def hapt_files() -> dict[str, bytes]:
     names = ("WALKING", "UPSTAIRS", "DOWNSTAIRS", "SITTING", "STANDING", "LAYING")
     members = {
         "activity_labels.txt": "".join(f"{n} {name}\n" for n, name in enumerate(names, 1)).encode(),
@@ -269,27 +269,27 @@ def _hapt_members() -> dict[str, bytes]:
     }
     for number in (1, 2):
         for seed, sensor in enumerate(("acc", "gyro")):
-            table = _walk(300, 3, seed=10 * number + seed)
-            members[f"RawData/{sensor}_exp{number:02d}_user{number:02d}.txt"] = _rows(table)
+            table = walk(300, 3, seed=10 * number + seed)
+            members[f"RawData/{sensor}_exp{number:02d}_user{number:02d}.txt"] = rows_of(table)
     return members
 
 
 def _make_hapt_zip(folder: Path) -> list[Path]:
-    return [_zip(folder / "HAPT Data Set.zip", _hapt_members())]
+    return [archived(folder / "HAPT Data Set.zip", hapt_files())]
 
 
 def _make_hapt_nested(folder: Path) -> list[Path]:
-    _zip(folder / "inner", {f"HAPT Data Set/{n}": c for n, c in _hapt_members().items()})
-    outer = _zip(folder / "hapt.zip", {"HAPT Data Set.zip": (folder / "inner").read_bytes()})
+    archived(folder / "inner", {f"HAPT Data Set/{n}": c for n, c in hapt_files().items()})
+    outer = archived(folder / "hapt.zip", {"HAPT Data Set.zip": (folder / "inner").read_bytes()})
     (folder / "inner").unlink()
     return [outer]
 
 
 def _make_hapt_folder(folder: Path) -> list[Path]:
-    for name, content in _hapt_members().items():
+    for name, content in hapt_files().items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
-    return [folder / name for name in _hapt_members()]
+    return [folder / name for name in hapt_files()]
 
 
 def _read_hapt(folder: Path, path: Path) -> Outcome:
@@ -309,7 +309,7 @@ def _windows(folder: Path, recipe: str, *settings: str) -> Outcome:
 
 def _make_recordings(folder: Path) -> list[Path]:
     for number in (1, 2):
-        table = _walk(120, 6, seed=number)
+        table = walk(120, 6, seed=number)
         lines = [
             "label,subject,time," + ",".join(f"{s}_{a}" for s in ("acc", "gyro") for a in "xyz")
         ]

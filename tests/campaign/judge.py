@@ -101,9 +101,9 @@ def judge(kind: Kind, folder: Path, path: Path, good: Outcome | str) -> tuple[st
     try:
         found = kind.read(folder, path)
     except Gesture3dError as error:
-        return _refusal(kind, path, str(error))
+        return _refusal(kind, folder, path, str(error))
     except OSError as error:  # as gesture3d.command_line prints it
-        return _refusal(kind, path, f"{error.strerror or error}: {error.filename}")
+        return _refusal(kind, folder, path, f"{error.strerror or error}: {error.filename}")
     except MemoryError:
         return "memory", _where_raised()
     except Exception as error:
@@ -121,9 +121,10 @@ def judge(kind: Kind, folder: Path, path: Path, good: Outcome | str) -> tuple[st
     return verdict, f"{found.sizes} instead of {good.sizes}; {held} in another's opinion"
 
 
-def _refusal(kind: Kind, path: Path, message: str) -> tuple[str, str]:
+def _refusal(kind: Kind, folder: Path, path: Path, message: str) -> tuple[str, str]:
     message = one_line(message, LONGEST_MESSAGE)
-    names = {file.name for file in path.parent.iterdir()}  # of two lists that differ, one is named
+    files = [f for f in folder.rglob("*") if f.is_file()]
+    names = {path.name, *(file.name for file in files)}  # of two that do not fit, one is named
     if kind.names_file and not any(name in message for name in names):
         return "message", f"names no {path.name}: {message}"
     return "refused", message

@@ -31,6 +31,10 @@ def convolve(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int) -
 
 @pytest.fixture(scope="module")
 def numbers() -> dict[str, np.ndarray]:
+    return draw_numbers()
+
+
+def draw_numbers() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(1)
     shapes = {
         "stem": (WIDTH, 3, 3, 3),

@@ -77,7 +77,11 @@ def test_the_tool_takes_them_from_a_file(tmp_path, monkeypatch, capsys) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["empty zip", "locked", "odd zip", "cut tarball", "text", "damaged", "missing"]
+    "kind",
+    [
+        *("empty zip", "locked", "odd zip", "cut tarball", "flipped tarball"),
+        *("text", "damaged", "missing"),
+    ],
 )
 def test_other_files_are_refused_in_one_line(kind, tmp_path) -> None:
     source = tmp_path / "palm_detection_lite.tflite"
@@ -90,6 +94,15 @@ def test_other_files_are_refused_in_one_line(kind, tmp_path) -> None:
         begin = content.rindex(b"PK\1\2")
         place = 8 if kind == "locked" else 10  # its flags, its method
         content[begin + place] = content[place - 2] = 1 if kind == "locked" else 77
+        source.write_bytes(content)
+    elif kind == "flipped tarball":  # its script says where two of four networks are
+        with tarfile.open(source, "w:gz", compresslevel=0) as archive:
+            for name, content in npm_files().items():
+                member = tarfile.TarInfo(f"package/{name}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        content = bytearray(source.read_bytes())
+        content[content.rindex(b"palm_detection_lite")] ^= 1
         source.write_bytes(content)
     elif kind == "cut tarball":
         with tarfile.open(source, "w:gz") as archive:

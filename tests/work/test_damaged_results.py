@@ -77,3 +77,34 @@ def test_a_damaged_work_is_named(work, text) -> None:
     Path(work.store.path(f"work-{work.hash}.json")).write_text(text)
     with pytest.raises(Gesture3dError, match="damaged, or of another manifest"):
         only_work(work.store)
+
+
+def test_a_manifest_of_other_blocks_than_it_says_is_damaged(work) -> None:
+    path = Path(work.store.path("manifest.json"))
+    said = json.loads(path.read_text())
+    path.write_text(json.dumps(said | {"starts": [0, *said["starts"]]}))
+    with pytest.raises(Gesture3dError, match=r"manifest\.json: damaged"):
+        only_work(work.store)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("l.csv", "path\na.mp4\nb\0.mp4\n", "l.csv:3: a NUL in the path"),
+        ("l.txt", "a.mp4\nb\0.mp4\n", "l.txt:2: a NUL in the path"),
+        ("l.csv", "label\rpath\na.mp4\n", r"l.csv: no column 'path'"),
+    ],
+)
+def test_an_unusable_line_of_a_list_is_named(tmp_path, name, content, message) -> None:
+    (tmp_path / name).write_bytes(content.encode())
+    with pytest.raises(Gesture3dError, match=message):
+        open_manifest(Store(str(tmp_path / "out")), str(tmp_path / name), [".mp4"])
+
+
+def test_a_name_that_no_file_can_have_is_a_clip_that_is_not_there(tmp_path) -> None:
+    names = ["a.mp4", "\u2028", "x" * 300 + ".mp4"]
+    (tmp_path / "l.txt").write_text("\n".join(names) + "\n")
+    store = Store(str(tmp_path / "out"))
+    manifest = open_manifest(store, str(tmp_path / "l.txt"), [".mp4"])
+    found = {entry.path: entry.size for entry in manifest.entries(store, 0)}
+    assert found == dict.fromkeys(names, -1)

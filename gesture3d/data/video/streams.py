@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -92,7 +93,8 @@ def read_streams(
     for path, split in lists.items():
         for name, events in read_annotations(path, labels=gestures).items():
             key = Path(name).as_posix()
-            video = next((p for f in (path.parent, data.root) if (p := f / name).exists()), None)
+            places = (folder / name for folder in (path.parent, data.root))
+            video = next((p for p in places if os.path.exists(p)), None)  # noqa: PTH110 (any name)
             item = Item(key, -1, video or data.root / name, split=split, where=f"{path}: {name}")
             if video is not None:
                 opened = open_video(video, rules=data.frame_rules)

@@ -14,7 +14,7 @@ from gesture3d.data.archive import Archive
 from gesture3d.data.index import Index, Item
 from gesture3d.data.inertial.sets.hapt import NUM_BASIC, class_names, recording
 from gesture3d.data.inertial.streams import InertialStreams
-from gesture3d.errors import Gesture3dError
+from gesture3d.errors import Gesture3dError, naming
 from gesture3d.events import Event
 from gesture3d.settings import Place
 
@@ -49,7 +49,8 @@ class HAPTStreamData(InertialStreams):
         stretches = archive.whole_numbers("RawData/labels.txt", 5).tolist()
         for line, (experiment, user, activity, first, last) in enumerate(stretches, 1):
             if (experiment, user) not in found:
-                signal = recording(archive, experiment, user, filters)
+                with naming(f"{archive.where('RawData/labels.txt')}, line {line}"):
+                    signal = recording(archive, experiment, user, filters)
                 found[experiment, user] = Item(
                     f"exp{experiment:02d}_user{user:02d}",
                     -1,

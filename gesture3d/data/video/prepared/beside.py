@@ -109,8 +109,8 @@ class Kept:
             raise Gesture3dError(f"{path} is damaged: delete {self.folder} to start anew") from None
         if found != self.settings:
             raise Gesture3dError(
-                f"{self.folder} holds {self.what} with other settings ({found}, asked for "
-                f"{self.settings}): give the same, or delete that folder"
+                f"{self.folder} holds {self.what} with other settings ({self.settings_file} has "
+                f"{found}, asked for {self.settings}): give the same, or delete that folder"
             )
 
 
