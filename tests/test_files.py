@@ -5,6 +5,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,64 @@ def test_tools_refuse_a_bad_output_at_once(tmp_path, monkeypatch, capsys, argume
         for reason in ("over an input", "cannot be written", "and not a f", "a run's folder")
     ), line
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
+
+
+@pytest.fixture
+def read_only(tmp_path) -> Iterator[Path]:
+    """A folder that nothing can be written into."""
+    disk = tmp_path / "read only"
+    disk.mkdir()
+    if os.geteuid():
+        disk.chmod(0o555)
+        yield disk
+        disk.chmod(0o755)
+        return
+    mount = ["mount", "-t", "tmpfs", "-o", "ro,size=4k", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("root may write anywhere, and nothing can be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--cfg", "gru", "--data", "skeleton_folder", "--runs", "OUT"],
+        ["train", "--cfg", "gru", "--data", "sfinge3d", "--folds", "3", "--runs", "OUT"],
+        ["ablate", "--networks", "gru", "--data", "skeleton_folder", "--out", "OUT/study"],
+        ["evaluate", "--weights", "WEIGHTS", "--set", "data.root=.", "--out", "OUT/scores"],
+        ["explain", "clip.mp4", "--out", "OUT"],
+        ["export", "--weights", "WEIGHTS", "--to", "onnx", "--out", "OUT/a.onnx"],
+        ["export", "--weights", "WEIGHTS", "--to", "web", "--out", "OUT/page"],
+        ["fuse", "a.csv", "b.csv", "--out", "OUT/fused.csv"],
+        ["classify", "clip.mp4", "--out", "OUT/a.csv"],
+        ["classify", "clip.mp4", "--picture", "OUT/a.png"],
+        ["classify", "--list", "list.txt", "--out", "OUT/results"],
+        ["watch", "clip.mp4", "--out", "OUT/events.csv"],
+        ["teach", "clips", "--out", "OUT/mine.safetensors"],
+        ["serve", "--folder", "OUT"],
+        ["prepare", "fetch", "utd_mhad", "--to", "OUT"],
+        ["benchmark", "network", "--out", "OUT/table.json"],
+    ],
+    ids=lambda arguments: " ".join(a for a in arguments if not a.startswith("data.")),
+)
+def test_tools_notice_a_read_only_output_before_the_work(
+    tmp_path, read_only, monkeypatch, capsys, arguments
+) -> None:
+    """The inputs are empty, or not there: of them nothing may be said."""
+    (tmp_path / "clips" / "wave").mkdir(parents=True)
+    for name in ("a.csv", "b.csv", "clip.mp4", "clips/wave/a.mp4"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "list.txt").write_text("clip.mp4\n")
+    monkeypatch.chdir(tmp_path)
+    weights = str(PACKAGE.parent / "weights" / "variant_a-synthetic.safetensors")
+    words = [a.replace("OUT", str(read_only)).replace("WEIGHTS", weights) for a in arguments]
+    tool = PACKAGE / "cli" / f"{words[0]}.py"
+    monkeypatch.setattr(sys, "argv", [str(tool), *words[1:]])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(tool), run_name="__main__")
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert str(read_only) in line
+    assert "ead-only" in line or "denied" in line

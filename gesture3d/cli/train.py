@@ -97,10 +97,13 @@ def main() -> int:
 
 def train_one(experiment: "Experiment", folder: Path, args: argparse.Namespace) -> int:
     from gesture3d.distributed import choose_num_processes, companions
+    from gesture3d.files import check_writable
     from gesture3d.training.run import train
     from gesture3d.training.stopping import Interrupted
 
     config = experiment.train
+    if is_main_process():
+        check_writable(folder, is_folder=True)
     count = choose_num_processes(config.device, config.batch_size, config.processes)
     try:
         with companions(count):
@@ -114,6 +117,7 @@ def train_one(experiment: "Experiment", folder: Path, args: argparse.Namespace) 
 
 
 def cross_validation(args: argparse.Namespace) -> int:
+    from gesture3d.files import check_writable
     from gesture3d.studies.folds import plan_folds, report_folds
     from gesture3d.studies.runner import Runner, Stopped, check_folder, choose_jobs
     from gesture3d.studies.zoo import check_results, record
@@ -122,6 +126,7 @@ def cross_validation(args: argparse.Namespace) -> int:
         check_results(args.record)
     data = args.data or "synthetic_joints"
     folder = args.runs / (args.name or f"{Path(args.cfg).stem}-{Path(data).stem}-folds")
+    check_writable(folder, is_folder=True)
     jobs, gpus = (1, []) if args.ray is not None else choose_jobs(None, args.set)
     alone = [] if gpus else ["train.processes=1"]
     runs = plan_folds(args.cfg, data, args.folds, args.seeds or [0], [*alone, *args.set])

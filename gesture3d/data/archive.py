@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from gesture3d.data.numeric import listed, parse_numbers, read_file, read_named, text_lines
-from gesture3d.data.zips import ZipReader
 from gesture3d.errors import Gesture3dError, naming
+from gesture3d.zips import ZipReader
 
 # Zips inside a zip, as UCI packs some of its sets: how many are looked into, and how deep.
 MAX_INNER, MAX_DEPTH = 16, 2

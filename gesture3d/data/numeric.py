@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gesture3d.data.zips import ZipReader
 from gesture3d.errors import Gesture3dError, naming
+from gesture3d.zips import ZipReader
 
 MAX_FILE_BYTES = 1 << 30
 MAX_LINE = 1 << 20  # characters

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gesture3d.data.zips import ZipReader
 from gesture3d.errors import Gesture3dError, naming
 from gesture3d.files import atomic_path
+from gesture3d.zips import ZipReader
 
 LEFT, RIGHT = 0, 1  # the performer's
 NUM_JOINTS = 21  # wrist, then four of thumb, index, middle, ring and little finger, root to tip

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from gesture3d.data.zips import ZipReader
 from gesture3d.errors import Gesture3dError, naming
 from gesture3d.files import atomic_path
 from gesture3d.hands.tflite import read_graph
+from gesture3d.zips import ZipReader
 
 Size = Literal["lite", "full"]
 FOLDER = Path("data/hands")

@@ -22,8 +22,8 @@ import numpy as np
 
 from gesture3d.data.matlab import read_array
 from gesture3d.data.numeric import read_file
-from gesture3d.data.zips import ZipReader
 from gesture3d.errors import Gesture3dError
+from gesture3d.zips import ZipReader
 
 MM_PER_LEVEL = 5
 MARGIN = 0.03

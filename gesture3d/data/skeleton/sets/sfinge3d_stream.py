@@ -20,11 +20,11 @@ from gesture3d.data.skeleton.splice import splice_stream
 from gesture3d.data.skeleton.streams import SkeletonStreams
 from gesture3d.data.skeleton.transforms import chain_length
 from gesture3d.data.streams import stream_classes
-from gesture3d.data.zips import ZipReader
 from gesture3d.errors import Gesture3dError, naming
 from gesture3d.events import Event, check_within
 from gesture3d.rng import generator
 from gesture3d.settings import Place
+from gesture3d.zips import ZipReader
 
 RATE_HZ = 20.0
 HAND = (0, 8)  # joints: the palm and the base of the middle finger

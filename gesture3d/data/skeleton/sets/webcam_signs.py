@@ -15,9 +15,9 @@ from gesture3d.data.index import Index, Item
 from gesture3d.data.numeric import numpy_array, read_named
 from gesture3d.data.skeleton.files import check_joints
 from gesture3d.data.skeleton.stream import SkeletonData
-from gesture3d.data.zips import ZipReader
 from gesture3d.errors import Gesture3dError, naming
 from gesture3d.settings import Place
+from gesture3d.zips import ZipReader
 
 COLUMNS = ("key", "label", "person")
 

@@ -18,9 +18,9 @@ from typing import Literal
 
 from gesture3d.data.index import Index, Item
 from gesture3d.data.video.stream import VideoData
-from gesture3d.data.zips import ZipReader
 from gesture3d.errors import Gesture3dError, naming
 from gesture3d.settings import Place
+from gesture3d.zips import ZipReader
 
 ACTIONS = (  # of depth, skeletons and inertial recordings alike
     "swipe left",

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from gesture3d import zips
 from gesture3d.config import load_data
-from gesture3d.data import build_datasets, read_index, zips
+from gesture3d.data import build_datasets, read_index
 from gesture3d.data.archive import Archive
-from gesture3d.data.zips import ZipReader
 from gesture3d.errors import Gesture3dError
+from gesture3d.zips import ZipReader
 
 
 def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
