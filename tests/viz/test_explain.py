@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from gesture3d import checkpoint
 from gesture3d.command_line import run_command_line
 from gesture3d.config import load_experiment
-from gesture3d.files import PACKAGE
+from gesture3d.files import DEFAULT_WEIGHTS, PACKAGE, resource
 from gesture3d.models import build_model
 from gesture3d.models.gesture_net import GestureNet
 from gesture3d.models.res3d import Res3D
@@ -303,3 +303,16 @@ def test_bad_input_ends_in_one_line(weights, tmp_path, monkeypatch, capsys) -> N
         assert code == 2, arguments
         assert error.count("\n") == 1, error
         assert expected in error
+
+
+def test_the_hands_share_is_measured_on_the_clips_that_set_chooses(
+    generated, monkeypatch, capsys
+) -> None:
+    weights = resource("weights") / DEFAULT_WEIGHTS
+    counts = [f"data.clips_per_class.{split}=1" for split in ("train", "validation", "test")]
+    chosen = "data.classes=[Swiping Left, Swiping Right]"
+    settings = ("--set", f"data.root={generated}", *counts, chosen)
+    assert run_tool(monkeypatch, "--measure", "--weights", weights, *settings) == 0
+    printed = capsys.readouterr().out
+    assert f"2 validation clips of {generated}\n" in printed
+    assert "predicted class unchanged when hidden" in printed
