@@ -13,6 +13,7 @@ from gesture3d.errors import Gesture3dError
 if TYPE_CHECKING:
     import torch
 
+CGROUP = Path("/sys/fs/cgroup")
 CGROUP_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # version 2, version 1
 # What libraries that have no exception of their own for it say.
 _OUT_OF_MEMORY = (
@@ -27,15 +28,33 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 def num_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """The cores that this process may use, or as many as its container has the time of."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    limits = (_container_cores(), num_threads_allowed())
+    return min([cores, *(max(limit, 1) for limit in limits if limit is not None)])
+
+
+def _container_cores() -> int | None:
+    """Of ``docker run --cpus=2`` 2; version 1 of the kernel's control groups has two files."""
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((CGROUP / name).read_text() for name in names).split()
+            return -(-int(quota) // int(period)) if int(quota) > 0 else None
+        except (OSError, ValueError, ZeroDivisionError):  # "max", or no such limits here
+            continue
+    return None
+
+
+def num_threads_allowed() -> int | None:
+    """By ``OMP_THREAD_LIMIT``: oneDNN would wait for ever for more."""
+    text = os.environ.get("OMP_THREAD_LIMIT", "")
+    return int(text) if text.isdecimal() and int(text) > 0 else None
 
 
 def total_memory() -> int:
     """Bytes of memory that this machine has, or that its container may use."""
-    limits = (Path("/sys/fs/cgroup") / name for name in CGROUP_LIMITS)
+    limits = (CGROUP / name for name in CGROUP_LIMITS)
     texts = [path.read_text().strip() for path in limits if path.is_file()]
     try:
         of_machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

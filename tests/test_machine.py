@@ -1,7 +1,13 @@
+import os
 import subprocess
 import sys
 
 import pytest
+
+from gesture3d import machine
+from gesture3d.config import load_experiment
+from gesture3d.errors import Gesture3dError
+from gesture3d.training.run import train
 
 FAULTS = """
 import resource, sys
@@ -30,3 +36,33 @@ def test_freed_memory_is_not_fetched_anew_from_the_system():
     if faults("returned") < 4096:  # pages of one block
         pytest.skip("this C library keeps freed memory anyway")
     assert faults("kept") <= 100
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "10000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, 5),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 5),
+        ({}, 5),
+    ],
+)
+def test_cores_are_those_that_a_container_has_time_of(tmp_path, monkeypatch, files, expected):
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(5), raising=False)
+    monkeypatch.delenv("OMP_THREAD_LIMIT", raising=False)
+    assert machine.num_cores() == expected
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")
+    assert machine.num_cores() == 1
+
+
+def test_more_threads_than_openmp_allows_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")
+    experiment = load_experiment("gru", "skeleton_folder", ["train.num_threads=2"])
+    with pytest.raises(Gesture3dError, match="OMP_THREAD_LIMIT allows 1"):
+        train(experiment, tmp_path / "run", progress=False)

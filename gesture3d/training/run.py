@@ -8,7 +8,7 @@ import torch
 
 from gesture3d import checkpoint
 from gesture3d.command_line import how_to_start
-from gesture3d.config import Experiment, dump_experiment, with_overrides
+from gesture3d.config import Experiment, TrainConfig, dump_experiment, with_overrides
 from gesture3d.data import Datasets, build_datasets
 from gesture3d.data.batch import Sample, collate
 from gesture3d.data.loader import explain_dead_worker
@@ -16,7 +16,7 @@ from gesture3d.distributed import Processes, processes
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.evaluate import check_root
 from gesture3d.files import write_text
-from gesture3d.machine import num_cores
+from gesture3d.machine import num_cores, num_threads_allowed
 from gesture3d.models import build_model
 from gesture3d.models.network import Network
 from gesture3d.text import one_line
@@ -57,7 +57,7 @@ def train(
         experiment = checkpoint.prepared_alike(experiment, init)
     with processes(config.device) as here:
         folder = here.gather(folder)[0]  # the main process has chosen it
-        torch.set_num_threads(config.num_threads or max(1, num_cores() // here.world_size))
+        torch.set_num_threads(_num_threads(config, here))
         datasets = _datasets(experiment, here, progress)
         torch.manual_seed(config.seed)
         model = build_model(experiment.model, len(datasets.class_names), datasets.spec.num_features)
@@ -131,6 +131,16 @@ def resumable(folder: Path, overrides: Sequence[str] = ()) -> Experiment:
     if experiment.data.root == stored.data.root:
         check_root(experiment, path, "name its place: --set data.root=…")
     return experiment
+
+
+def _num_threads(config: TrainConfig, here: Processes) -> int:
+    allowed = num_threads_allowed()
+    if config.num_threads and allowed and config.num_threads > allowed:
+        raise Gesture3dError(
+            f"train.num_threads={config.num_threads}, but the environment variable "
+            f"OMP_THREAD_LIMIT allows {allowed}, and more would wait for ever: make one of them fit"
+        )
+    return config.num_threads or max(1, num_cores() // here.world_size)
 
 
 def _datasets(experiment: Experiment, here: Processes, progress: bool) -> Datasets:
