@@ -57,12 +57,14 @@ def for_all_processes(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def short_measurements():
-    """What a run does when it ends: one batch tells its network's speed, not those of a second."""
-    from gesture3d.training import result
+def short_ends():
+    """What a run does when it ends: one batch tells its network's speed, not those of a second; and
+    nothing is drawn of what it looks at, but by programs that are started as people start them."""
+    from gesture3d.training import closing, result
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(result, "clips_per_second", partial(result.clips_per_second, seconds=0))
+        patch.setattr(closing, "_log_explanations", lambda *_: None)
         yield
 
 

@@ -166,21 +166,6 @@ def test_gradients_are_right_and_memory_is_whole() -> None:
     subprocess.run([sys.executable, "-c", GRADIENTS_ARE_RIGHT], check=True, env=environment)
 
 
-def test_it_compiles_without_graph_breaks():
-    """In a process of its own: the run-time checks of shape annotations do not compile."""
-    program = """if True:
-        import torch
-        from gesture3d.models import conv3d
-        conv3d.AMX = True
-        conv = conv3d.SafeConv3d(3, 4, 3, 2, 1, bias=False).bfloat16()
-        x = torch.randn(1, 3, 4, 6, 6).bfloat16()
-        y = torch.compile(conv, backend="eager", fullgraph=True)(x)
-        torch.testing.assert_close(y, conv(x))
-        y.sum().backward()
-    """
-    subprocess.run([sys.executable, "-c", program], check=True)
-
-
 @pytest.mark.parametrize("name", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])
 def test_what_the_environment_takes_away_counts(name, monkeypatch):
     for other in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):

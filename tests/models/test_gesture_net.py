@@ -327,6 +327,7 @@ def test_networks_compile_without_graph_breaks():
     program = """if True:
         import warnings
         import torch
+        from gesture3d.models import conv3d
         from gesture3d.models.gesture_net import GestureNet
         clips = torch.randint(0, 256, (2, 4, 3, 16, 16), dtype=torch.uint8)
         net = GestureNet(5, ("convlstm", "a", "b", "c", "d"), width=1 / 8).double()
@@ -340,6 +341,13 @@ def test_networks_compile_without_graph_breaks():
         with torch.no_grad():
             scores = torch.compile(net, backend="eager", fullgraph=True)(clips[:1])
             torch.testing.assert_close(scores, net(clips[:1]))
+
+        conv3d.AMX = True
+        conv = conv3d.SafeConv3d(3, 4, 3, 2, 1, bias=False).bfloat16()
+        x = torch.randn(1, 3, 4, 6, 6).bfloat16()
+        y = torch.compile(conv, backend="eager", fullgraph=True)(x)
+        torch.testing.assert_close(y, conv(x))
+        y.sum().backward()
     """
     subprocess.run([sys.executable, "-c", program], check=True)
 
