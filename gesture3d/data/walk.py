@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 
+from gesture3d.data.video.containers import examine
 from gesture3d.data.video.frames import IMAGE_SUFFIXES, is_animated_webp
 from gesture3d.data.video.reading import VIDEO_SUFFIXES
 from gesture3d.errors import Gesture3dError
@@ -156,7 +157,7 @@ def is_clip(path: Path) -> bool:
         name.encode()
     except UnicodeEncodeError:
         return True  # which `open_video` explains
-    return cv2.VideoCapture(name, cv2.CAP_FFMPEG).grab()
+    return cv2.VideoCapture(name, cv2.CAP_FFMPEG).grab() and examine(path).has_video
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

@@ -67,6 +67,8 @@ class OpenCVVideo:
             self.num_frames = self._count()
             if 0 < self.num_frames < promised - lack:
                 raise self._too_few(int(promised), self.num_frames)
+        if self.num_frames < 1 and self.decodes_nothing():
+            raise self._too_few(0, 0)
         if self.num_frames < 1:
             raise VideoError(path, "has no video frames")
 

@@ -1,6 +1,8 @@
 """Video files as people make them, against what ffmpeg's command line makes of them."""
 
+import base64
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from gesture3d.data.video import backends
 from gesture3d.data.video.containers import examine
 from gesture3d.data.video.reading import VideoError, frame_count, read_frames
+from gesture3d.data.walk import is_clip
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 
@@ -202,8 +205,9 @@ def test_a_file_that_was_cut_off_never_passes(tmp_path, kind, share):
         read_frames(cut)
 
 
-def test_a_codec_without_a_decoder_is_named_with_the_command(tmp_path, monkeypatch):
-    path = make(tmp_path / "av1.mp4", "-c:v libaom-av1 -cpu-used 8")
+@pytest.mark.parametrize("kind", ["mp4", "webm", "avi", "ivf"])
+def test_a_codec_without_a_decoder_is_named_with_the_command(tmp_path, monkeypatch, kind):
+    path = make(tmp_path / f"av1.{kind}", "-frames 3 -c:v libaom-av1 -cpu-used 8")
     monkeypatch.setattr("gesture3d.data.video.reading.other_decoder", lambda *_: None)
     monkeypatch.setattr(backends.cv2, "VideoCapture", Undecodable)
     with pytest.raises(VideoError, match=r"AV1: convert it: ffmpeg -i IN -c:v libx264"):
@@ -230,12 +234,29 @@ class Undecodable:
         return False
 
 
-def test_a_cover_beside_sound_is_no_video(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        *(("song.m4a", "aac"), ("song.mp4", "aac"), ("song.mp3", "libmp3lame")),
+        *(("song.flac", "flac"), ("song.aiff", "pcm_s16be -write_id3v2 1")),
+        *(("song.opus", "libopus"), ("song.ogg", "libvorbis")),
+    ],
+)
+def test_a_cover_beside_sound_is_no_video(tmp_path, name, codec):
     picture = make(tmp_path / "cover.png", "-frames 1")
-    options = f"-i {picture} -map 1 -map 2 -c:a aac -c:v png -disposition:v attached_pic"
-    for name in ("song.m4a", "song.mp4"):
-        with pytest.raises(VideoError, match="audio only"):
-            read_frames(make(tmp_path / name, f"{SOUND} {options}"))
+    cover = f"-i {picture} -map 1 -map 2 -c:v png -disposition:v attached_pic"
+    if name in ("song.opus", "song.ogg"):  # in a comment, as FLAC describes it
+        data, kind = picture.read_bytes(), b"image/png"
+        block = struct.pack(">II9s6I", 3, len(kind), kind, 0, 96, 64, 24, 0, len(data)) + data
+        cover = f"-map 1 -metadata METADATA_BLOCK_PICTURE={base64.b64encode(block).decode()}"
+    path = make(tmp_path / name, f"{SOUND} {cover} -c:a {codec}")
+    with pytest.raises(VideoError, match="audio only"):
+        read_frames(path)
+    assert not is_clip(path) or name == "song.mp4"
+
+
+def test_a_cover_beside_a_video_is_passed_over(tmp_path):
+    picture = make(tmp_path / "cover.png", "-frames 1")
     video = make(tmp_path / "with_cover.mp4", f"-i {picture} -map 0 -map 1 {H264} "
                  "-c:v:1 png -disposition:v:1 attached_pic")  # fmt: skip
     agrees(video)

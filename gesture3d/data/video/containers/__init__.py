@@ -26,6 +26,8 @@ _KINDS: list[tuple[int, tuple[bytes, ...], str, _Walk]] = [
     (4, (b"\x47",), "ts", mpeg.walk_ts),
     (0, (b"\xff\xd8\xff",), "mjpeg", streams.walk_mjpeg),
     (0, (b"YUV4MPEG2 ",), "y4m", streams.walk_y4m),
+    (0, (b"ID3", b"fLaC", b"wvpk", b"MAC "), "sound", streams.walk_sound),
+    (8, (b"WAVE", b"AIFF", b"AIFC"), "sound", streams.walk_sound),
 ]
 _BY_SUFFIX = {
     "mp4": (".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".m4a"),

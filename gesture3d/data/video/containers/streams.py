@@ -6,6 +6,7 @@ from typing import BinaryIO
 from gesture3d.data.video.containers.contents import Contents, Damaged, breaks_off, cut_off
 
 _LARGEST = 256 << 20  # larger ones are not walked
+_OGG_SOUND = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
 
 
 def walk_gif(file: BinaryIO, size: int) -> Contents:
@@ -79,6 +80,7 @@ def walk_ogg(file: BinaryIO, size: int) -> Contents:
     packets: Counter[bytes] = Counter()
     empty: Counter[bytes] = Counter()
     first: bytes | None = None
+    is_sound = True
     at, carry = 0, {}
     while at < size:
         file.seek(at)
@@ -92,8 +94,10 @@ def walk_ogg(file: BinaryIO, size: int) -> Contents:
         stream, number = head[14:18], int.from_bytes(head[18:22], "little")
         if following.get(stream, 0) != number:
             raise breaks_off(at)
-        if number == 0 and first is None and head[27 + len(lacing) :][:7] == b"\x80theora":
+        begin = head[27 + len(lacing) :]
+        if number == 0 and first is None and begin[:7] == b"\x80theora":
             first = stream
+        is_sound &= number > 0 or begin.startswith(_OGG_SOUND)
         following[stream] = number + 1
         length = carry.get(stream, 0)
         for part in lacing:
@@ -107,7 +111,7 @@ def walk_ogg(file: BinaryIO, size: int) -> Contents:
             ended.add(stream)
         at = end
     if first is None:
-        return Contents("ogg", None)
+        return Contents("ogg", None, has_video=not is_sound)
     if first not in ended:
         raise Damaged("is cut off: its last page is missing")
     # A packet of no bytes repeats the picture before it.
@@ -167,3 +171,8 @@ def walk_y4m(file: BinaryIO, size: int) -> Contents:
         at += len(line) + length
         frames += 1
     return Contents("y4m", frames)
+
+
+def walk_sound(file: BinaryIO, size: int) -> Contents:
+    """MP3, FLAC, WavPack, Monkey's Audio, WAV, AIFF: the cover in it is no video."""
+    return Contents("sound", 0, has_video=False)
