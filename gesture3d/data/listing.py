@@ -11,7 +11,7 @@ commas' place.
 import os
 from collections.abc import Callable, Collection, Container, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from gesture3d.data.csv_text import column_places, csv_rows
 from gesture3d.data.index import Index, Item, RealPaths, refuse_same_files
@@ -63,8 +63,7 @@ def read_listing(
     if content_of is not Path:  # of files, `Index.with_real_paths` does, behind data.exclude
         refuse_same_files(row.path for row, _ in rows)
     if not rows:
-        kinds = "" if callable(find) else f"; put {', '.join(find)} files into {data.root}/<class>/"
-        raise Gesture3dError(f"{data.csv or data.root}: no samples in it{kinds}, or set data.root")
+        raise Gesture3dError(f"{data.csv or data.root}: no samples in it")
     names = tuple(sorted({name for _, name in rows}))
     labels = {name: number for number, name in enumerate(names)}
     items = [
@@ -86,12 +85,15 @@ def class_folders(root: Path, walk: Any) -> Iterator[tuple[str, Path]]:
     """(split, folder of a class): of ``root/<split>/<class>``, else of ``root/<class>``, split "".
 
     Raises:
-        Gesture3dError: two folders are of one split.
+        Gesture3dError: two folders are of one split, or others lie beside those of splits.
     """
     files, folders = walk.enter(root)
     walk.leave_out(files)
     split_of = {folder: SPLIT_NAMES.get(folder.name.casefold(), "") for folder in folders}
-    if not all(split_of.values()):
+    if others := [folder for folder in folders if not split_of[folder]]:
+        if {"train", ""} < set(split_of.values()):
+            named = ", ".join(folder.name for folder in folders if split_of[folder])
+            refuse_layout(others[0], root, f", and nothing beside {named}")
         yield from (("", folder) for folder in folders)
         return
     for number, folder in enumerate(folders):
@@ -116,21 +118,48 @@ def _rows_below(
             f"no folder {root}: put samples into {root}/<class>/, set data.root to where they are, "
             "or list them in a CSV (data.csv) with columns path,label"
         )
-    walk = Walk()
+    walk, any_found = Walk(), False
     for split, class_folder in class_folders(root, walk):
-        paths = find(class_folder, walk) if callable(find) else _files(class_folder, find, walk)
+        if callable(find):
+            paths = find(class_folder, walk)
+        else:
+            paths = _files(root, class_folder, find, walk)
         for path in paths:
+            any_found = True
             key = path.relative_to(root).as_posix()
             yield Item(key, -1, path, None, split, None, str(path)), class_folder.name
+    if not any_found and not walk.problems:
+        kinds = "" if callable(find) else f", of {', '.join(find)} files"
+        left_out = f" ({walk.left_out()})" if walk.left_out() else ""
+        raise Gesture3dError(
+            f"{root}: no samples in it{left_out}; expected {expected_layout(root)}{kinds}, or set "
+            "data.root"
+        )
     walk.report(progress, go_on=go_on)
 
 
-def _files(class_folder: Path, suffixes: Collection[str], walk: Any) -> list[Path]:
+def expected_layout(root: Path) -> str:
+    """How samples lie in folders."""
+    return f"{root}/<class>/<clip> or {root}/{{train,validation,test}}/<class>/<clip>"
+
+
+def _files(root: Path, class_folder: Path, suffixes: Collection[str], walk: Any) -> list[Path]:
     if walk.has_entered(class_folder):
         raise Gesture3dError(f"{class_folder}: a link to a folder that is another class")
-    files, _ = walk.enter(class_folder)
+    files, folders = walk.enter(class_folder)
+    for folder in folders:
+        if inside := walk.files_below(folder, suffixes):
+            refuse_layout(inside[0], root)
     walk.leave_out(path for path in files if path.suffix.lower() not in suffixes)
     return [path for path in files if path.suffix.lower() in suffixes]
+
+
+def refuse_layout(found: Path, root: Path, samples: str = "") -> NoReturn:
+    """Raise Gesture3dError: a sample, or a folder of them, lies where none is expected."""
+    raise Gesture3dError(
+        f"found {found}, expected {expected_layout(root)}{samples}: move the folders, or list the "
+        "clips in a CSV (data.csv) with columns path,label"
+    )
 
 
 # --- a CSV ---------------------------------------------------------------------------------------

@@ -111,7 +111,9 @@ class Walk:
     def leave_out(self, files: Iterable[Path]) -> None:
         """Count files that are no clips."""
         for path in files:
-            self._left_out[path.suffix.lower(), bool(_MEDIA.match(_head(path)))] += 1
+            suffix = path.suffix.lower()
+            is_other = suffix not in VIDEO_SUFFIXES and _MEDIA.match(_head(path)) is not None
+            self._left_out[suffix, is_other] += 1
 
     def left_out(self) -> str:
         """What was left out, on one line: ``left out: 3 .txt, 1 .heic (cannot be decoded)``."""

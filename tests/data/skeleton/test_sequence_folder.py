@@ -274,7 +274,7 @@ def test_a_bad_file_of_a_pair_is_named(tmp_path, name, text, message) -> None:
 
 
 def test_an_empty_folder_says_what_goes_there(tmp_path) -> None:
-    with pytest.raises(Gesture3dError, match=r"put \.npy, \.npz, \.csv files into .*/<class>/"):
+    with pytest.raises(Gesture3dError, match=r"expected .*/<class>/<clip> or .*, of \.npy, \.npz"):
         build(tmp_path)
     with pytest.raises(Gesture3dError, match=r"no folder .*data\.root"):
         build(tmp_path / "none")

@@ -49,6 +49,16 @@ def test_a_group_in_two_splits_is_refused(tmp_path) -> None:
         read_index(folder_config(tmp_path, csv="list.csv"))
 
 
+def test_sequences_in_folders_of_a_class_are_not_lost(tmp_path) -> None:
+    folder_set(tmp_path)
+    path = next(tmp_path.glob("*/*"))
+    (path.parent / "notes").mkdir()
+    assert len(read_index(folder_config(tmp_path)).items) == 18
+    inner = path.rename(path.parent / "notes" / path.name)
+    with pytest.raises(Gesture3dError, match=f"found {inner}, expected {tmp_path}/<class>/<clip>"):
+        read_index(folder_config(tmp_path))
+
+
 def test_training_samples_belong_to_seed_and_epoch(tmp_path) -> None:
     augmentation = SkeletonAugmentation(rotation_degrees=(20, 20, 20), noise=0.01)
     data = folder_config(folder_set(tmp_path), augmentation=augmentation)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gesture3d.data.index import Index
-from gesture3d.data.listing import ListedSet, read_listing
+from gesture3d.data.listing import ListedSet, read_listing, refuse_layout
 from gesture3d.data.video.stream import Modality, VideoData
 from gesture3d.errors import Gesture3dError
 from gesture3d.settings import Fraction, Place
@@ -41,7 +41,7 @@ def _clips_of(root: Path, class_folder: Path, walk: Any) -> list[Path]:
     clips, others = divided(files, is_clip)
     for folder in folders:
         if not walk.has_entered(folder):
-            _refuse_inner_folder(folder, root)
+            refuse_inner_folder(folder, root)
             clips.append(folder)
     if not clips and any(is_frame(path) for path in others):
         raise Gesture3dError(
@@ -57,7 +57,7 @@ def _clips_of(root: Path, class_folder: Path, walk: Any) -> list[Path]:
     return sorted(clips)
 
 
-def _refuse_inner_folder(folder: Path, root: Path) -> None:
+def refuse_inner_folder(folder: Path, root: Path) -> None:
     """Raise where a folder in a class holds clips or folders instead of frames."""
     from gesture3d.data.walk import is_clip, is_frame, is_litter
 
@@ -73,8 +73,4 @@ def _refuse_inner_folder(folder: Path, root: Path) -> None:
     except OSError:
         return  # which is found out when the clip is read
     if inside is not None:
-        where = f"{root}/<class>/<clip> or {root}/{{train,validation,test}}/<class>/<clip>"
-        raise Gesture3dError(
-            f"found {inside}, expected {where}, a clip being a video file or a folder of frames: "
-            "move the folders, or list the clips in a CSV (data.csv) with columns path,label"
-        )
+        refuse_layout(inside, root, ", a clip being a video file or a folder of frames")

@@ -133,7 +133,7 @@ def test_common_names_of_splits(tmp_path, name):
     [
         (["wave/scene1/1.mp4", "stop/scene1/1.mp4"], "stop/scene1/1.mp4"),
         (["wave/1.mp4", "wave/more/2.mp4", "stop/1.mp4"], "wave/more/2.mp4"),
-        (["train/a/1.mp4", "val/a/2.mp4", "annotations/a/list.mp4"], "annotations/a/list.mp4"),
+        (["train/a/1.mp4", "val/a/2.mp4", "annotations/list.txt"], "annotations"),
         (["p1/wave/1/00001.jpg", "p2/wave/1/00001.jpg"], "p1/wave/1"),
     ],
 )
@@ -145,6 +145,13 @@ def test_another_layout_is_shown_beside_the_expected_one(tmp_path, names, found)
         "{train,validation,test}/<class>/<clip>",
         "data.csv",
     )
+
+
+def test_clips_in_no_class_are_said_and_the_expected_layout(tmp_path):
+    touch(tmp_path, "1.mp4", "2.mp4", "cover.jpg")
+    (tmp_path / "1.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(100))
+    layout = f"expected {tmp_path}/<class>/<clip> or "
+    refused(lambda: read(tmp_path), f"{tmp_path}: no samples", "out: 2 .mp4, 1 .jpg)", layout)
 
 
 def test_what_is_left_out_is_counted(tmp_path, capsys):
