@@ -6,6 +6,7 @@ and for networks that follow motion gesture3d/data/video/framing.py in the same 
 
 import json
 import sys
+from pathlib import Path
 
 import cv2
 import numpy
@@ -16,7 +17,8 @@ def main(network: str, clip: str) -> None:
     """Print the three most probable classes."""
     session = onnxruntime.InferenceSession(network)
     said = json.loads(session.get_modelmeta().custom_metadata_map["gesture3d"])
-    video, (count, _, height, width) = cv2.VideoCapture(clip), said["shape"]
+    video = cv2.VideoCapture(str(Path(clip).absolute()))  # a name with a colon would be a URL
+    count, _, height, width = said["shape"]
     frames = [frame[..., ::-1] for _, frame in iter(video.read, (False, None))]  # red, green, blue
     if not frames:
         sys.exit(f"error: {clip}: no video that OpenCV can read")

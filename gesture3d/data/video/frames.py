@@ -4,6 +4,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,6 +21,10 @@ FrameRules = tuple[str, str]
 ANY_FRAMES: FrameRules = ("", "refuse")
 
 _NUMBER = re.compile(r"\d{9,}\.\d+|\d+")  # a time in seconds, with its fraction, is one number
+_DATE_TIME = re.compile(  # 2024-05-01_12-30-45.123, 20240501_123045
+    r"(?<!\d)((?:19|20)\d\d)[-_.]?(\d\d)[-_.]?(\d\d)[-_.T ]?(\d\d)[-_.:]?(\d\d)[-_.:]?(\d\d)"
+    r"(?:[-_.,]?(\d{3}|\d{6}))?(?!\d)"
+)
 _FIRST_TIME = 10**8  # numbers from here on that lie apart are times: nobody counts so many frames
 
 
@@ -169,7 +174,7 @@ def in_order(names: list[str], gaps_allowed: bool = False) -> list[str]:
     kinds: dict[str, str] = {}
     rows = []
     for name in names:
-        stem = Path(name).stem
+        stem = _DATE_TIME.sub(_as_seconds, Path(name).stem)
         kinds.setdefault(_NUMBER.sub("0", stem).casefold(), name)
         rows.append([float(n) if "." in n else int(n) for n in _NUMBER.findall(stem)])
     if not any(rows) or len(names) == 1:
@@ -190,6 +195,15 @@ def in_order(names: list[str], gaps_allowed: bool = False) -> list[str]:
     return names
 
 
+def _as_seconds(found: re.Match) -> str:
+    """A date with its time as one number: seconds, and what of the next one is written."""
+    try:
+        moment = datetime(*map(int, found.groups()[:6]), tzinfo=UTC)
+    except ValueError:  # it is none
+        return found[0]
+    return f"{int(moment.timestamp())}{found[7] or ''}"
+
+
 def _refuse_gaps(names: list[str], changing: list[tuple], steps: list[list]) -> None:
     """Raise ValueError, unless the numbers are times."""
     remedy = "(data.frame_gaps=allow takes such clips)"
@@ -202,7 +216,8 @@ def _refuse_gaps(names: list[str], changing: list[tuple], steps: list[list]) -> 
         return
     step = Counter(steps).most_common(1)[0][0]
     gap = next(k for k, s in enumerate(steps) if s != step)
-    raise ValueError(f"frame {numbers[gap] + step} is missing before {names[gap + 1]} {remedy}")
+    missing = f"frame {numbers[gap] + step}" if str(numbers[gap]) in names[gap] else "a frame"
+    raise ValueError(f"{missing} is missing before {names[gap + 1]} {remedy}")
 
 
 def natural_key(name: str) -> list:

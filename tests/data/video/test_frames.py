@@ -69,6 +69,8 @@ def refused(folder: Path, *parts: str, **options) -> None:
         ["9_rgb.png", "10_rgb.png"],
         ["1714552951033.png", "1714552951066.png", "1714552951101.png"],  # milliseconds
         ["1305031102.175304.png", "1305031102.2.png", "1305031102.211214.png"],  # seconds
+        ["2024-05-01_12-30-58.9.png", "2024-05-01_12-30-59.9.png", "2024-05-01_12-31-00.9.png"],
+        ["20240501_123059_920.png", "20240501_123059_967.png", "20240501_123100_001.png"],
         ["s1_0001.png", "s1_0002.png", "s2_0003.png"],
         ["0001_at_0.033.png", "0002_at_0.071.png", "0003_at_0.1.png"],
         ["take 2 (1).png", "take 2 (2).PNG", "take 2 (3).png"],
@@ -89,6 +91,10 @@ def test_frames_are_read_in_the_order_of_their_numbers(tmp_path, names) -> None:
         (["1.png", "1.bmp"], "have the same number"),
         (["cam1_1.png", "cam1_2.png", "cam2_1.png", "cam2_2.png"], "a folder a clip"),
         (["1.png", "2.png", "4.png"], "frame 3 is missing before 4.png"),
+        (
+            [f"20240501_12{t}_00{k}.png" for t in (3045, 4512) for k in (1, 2, 3)],
+            "a frame is missing before 20240501_124512_001.png",
+        ),
         (["0.png", "5.png", "15.png", "20.png", "25.png"], "frame 10 is missing before 15.png"),
         (["100000001.png", "100000002.png", "100000004.png"], "frame 100000003 is missing"),
     ],
