@@ -12,7 +12,7 @@ import tarfile
 import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gesture3d.errors import Gesture3dError
@@ -131,7 +131,14 @@ def found_below(address: str, suffixes: Collection[str]) -> list[str]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise Gesture3dError(f"{address}: {error}") from None
     names = (name[len(root) :].lstrip("/") for name in found)
-    return sorted(name for name in names if name.lower().endswith(ends))
+    return sorted(name for name in names if name.lower().endswith(ends) and not _is_litter(name))
+
+
+def _is_litter(name: str) -> bool:
+    """Whether a file, or a folder that it is in, is what a walk through folders passes over."""
+    from gesture3d.data.walk import is_litter
+
+    return any(is_litter(part) for part in PurePosixPath(name).parts if part != "..")
 
 
 def members(base: str, archive: str, suffixes: Collection[str]) -> Iterator[Entry]:
@@ -145,7 +152,8 @@ def members(base: str, archive: str, suffixes: Collection[str]) -> Iterator[Entr
     try:
         with opened(place) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
-                if member.isreg() and member.name.lower().endswith(ends):
+                is_clip = member.isreg() and member.name.lower().endswith(ends)
+                if is_clip and not _is_litter(member.name):
                     name = f"{archive}/{member.name}"
                     yield Entry(name, member.size, changed, archive, member.offset_data)
             if tar.fileobj.tell() > state(place)[0]:

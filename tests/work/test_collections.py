@@ -138,6 +138,8 @@ def test_tars_are_read_as_they_are(clips, tmp_path) -> None:
             for path in paths[number::4]:
                 tar.add(path, f"./{path.name}")
                 tar.add(path, f"./{path.stem}.json")
+                tar.add(path, f"./._{path.name}")  # as macOS does
+                tar.add(path, f"__MACOSX/{path.name}")
     work = begin(tmp_path / "out", shards)
     assert work.manifest.count == 100
     do(work)
@@ -158,6 +160,7 @@ def test_object_stores(clips, tmp_path) -> None:
     """In and out through fsspec gives what files give."""
     fs, _ = filesystem("memory://bucket")
     fs.put(str(clips), "/bucket/clips", recursive=True)
+    fs.put(str(clips / "0" / "000.mp4"), "/bucket/clips/__MACOSX/0/000.mp4")
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         tar.add(clips / "0" / "000.mp4", "in.tar/a.mp4")
     fs.put(str(tmp_path / "a.tar"), "/bucket/clips/2/a.tar")
