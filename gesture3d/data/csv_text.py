@@ -1,6 +1,7 @@
 """CSV files as people write them: commas, semicolons or tabs, and a first line of column names."""
 
 import csv
+import re
 from collections.abc import Collection, Iterator
 
 from gesture3d.data.numeric import MAX_LINE, shown, text_lines
@@ -24,6 +25,8 @@ def separator_of(content: bytes, needed: Collection[str] = ()) -> str:
             return separator
     if needed:
         return ","
+    if b";" in line and not re.search(rb"[A-Za-z]", line):  # other commas are in numbers
+        return ";"
     return max(",;\t", key=lambda separator: line.count(separator.encode()))
 
 

@@ -140,6 +140,12 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= 40 else f"{text[:40]}…")
 
 
+def no_number(text: str) -> str:
+    """What is wrong with a cell that should hold a number."""
+    hint = ": write it with a point" if is_number(text.replace(",", ".", 1)) else ""
+    return f"{shown(text)} is no number{hint}"
+
+
 def listed(names: Sequence[str]) -> str:
     """Names as a message lists them: the first of many."""
     return ", ".join(n[:40] for n in names[:20]) + (", …" if len(names) > 20 else "")

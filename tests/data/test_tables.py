@@ -100,6 +100,17 @@ def test_tables_by_comma_semicolon_or_tab_are_read_alike(tmp_path, separator) ->
         assert table.texts == {"label": ["sit; still"] * 2}
 
 
+def test_a_comma_in_a_number_is_named(tmp_path) -> None:
+    """As spreadsheets of many countries write it, between semicolons."""
+    row = "0,5;1,5;2,5\n"
+    for header in ("", "x;y;z\n"):
+        with pytest.raises(Gesture3dError, match="'0,5' is no number: write it with a point"):
+            plain_joints(f"{header}{2 * row}".encode(), "x", ".csv")
+    (tmp_path / "x.csv").write_text("x;label\n0,5;a\n")
+    with pytest.raises(Gesture3dError, match="line 2: x '0,5' is no number: write it with a point"):
+        read_table(tmp_path / "x.csv", FOLDER)
+
+
 def test_tables_take_little_more_memory_than_their_numbers(tmp_path) -> None:
     """Lines of two bytes, of which an object each would take 50 times the file."""
     content = b"1\n" * 90_000

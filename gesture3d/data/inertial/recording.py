@@ -14,7 +14,7 @@ import numpy as np
 from gesture3d.data.csv_text import column_places, csv_rows
 from gesture3d.data.inertial.signal import check_rate, cut_windows, prepare
 from gesture3d.data.matlab import read_array
-from gesture3d.data.numeric import listed, parse_numbers, read_file, read_named, shown
+from gesture3d.data.numeric import listed, no_number, parse_numbers, read_file, read_named
 from gesture3d.data.sets import Cut
 from gesture3d.errors import Gesture3dError, naming
 
@@ -162,7 +162,7 @@ def _number(text: str, path: Path, line: int, column: str) -> float:
     try:
         return float(text) if text.strip() else float("nan")
     except ValueError:
-        raise Gesture3dError(f"{path}, line {line}: {column} {shown(text)} is no number") from None
+        raise Gesture3dError(f"{path}, line {line}: {column} {no_number(text)}") from None
 
 
 def parse_mat(content: bytes, where: str) -> np.ndarray:

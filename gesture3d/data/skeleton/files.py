@@ -14,8 +14,8 @@ from gesture3d.data.numeric import (
     LARGEST,
     bad_value,
     is_number,
+    no_number,
     numpy_array,
-    shown,
     text_lines,
 )
 from gesture3d.data.skeleton.ntu import body_slots
@@ -94,7 +94,7 @@ def _table(
             if number == 1 and header and not any(map(is_number, cells)):
                 continue
             wrong = next(cell for cell in cells if not is_number(cell))
-            raise Gesture3dError(f"{where}: frame {count}: {shown(wrong)} is no number") from None
+            raise Gesture3dError(f"{where}: frame {count}: {no_number(wrong)}") from None
         columns = columns or len(cells)
         if len(cells) != columns:
             raise Gesture3dError(
