@@ -171,6 +171,18 @@ def test_a_part_that_was_copied_is_whole(tmp_path, name):
     agrees(tmp_path / name)
 
 
+def test_an_avi_that_was_written_into_a_pipe_is_whole(tmp_path):
+    whole = make(tmp_path / "a.avi", f"{SOUND} -c:v mpeg4 -c:a libmp3lame")
+    copy = ["ffmpeg", "-nostdin", "-loglevel", "error", "-i", whole, "-c", "copy", "-f", "avi", "-"]
+    data = subprocess.run(copy, capture_output=True, check=True).stdout
+    (tmp_path / "b.avi").write_bytes(data)
+    agrees(tmp_path / "b.avi")
+    for end in (len(data) // 3, len(data) * 2 // 3, len(data) - 3):
+        (tmp_path / "cut.avi").write_bytes(data[:end])
+        with pytest.raises(VideoError, match="cut off: its structure breaks off"):
+            read_frames(tmp_path / "cut.avi")
+
+
 @pytest.mark.parametrize("options", [f"{SOUND} {H264} -c:a mp2", "-c:v mpeg2video"])
 def test_transport_streams_put_together_are_whole(tmp_path, options):
     """As by ``cat a.ts b.ts``: packets are numbered anew from where the second file begins."""

@@ -9,6 +9,7 @@ _IN_LISTS = re.compile(
     rb"\d\d(dc|db|wb|tx|pc|iv|AM|sb)|ix\d\d|JUNK|LIST|idx1|strf|strh|strn|strd|indx|avih|dmlh|vprp"
 )
 _HAS_INDEX = 0x10  # a flag of the header
+_UNKNOWN = b"\xff\xff\xff\xff"  # the size of what was written into a pipe
 
 
 def walk(file: BinaryIO, size: int) -> Contents:
@@ -27,7 +28,8 @@ def walk(file: BinaryIO, size: int) -> Contents:
         head = file.read(12)
         if head[:4] != b"RIFF":
             break  # something else was appended
-        end = at + 8 + int.from_bytes(head[4:8], "little")
+        is_piped = head[4:8] == _UNKNOWN
+        end = size if is_piped else at + 8 + int.from_bytes(head[4:8], "little")
         if end > size:
             raise cut_off(size, end)
         at += 12
@@ -53,6 +55,8 @@ def walk(file: BinaryIO, size: int) -> Contents:
             elif not _IN_LISTS.match(name) and b"vids" in streams and frames and not has_index:
                 raise breaks_off(at)
             at += 8 + length + length % 2
+        if is_piped and at != end:
+            raise breaks_off(at)
         at = end + end % 2
     if streams and b"vids" not in streams:
         return Contents("avi", 0, has_video=False)
