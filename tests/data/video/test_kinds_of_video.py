@@ -226,6 +226,18 @@ def test_a_codec_without_a_decoder_is_named_with_the_command(tmp_path, monkeypat
         read_frames(path)
 
 
+@pytest.mark.skipif(backends.import_decord() is None, reason="needs a second decoder")
+def test_another_decoder_reads_what_opencv_cannot(tmp_path, monkeypatch):
+    """H.264 stands for AV1, which not every build of the others decodes either."""
+    path = make(tmp_path / "a.mp4", H264)
+    right = expected(path)
+    monkeypatch.setattr(backends.cv2, "VideoCapture", Undecodable)
+    with pytest.raises(VideoError, match="none of its frames can be decoded here"):
+        read_frames(path)
+    monkeypatch.setattr(backends.OpenCVVideo, "decodes_nothing", lambda video: True)
+    assert np.abs(read_frames(path).astype(int) - right).mean() < 3
+
+
 def test_a_codec_without_a_name_is_not_called_a_cut_off_file(tmp_path):
     """HEVC in AVI has no four letters there, so that FFmpeg itself decodes nothing."""
     path = make(tmp_path / "hevc.avi", "-c:v libx265 -x265-params log-level=none")
