@@ -10,7 +10,8 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ from gesture3d import checkpoint
 from gesture3d.cli import export as tool
 from gesture3d.decisions import OnlineDecision
 from gesture3d.errors import Gesture3dError
+from gesture3d.export import web
+from gesture3d.export.described import Exported, Proof
+from gesture3d.export.write import Source
 from gesture3d.inference.classifier import Classifier
 from gesture3d.inference.stream import Stream
 from tests.export.test_export import CAUSAL, VIDEO, run
@@ -123,6 +127,11 @@ def test_what_cannot_become_a_page_is_said(causal, tmp_path, capsys) -> None:
 
 
 def test_without_the_runtime_it_says_how_to_get_it(causal, tmp_path, monkeypatch, capsys) -> None:
+    def write(source: Source, kind: str, path: Path, samples: Sequence[torch.Tensor]) -> Exported:
+        path.write_bytes(b"as test_export.py proves it")  # 10 s
+        return replace(source.exported, proof=Proof(0.0, "none", []))
+
+    monkeypatch.setattr(web, "export", write)
     monkeypatch.chdir(tmp_path)
     run("--weights", causal.weights, "--to", "web", "--out", "page")
     printed = capsys.readouterr().out
