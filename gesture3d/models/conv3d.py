@@ -5,7 +5,7 @@ gradient holds what lay in memory (NaN for two frames with AVX-512, for one with
 backward pass writes out of bounds on maps from about 75 × 75 on, and before that the gradient of
 kernels of many channels is wrong or NaN for few frames. Of torch alone, 2.15:
 
-    import torch                                          # MALLOC_CHECK_=3 python this.py
+    import torch           # LD_PRELOAD=libc_malloc_debug.so.0 MALLOC_CHECK_=3 python this.py
     for size, frames in [(8, 2), (8, 1), (112, 4), (224, 4)]:
         for _ in range(20):
             conv = torch.nn.Conv3d(8, 8, 3, padding=1, bias=False)
