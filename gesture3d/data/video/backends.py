@@ -48,6 +48,9 @@ class OpenCVVideo:
         self.container = contents.kind
         self._capture: cv2.VideoCapture | None = self._open()
         self._decoded: list[tuple[int, np.ndarray, bool]] = []  # all frames, or none
+        bits = _bits_of_grey(self._capture)
+        if bits > 8:  # OpenCV would leave out the lowest
+            raise VideoError(path, f"is grey of {bits} bits, as maps of depth are: {CONVERT_DEPTH}")
         self._codec, header = _codec(self._capture)
         self._may_be_interlaced = may_be_interlaced(self._codec, header)
         fps = self._capture.get(cv2.CAP_PROP_FPS)
@@ -289,6 +292,10 @@ def _local(path: Path) -> str:
 _NO_FRAME = np.empty(0, np.uint8)
 _NAMES = {"av01": "AV1", "vvc1": "H.266", "hev1": "H.265", "hvc1": "H.265", "hevc": "H.265"}
 CONVERT_CODEC = "convert it: ffmpeg -i IN -c:v libx264 OUT.mp4"
+CONVERT_DEPTH = (
+    "make frames of it, ffmpeg -i IN OUT/%05d.png, for data.modality=depth, or 8 bits: "
+    "ffmpeg -i IN -pix_fmt yuv420p OUT.mp4"
+)
 
 
 def other_decoder(path: Path, opened: OpenCVVideo) -> DecordVideo | TorchcodecVideo | None:
@@ -315,6 +322,14 @@ def _codec(capture: cv2.VideoCapture) -> tuple[str, bytes]:
     code = (int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little")
     _, header = capture.retrieve(flag=int(capture.get(cv2.CAP_PROP_CODEC_EXTRADATA_INDEX)))
     return code.decode("latin-1"), b"" if header is None else header.tobytes()
+
+
+def _bits_of_grey(capture: cv2.VideoCapture) -> int:
+    """Bits of a picture's only channel; 0 where there are more channels."""
+    code = (int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) & 0xFFFFFFFF).to_bytes(4, "little")
+    if code[1:] == b"\x001Y":  # of the other byte order
+        code = code[::-1]
+    return code[3] if code[:3] == b"Y1\0" else 0
 
 
 def first_line(error: Exception) -> str:

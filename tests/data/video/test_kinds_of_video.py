@@ -122,6 +122,36 @@ def test_a_picture_that_stands_still_for_a_while_is_no_interlaced_one(tmp_path, 
     assert np.array_equal(read_frames(path), frames)
 
 
+# --- 16 bits ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "bits"),
+    [
+        ("g.mkv", "-pix_fmt gray16le -c:v ffv1", 16),
+        ("g.mov", "-pix_fmt gray16be -c:v png", 16),
+        ("g.apng", "-pix_fmt gray16be", 16),
+        ("g.mp4", "-pix_fmt gray12le -c:v libx265 -x265-params log-level=none", 12),
+    ],
+)
+def test_depth_in_videos_is_refused_with_the_commands(tmp_path, name, options, bits):
+    """Of which OpenCV gives the upper 8 bits."""
+    path = make(tmp_path / name, options)
+    with pytest.raises(VideoError, match=rf"grey of {bits} bits.*%05d.png.*data\.modality=depth"):
+        read_frames(path)
+    command = ["ffmpeg", "-loglevel", "error", "-i", path]
+    subprocess.run([*command, "-pix_fmt", "yuv420p", tmp_path / "8.mp4"], check=True)
+    assert frame_count(tmp_path / "8.mp4") == 25
+    (tmp_path / "frames").mkdir()
+    subprocess.run([*command, tmp_path / "frames" / "%05d.png"], check=True)
+    assert len(read_frames(tmp_path / "frames", rules=("depth", "refuse"))) == 25
+
+
+@pytest.mark.parametrize("pixels", ["gray -c:v ffv1", "yuv420p10le -c:v libx264"])
+def test_grey_of_8_and_colours_of_10_bits_are_videos(tmp_path, pixels):
+    assert frame_count(make(tmp_path / "a.mkv", f"-pix_fmt {pixels}")) == 25
+
+
 # --- how many frames there are ------------------------------------------------------------------
 
 SOUND = "-f lavfi -i sine=d=3"
