@@ -27,7 +27,8 @@ LITTER = {
 _VIDEO = re.compile(
     rb"....(?:ftyp(?!hei|mif|msf|avi)|moov|mdat|wide|free|skip)|RIFF....AVI |\x1aE\xdf\xa3|OggS|FLV"
     rb"|\x30\x26\xb2\x75\x8e\x66\xcf\x11|GIF8|YUV4MPEG2|DKIF|nut/|\x06\x0e\x2b\x34|\x1f\x07\x00"
-    rb"|\0\0\x01[\xb3\xba]|\0\0\0\x01[\x09\x40\x42\x67]|\x89PNG.{29,300}?acTL|G.{187}G|.{4}G.{191}G",
+    rb"|\0\0\x01[\xb0\xb3\xba]|\0?\0\0\x01[\x09\x40\x42\x46\x67]|\x89PNG.{29,300}?acTL|G.{187}G"
+    rb"|.{4}G.{191}G|\.RMF|[FC]WS[\x01-\x1f]",
     re.DOTALL,
 )
 # Pictures and sound of these kinds are named as what cannot be decoded, too.

@@ -54,6 +54,8 @@ CODERS = {
     ),
     **{".mts": MPEG2, ".m2ts": MPEG2, ".ts": MPEG2},
     ".qt": ["-c:v", "mpeg4", "-f", "mov"],
+    **dict.fromkeys((".rm", ".swf")),
+    ".mp4v": ["-c:v", "mpeg4", "-f", "m4v"],
     ".webp": ["-c:v", "libwebp_anim"],
 }
 
