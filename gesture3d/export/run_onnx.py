@@ -22,6 +22,12 @@ def main(network: str, clip: str) -> None:
     frames = [frame[..., ::-1] for _, frame in iter(video.read, (False, None))]  # red, green, blue
     if not frames:
         sys.exit(f"error: {clip}: no video that OpenCV can read")
+    if len(frames) > 1 and all((frame == frames[0]).all() for frame in frames):
+        # Some versions of OpenCV leave the pictures of interlaced videos as they were.
+        sys.exit(
+            f"error: {clip}: is interlaced, or does not move: convert it: ffmpeg -i {clip} "
+            "-vf yadif -c:v libx264 OUT.mp4"
+        )
     side, last = min(frames[0].shape[:2]), len(frames) - 1
     top, left = ((n - side) // 2 for n in frames[0].shape[:2])  # the square in the middle
     chosen = [frames[min(i * max(last + 1, count) // count, last)] for i in range(count)]

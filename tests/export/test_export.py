@@ -177,10 +177,12 @@ def test_the_example_classifies_without_torch(framing, tmp_path, capsys) -> None
     for (_, share), c in zip(lines, expected, strict=True):
         assert float(share.strip("%")) / 100 == pytest.approx(c.probability, abs=0.02)
     (tmp_path / "no.mp4").write_text("no video")
-    done = subprocess.run([*words[:-1], "no.mp4"], capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 1
-    assert "error: no.mp4: no video" in done.stderr
-    assert "Traceback" not in done.stderr
+    write_clip(tmp_path / "still.mp4", np.zeros((9, 48, 48, 3), np.uint8))  # as interlaced ones
+    for name, reason in (("no.mp4", "no video"), ("still.mp4", "is interlaced, or does not move")):
+        done = subprocess.run([*words[:-1], name], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 1
+        assert f"error: {name}: {reason}" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_a_file_that_differs_is_not_left_behind(tmp_path, monkeypatch) -> None:
