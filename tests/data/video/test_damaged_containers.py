@@ -86,6 +86,15 @@ def test_a_damaged_fragment_is_not_passed_over(tmp_path, damage: Callable[[bytes
     refused(path, damage(make(path, FRAGMENTED)), message)
 
 
+@pytest.mark.parametrize("flags", ["dash+global_sidx", "dash"])
+def test_a_fragment_that_a_table_announces_is_missed(tmp_path, flags):
+    """The file ends where a box does."""
+    path = tmp_path / "a.mp4"
+    content = make(path, f"{H264} -movflags {flags}")
+    for number in (1, 2, 3):
+        refused(path, content[: behind(content, b"moof", number) - 8], "cut off")
+
+
 @pytest.mark.parametrize(
     ("name", "options", "cut"),
     [

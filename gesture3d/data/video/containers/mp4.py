@@ -16,7 +16,7 @@ from gesture3d.data.video.containers.mp4_boxes import (
     time_scale,
 )
 from gesture3d.data.video.containers.mp4_edits import Edits
-from gesture3d.data.video.containers.mp4_fragments import samples_in_fragments
+from gesture3d.data.video.containers.mp4_fragments import bytes_of_segments, samples_in_fragments
 
 _LARGEST_INDEX = 256 << 20
 _FRAMES = {b"mdat", b"moof", b"moov", b"sidx"}  # what a whole file may not lack a part of
@@ -25,7 +25,7 @@ _OF_FRAGMENTS = (b"moof", b"traf", b"trun", b"mfra")
 
 def walk(file: BinaryIO, size: int) -> Contents:
     """Count the samples of the first video, in the index and in all fragments."""
-    index, fragments, media, at = b"", [], 0, 0
+    index, fragments, media, at, promised = b"", [], 0, 0, 0
     while at < size:
         file.seek(at)
         head = file.read(16)
@@ -41,17 +41,21 @@ def walk(file: BinaryIO, size: int) -> Contents:
             raise (
                 cut_off(size, at + length) if name in _FRAMES and length >= skip else breaks_off(at)
             )
-        if name in (b"moov", b"moof"):
+        if name in (b"moov", b"moof", b"sidx"):
             if length > _LARGEST_INDEX:
                 raise breaks_off(at)
             file.seek(at + skip)
             content = file.read(length - skip)
             if name == b"moov":
                 index = index or content
-            else:
+            elif name == b"moof":
                 fragments.append(content)
+            else:
+                promised = max(promised, at + length + bytes_of_segments(content))
         media += length - skip if name == b"mdat" else 0
         at += length
+    if promised > size:
+        raise cut_off(size, promised)
     if not index:
         raise Damaged("no video can be opened in it: it has no index (moov): cut off or damaged")
     track = _first_video(index)

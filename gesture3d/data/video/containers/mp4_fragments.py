@@ -37,6 +37,15 @@ def samples_in_fragments(
     return sum(run.count for run in wanted), num_leading(wanted[0].times()) if wanted else 0
 
 
+def bytes_of_segments(table: bytes) -> int:
+    """How many bytes of fragments lie behind a table of them (content of a ``sidx``)."""
+    at, width = (20, 8) if table[:1] == b"\1" else (16, 4)
+    rows = at + width + 4
+    end = rows + 12 * number(table, rows - 2, 2)
+    sizes = (number(table, row) & 0x7FFFFFFF for row in range(rows, min(end, len(table)), 12))
+    return number(table, at, width) + sum(sizes)
+
+
 @dataclass(frozen=True)
 class _Run:
     """Samples one behind another.
