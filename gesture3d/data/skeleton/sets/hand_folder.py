@@ -8,7 +8,7 @@ from typing import Any, Literal
 from gesture3d.data.index import Index, refuse_same_files
 from gesture3d.data.listing import ListedSet, read_listing
 from gesture3d.data.skeleton.hands import TRACK_SUFFIX, HandsOfClips
-from gesture3d.data.video.sets.folder import refuse_inner_folder
+from gesture3d.data.video.sets.folder import look_into
 from gesture3d.settings import Place
 
 
@@ -32,7 +32,7 @@ def _clips_of(root: Path, class_folder: Path, walk: Any) -> list[Path]:
 
     files, folders = walk.enter(class_folder)
     for folder in folders:
-        refuse_inner_folder(folder, root)
+        look_into(folder, root, walk)
     clips, others = divided(files, lambda p: p.suffix.lower() == TRACK_SUFFIX or is_clip(p))
     walk.leave_out(others)
     return sorted([*clips, *folders])

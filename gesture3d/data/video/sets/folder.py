@@ -41,7 +41,7 @@ def _clips_of(root: Path, class_folder: Path, walk: Any) -> list[Path]:
     clips, others = divided(files, is_clip)
     for folder in folders:
         if not walk.has_entered(folder):
-            refuse_inner_folder(folder, root)
+            look_into(folder, root, walk)
             clips.append(folder)
     if not clips and any(is_frame(path) for path in others):
         raise Gesture3dError(
@@ -57,20 +57,18 @@ def _clips_of(root: Path, class_folder: Path, walk: Any) -> list[Path]:
     return sorted(clips)
 
 
-def refuse_inner_folder(folder: Path, root: Path) -> None:
-    """Raise where a folder in a class holds clips or folders instead of frames."""
+def look_into(folder: Path, root: Path, walk: Any) -> None:
+    """Count what lies beside a clip's frames; raise where there are clips or folders instead."""
     from gesture3d.data.walk import is_clip, is_frame, is_litter
 
-    inside = None
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if is_frame(Path(entry.name)):
-                    return
-                if inside is None and not is_litter(entry.name):
-                    path = folder / entry.name
-                    inside = path if os.path.isdir(path) or is_clip(path) else None  # noqa: PTH112
+        names = [name for name in os.listdir(folder) if not is_litter(name)]  # noqa: PTH208 (many)
     except OSError:
         return  # which is found out when the clip is read
+    others = [folder / name for name in sorted(names) if not is_frame(Path(name))]
+    if len(others) < len(names):
+        walk.leave_out(path for path in others if not os.path.isdir(path))  # noqa: PTH112
+        return
+    inside = next((p for p in others if os.path.isdir(p) or is_clip(p)), None)  # noqa: PTH112
     if inside is not None:
         refuse_layout(inside, root, ", a clip being a video file or a folder of frames")

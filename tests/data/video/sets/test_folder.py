@@ -157,9 +157,11 @@ def test_clips_in_no_class_are_said_and_the_expected_layout(tmp_path):
 def test_what_is_left_out_is_counted(tmp_path, capsys):
     touch(tmp_path, *(f"{c}/{i}.mp4" for c in "ab" for i in range(2)), "README.md")
     touch(tmp_path, "a/notes.txt", "a/cover.jpg", "b/more.TXT", "b/._0.mp4", "b/Thumbs.db")
-    (tmp_path / "a" / "IMG_1.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    touch(tmp_path, *(f"a/frames/{name}" for name in ("1.jpg", "2.jpg", "times.csv")))
+    for name in ("IMG_1.heic", "frames/3.mp4"):
+        (tmp_path / "a" / name).write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
     FolderData(name="folder", root=tmp_path).read()
-    expected = "left out: 2 .txt, 1 .jpg, 1 .md, 1 .heic (cannot be decoded)\n"
+    expected = "left out: 2 .txt, 1 .csv, 1 .jpg, 1 .md, 1 .mp4, 1 .heic (cannot be decoded)\n"
     assert capsys.readouterr().out == expected
     read(tmp_path)
     assert capsys.readouterr().out == ""
