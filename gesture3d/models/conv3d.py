@@ -48,20 +48,26 @@ class SafeConv3d(nn.Conv3d):
     In bf16 (or fp16) on a CPU it is a sum of 2-D convolutions where oneDNN's own is unsafe: for
     clips shorter than the kernel, and to train with AMX, but for small maps of few channels.
     Elsewhere these take up to a third longer than oneDNN's own (with AMX half as long again), which
-    is used there; 1 × 1 × 1 kernels take the same time, and are always 2-D.
+    is used there; 1 × 1 × 1 kernels take the same time, and are always 2-D. Maps smaller than the
+    kernel are convolved in fp32: there the 2-D gradients of kernels with steps may be NaN, too.
     """
 
     def forward(
         self, x: Float[Tensor, "B C T H W"], carried: Carried | None = None
     ) -> Float[Tensor, "B C2 T2 H2 W2"]:
-        if x.is_cpu and self._is_unsafe(x):
+        is_small = any(side < k for side, k in zip(x.shape[3:], self.kernel_size[1:], strict=True))
+        if x.is_cpu and (is_small or self._is_unsafe(x)):
             dtype = x.dtype
             if torch.is_autocast_enabled("cpu") and dtype != torch.float64:
                 dtype = torch.get_autocast_dtype("cpu")
             if dtype in (torch.bfloat16, torch.float16):
                 with torch.autocast("cpu", enabled=False):
-                    weight = self.weight.to(dtype)
-                    y = sum_of_2d(x.to(dtype), weight, self.stride, self.padding)
+                    if is_small:
+                        weight = self.weight.float()
+                        y = F.conv3d(x.float(), weight, None, self.stride, self.padding).to(dtype)
+                    else:
+                        weight = self.weight.to(dtype)
+                        y = sum_of_2d(x.to(dtype), weight, self.stride, self.padding)
                     return y if self.bias is None else y + self.bias.to(dtype)[:, None, None, None]
         if self._is_slow(x):
             geometry = (self.padding, self.stride, self.dilation, self.groups)

@@ -128,7 +128,7 @@ GRADIENTS_ARE_RIGHT = """if True:
     layers = [(8, 8, 3, 1, 1), (8, 8, 3, 2, 1), (8, 8, 1, 1, 0), (8, 8, 1, 2, 0)]
     layers += [(3, 8, (3, 7, 7), (1, 2, 2), (1, 3, 3))]
     many = [(64, 64, 3, 1, 1), (32, 64, 3, 2, 1)]  # with AMX by oneDNN at 16 pixels, not at 48
-    lengths = {10: (1, 2, 3, 8), 16: (3, 4)}
+    lengths = {1: (1, 2, 3), 2: (1, 3), 10: (1, 2, 3, 8), 16: (3, 4)}
     if has_bf16():  # elsewhere large maps are slow, and never chosen
         lengths |= {48: (3, 4), 112: (1, 2, 3, 8), 224: (1, 2)}
     cases = [
