@@ -25,7 +25,6 @@ from gesture3d.hands.weights import unpack_weights
 from gesture3d.studies.folds import report_folds
 from gesture3d.studies.runner import PlannedRun
 from gesture3d.synthetic import generate as generated
-from gesture3d.work.blocks import Work
 from gesture3d.work.classify import header, table_rows
 from gesture3d.work.manifest import open_manifest
 from gesture3d.work.merge import only_work, status, write_table
@@ -33,6 +32,7 @@ from gesture3d.work.places import Store
 from tests.hands.test_networks import SIZE, draw_numbers, residual_block
 from tests.hands.test_track import some_track
 from tests.hands.test_weights import CONTENTS, npm_files
+from tests.work.test_damaged_results import finished
 
 from .arrays import archived
 from .judge import Kind, Outcome, outcome
@@ -144,17 +144,10 @@ def _listed(path: Path) -> int:
 
 def _make_collection(folder: Path) -> list[Path]:
     """Of 40 clips in three blocks, all done."""
-    source, store = folder / "clips", Store(str(folder / "out"))
-    source.mkdir()
+    (folder / "clips").mkdir()
     for number in range(40):
-        (source / f"{number:03d}.mp4").touch()
-    manifest = open_manifest(store, str(source), [".mp4"])
-    work = Work(store, manifest, {"top": 1})
-    work.begin()
-    for block in range(manifest.num_blocks):
-        paths = [entry.path for entry in manifest.entries(store, block)]
-        rows = [{"path": p, "error": None, "segments": [[None, None, [["x", 0.5]]]]} for p in paths]
-        work.write(block, rows, 0.0, 1.0)
+        (folder / "clips" / f"{number:03d}.mp4").touch()
+    finished(folder / "clips", folder / "out")
     return sorted(p for p in (folder / "out").rglob("*") if p.suffix in (".csv", ".json", ".jsonl"))
 
 

@@ -170,7 +170,7 @@ def _make_configs(folder: Path, source: Path) -> list[Path]:
 
 
 def _read_model(_: Path, path: Path) -> Outcome:
-    is_for_clips = path.stem.startswith(("variant", "convlstm", "r3d"))
+    is_for_clips = path.stem.startswith(("variant", "convlstm", "no_recurrence", "r3d"))
     recipe = "synthetic" if is_for_clips else "skeleton_folder"
     return _experiment(load_experiment(str(path), recipe))
 

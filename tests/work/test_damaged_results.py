@@ -20,8 +20,13 @@ def work(tmp_path) -> Work:
     for name in ("a", "b"):
         (tmp_path / "clips" / "x").mkdir(parents=True, exist_ok=True)
         (tmp_path / "clips" / "x" / f"{name}.mp4").write_bytes(b"clip")
-    store = Store(str(tmp_path / "out"))
-    manifest = open_manifest(store, str(tmp_path / "clips"), [".mp4"])
+    return finished(tmp_path / "clips", tmp_path / "out")
+
+
+def finished(source: Path, out: Path) -> Work:
+    """The work of a folder, all of whose clips are of class x."""
+    store = Store(str(out))
+    manifest = open_manifest(store, str(source), [".mp4"])
     work = Work(store, manifest, {"top": 1})
     work.begin()
     for block in range(manifest.num_blocks):
