@@ -87,8 +87,11 @@ class Child:
     def close(self) -> None:
         self._errors.close()
         if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
+            try:
+                self._process.communicate(timeout=10)  # its input ends, and it removes its folder
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.communicate()
 
     def _said(self) -> str:
         """How it died, in its own words."""
