@@ -20,7 +20,7 @@ from gesture3d.data.skeleton.sets.utd_mhad_skeleton import UTDSkeletonData
 from gesture3d.errors import Gesture3dError
 from tests.data.contents import JOINTS, VALUES, csv_text, mat, npy, npz
 from tests.data.skeleton.test_ntu import body, ntu_text
-from tests.data.test_zips import mutated, outcome
+from tests.test_zips import mutated, outcome
 
 FOLDER = InertialFolderData(name="inertial_folder")
 SKELETON_DATA = SkeletonFolderData(name="skeleton_folder")

@@ -12,7 +12,7 @@ import pytest
 from gesture3d.data import series
 from gesture3d.data.series import Series, interpolate_missing, read_arff, read_ts
 from gesture3d.errors import Gesture3dError
-from tests.data.test_zips import mutated, outcome
+from tests.test_zips import mutated, outcome
 
 
 def cell(value: float, missing: str) -> str:
