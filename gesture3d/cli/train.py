@@ -41,7 +41,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", help="with --folds: these seeds (0)")
     about = "with --folds: on a Ray cluster whose machines share --runs, or a local one"
     parser.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help=about)
-    parser.add_argument("--init", type=Path, help="fine-tune from these weights")
+    about = "fine-tune from these weights; with --folds: ones that have not learnt from the set"
+    parser.add_argument("--init", type=Path, metavar="WEIGHTS", help=about)
     parser.add_argument(
         "--resume",
         type=Path,
@@ -56,8 +57,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error("--ray belongs to --folds; for one run on several machines, see torchrun")
     if args.record and args.folds is None:
         parser.error("--record belongs to --folds; of one run, give it to tools/evaluate.py")
-    if args.folds is not None and args.init:
-        parser.error("--folds trains from scratch; leave out --init")
     others = args.cfg or args.data or args.name or args.init
     if args.resume and (others or args.folds is not None):
         parser.error("--resume takes everything from the run; beside it only --set is allowed")
@@ -129,7 +128,7 @@ def cross_validation(args: argparse.Namespace) -> int:
     check_writable(folder, is_folder=True)
     jobs, gpus = (1, []) if args.ray is not None else choose_jobs(None, args.set)
     alone = [] if gpus else ["train.processes=1"]
-    runs = plan_folds(args.cfg, data, args.folds, args.seeds or [0], [*alone, *args.set])
+    runs = plan_folds(args.cfg, data, args.folds, args.seeds or [0], [*alone, *args.set], args.init)
     for run in runs:
         check_folder(run, folder, "--name")
     try:

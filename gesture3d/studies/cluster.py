@@ -25,7 +25,8 @@ class _Task:
 
     def question(self) -> list:
         run = self.run
-        return [run.name, run.network, run.data, run.seed, list(run.overrides)]
+        init = run.init and str(run.init.resolve())
+        return [run.name, run.network, run.data, run.seed, list(run.overrides), init]
 
     def finish(self, error: str | None, started: float, ended: float) -> tuple[int, int]:
         if error:
@@ -69,9 +70,10 @@ def open_worker(how: dict[str, str]) -> Callable[[list], str | None]:
     os.chdir(how["here"])
 
     def work(question: list) -> str | None:
-        name, network, data, seed, overrides = question
+        name, network, data, seed, overrides, init = question
+        init = init and Path(init)
         experiment = load_experiment(network, data, overrides)
-        run = PlannedRun(name, network, data, seed, tuple(overrides), experiment)
+        run = PlannedRun(name, network, data, seed, tuple(overrides), experiment, init)
         runner = Runner(Path(how["folder"]), Path(how["tools"]))
         return runner.run_unlocked([run]).get(name)
 

@@ -16,13 +16,20 @@ from gesture3d.text import markdown, markdown_code
 
 
 def plan_folds(
-    network: str, data: str, folds: str, seeds: Sequence[int], overrides: Sequence[str]
+    network: str,
+    data: str,
+    folds: str,
+    seeds: Sequence[int],
+    overrides: Sequence[str],
+    init: Path | None = None,
 ) -> list[PlannedRun]:
     """Every fold with every seed, all folds before the next seed.
 
     Args:
         folds: ``official``, ``leave_one_group_out``, a number k (k folds of whole groups), or
             ``""`` for what the recipe has.
+        init: weights that every run starts from; those that have learnt from the same samples
+            would know what is held out. The runs' names have theirs.
 
     Raises:
         Gesture3dError: the data set has no folds, a seed twice, a wrong setting.
@@ -40,8 +47,8 @@ def plan_folds(
         for fold in range(1, num_folds + 1):
             settings = (*common, f"data.fold={fold}", f"train.seed={seed}")
             experiment = load_experiment(network, data, list(settings))
-            name = f"fold-{fold}-seed-{seed}"
-            runs.append(PlannedRun(name, network, data, seed, settings, experiment))
+            name = f"fold-{fold}-seed-{seed}" + (f"-from-{init.stem}" if init else "")
+            runs.append(PlannedRun(name, network, data, seed, settings, experiment, init))
     return runs
 
 
@@ -56,13 +63,13 @@ def report_folds(runs: Sequence[PlannedRun], folder: Path) -> tuple[Path, str]:
     found = [_top1(path) for path in files]
     top1 = np.array(found).reshape(len(seeds), -1)
     path, said = folder / "report.md", summary(top1)
-    experiment = runs[0].experiment
+    experiment, started = runs[0].experiment, runs[0].init and markdown(str(runs[0].init))
     lines = [
         f"# {markdown(folder.name)}",
         "",
         f"Top-1 on the held-out part of each fold: **{said}**.",
         f"Folds: {experiment.data.folds}. Each held-out part was used once, with the weights of",
-        f"the {experiment.train.keep} epoch.",
+        f"the {experiment.train.keep} epoch." + (f" All began with {started}." if started else ""),
         "",
         "| seed | " + " | ".join(f"fold {n}" for n in range(1, top1.shape[1] + 1)) + " | mean |",
         "|" + " --- |" * (top1.shape[1] + 2),

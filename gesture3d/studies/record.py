@@ -90,6 +90,7 @@ def _row_of_runs(
     run, result = outcomes[0].run, outcomes[0].result
     streams = run.experiment.data.streams
     changed = differences(run.experiment, load_experiment(run.network, run.data))
+    changed = [f"fine-tuned from {run.init}", *changed] if run.init else changed
     correct = np.stack(
         [np.concatenate([o.predictions[split].correct for o in m]) for m in by_seed.values()]
     )

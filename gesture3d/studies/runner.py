@@ -35,6 +35,7 @@ class PlannedRun:
     seed: int
     overrides: tuple[str, ...]  # --set
     experiment: Experiment
+    init: Path | None = None  # --init
 
 
 class Stopped(Exception):
@@ -113,6 +114,7 @@ def _next_step(run: PlannedRun, folder: Path) -> list[str] | None:
         return ["train.py", "--resume", str(folder)]
     start = ["train.py", "--cfg", run.network, "--data", run.data]
     start += ["--runs", str(folder.parent), "--name", run.name]
+    start += ["--init", str(run.init)] if run.init else []
     return [*start, "--set", *run.overrides]
 
 

@@ -132,9 +132,12 @@ def test_cross_validation_tests_every_fold_once_and_continues(
     tool = str(PACKAGE / "cli" / "train.py")
     main = runpy.run_path(tool, run_name="train")["main"]
 
-    def cross_validate(*more: str, seeds: tuple[str, ...] = ("0", "1")) -> int:
+    def cross_validate(
+        *more: str, seeds: tuple[str, ...] = ("0", "1"), init: Path | None = None
+    ) -> int:
         arguments = ["--cfg", "deepgru_small", "--data", "skeleton_folder", "--name", "cv"]
         arguments += ["--runs", str(tmp_path), "--folds", "leave_one_group_out", "--seeds", *seeds]
+        arguments += ["--init", str(init)] if init else []
         changes = settings(folder, "train.epochs=2", *more)
         monkeypatch.setattr(sys, "argv", [tool, *arguments, "--set", *changes])
         return main()
@@ -164,6 +167,15 @@ def test_cross_validation_tests_every_fold_once_and_continues(
         cross_validate("optim.lr=2e-2")
     with pytest.raises(Gesture3dError, match="--seeds: given twice: 0"):
         cross_validate(seeds=("0", "0"))
+    started = tmp_path / "cv" / "fold-1-seed-0" / "best.safetensors"
+    rate = "optim.lr=1e-12"  # what they started from
+    assert cross_validate(rate, "optim.weight_decay=0", seeds=("0",), init=started) == 0
+    for name in ("fold-1", "fold-3"):
+        tuned = tmp_path / "cv" / f"{name}-seed-0-from-best" / "best.safetensors"
+        before, after = (checkpoint.load_model(path)[0] for path in (started, tuned))
+        for one, other in zip(before.parameters(), after.parameters(), strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
+    assert f"All began with {started}." in (tmp_path / "cv" / "report.md").read_text()
     shutil.rmtree(results[0].parents[1])
     monkeypatch.setattr("gesture3d.training.run.train", None)
     assert cross_validate() == 1
