@@ -163,6 +163,7 @@ def test_the_example_classifies_without_torch(framing, tmp_path, capsys) -> None
     if framing == "motion":
         shutil.copy(PACKAGE / "data" / "video" / "framing.py", tmp_path)
     clip = write_clip(tmp_path / "clip.mp4", square_clip("left", 3, frames=19))
+    clip = clip.rename(tmp_path / "10:22:31.mp4")  # which FFmpeg may take for an address
     words = ("--weights", classifier.weights, "--to", "onnx", "--out", tmp_path / "gesture.onnx")
     run(*words, "--inputs", clip)
     assert "1 real samples" in capsys.readouterr().out

@@ -7,7 +7,7 @@ import pytest
 
 from gesture3d.cli import prepare
 from gesture3d.config import load_data
-from gesture3d.data import build_datasets
+from gesture3d.data import build_datasets, read_index
 from gesture3d.data.skeleton import hands
 from gesture3d.data.video.prepared import joints
 from gesture3d.errors import Gesture3dError
@@ -84,6 +84,13 @@ def test_a_clip_without_hands_is_named(tmp_path) -> None:
     write_clip(tmp_path / "empty.mp4", np.stack([paint()] * 5))
     with pytest.raises(Gesture3dError, match=r"empty\.mp4: a hand is seen in 0 of 5 frames"):
         load_data("hand_folder").load(tmp_path / "empty.mp4")
+
+
+def test_scenes_in_a_class_are_no_clips(tmp_path) -> None:
+    for name in ("left", "right"):
+        swipe(tmp_path / name / "kitchen" / "1.mp4", 6)
+    with pytest.raises(Gesture3dError, match=r"left/kitchen/1\.mp4, expected .*/<class>/<clip>"):
+        read_index(load_data("hand_folder", [f"data.root={tmp_path}"]), progress=False)
 
 
 def test_hands_of_shards_are_the_hands(tmp_path, monkeypatch, capsys) -> None:
