@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import gc
 import os
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,9 @@ import pytest
 # One thread in every process of the tests: networks are tiny here, and threads that wait for each
 # other on busy cores cost far more than they bring. Set before torch is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Looking for cycles among all that is imported, as often as Python does, takes a twentieth of the
+# tests' time.
+gc.set_threshold(20_000, 20, 50)
 
 
 @pytest.fixture(scope="session")

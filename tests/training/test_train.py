@@ -222,11 +222,10 @@ def _session_lives(session: int) -> bool:
 
 @pytest.fixture(scope="module")
 def in_two_processes(folder, tmp_path_factory) -> Path:
-    """One epoch in two processes, which the tool starts itself, as it is started."""
+    """One epoch in two processes, of which the tool starts the second."""
     runs = tmp_path_factory.mktemp("two")
     settings = ["train.epochs=1", "train.eval_batch_size=3", "train.processes=2"]
-    started = command(folder, runs, *settings)
-    done = subprocess.run(started, capture_output=True, text=True, timeout=120)
+    done = run_forked(command(folder, runs, *settings))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("epoch   1/1") == 1  # the main process alone speaks
     return runs / "run"

@@ -14,7 +14,7 @@ from gesture3d.data.video.sets.jester import JesterData
 from gesture3d.data.video.sets.synthetic import SyntheticData
 from gesture3d.data.video.stream import Augmentation
 from gesture3d.errors import Gesture3dError
-from tests.clips import clip_samples, square_clip, square_folder, write_clip
+from tests.clips import clip_samples, copied, square_clip, square_folder, write_clip
 
 AUGMENTATION = Augmentation(
     crop_scale=(0.7, 1.0), aspect=0.1, shift=0.2, time_span=(0.8, 1.0), gain=(0.7, 1.3)
@@ -165,8 +165,12 @@ def test_a_broken_clip_fails_with_its_name(root, tmp_path):
             dataset[0]
 
 
-def test_generated_clips_are_made_on_first_use(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("gesture3d.synthetic.folder.num_cores", lambda: 1)
+def test_generated_clips_are_made_on_first_use(generated, tmp_path, monkeypatch, capsys):
+    def as_drawn_before(root: Path, *_, **how) -> None:
+        for folder in (path for path in generated.iterdir() if path.is_dir()):
+            copied(folder, root / folder.name)
+
+    monkeypatch.setattr("gesture3d.synthetic.generate.make_missing", as_drawn_before)
     counts = {"train": 1, "validation": 1, "test": 1}
     config = SyntheticData(
         name="synthetic", root=tmp_path, clips_per_class=counts, size=32, cache_size=40
