@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from gesture3d.benchmarks.tables import Row
+from gesture3d.checkpoint import load_model, prepared_alike
 from gesture3d.config import load_data, load_experiment
 from gesture3d.data import build_datasets, read_index
 from gesture3d.errors import Gesture3dError
@@ -46,7 +47,8 @@ def compare(
     if unknown:
         raise Gesture3dError(f"way {unknown[0]!r}: one of {', '.join(WAYS)}")
     if set(ways) != {"hands"}:  # decodes all once: what is chosen below is there then
-        build_datasets(load_data(data, settings), 0, progress=False)
+        prepared = prepared_alike(load_experiment("variant_a", data, settings), init)
+        build_datasets(prepared.data, 0, progress=False)
     for count in counts:
         for way in ways:
             found, seconds = [], []
@@ -88,13 +90,12 @@ def _network(data: str, settings: list[str], init: Path, way: str, seed: int) ->
     """Accuracy of a network that was fine-tuned, or given a new head."""
     import torch
 
-    from gesture3d import checkpoint
     from gesture3d.data.batch import collate
     from gesture3d.training.heads import fit_head
     from gesture3d.training.run import train
 
     settings = [*settings, f"train.seed={seed}", "train.keep=last", "train.processes=1"]
-    experiment = load_experiment("variant_a", data, settings)
+    experiment = prepared_alike(load_experiment("variant_a", data, settings), init)
     datasets = build_datasets(experiment.data, seed, progress=False)
     if datasets.validation is None:
         raise Gesture3dError(f"{data}: no validation split to measure on")
@@ -109,7 +110,7 @@ def _network(data: str, settings: list[str], init: Path, way: str, seed: int) ->
             path = train(run, Path(folder) / "run", init=init, progress=False)
         else:
             fit_head(datasets, experiment, init, way, path)
-        model, _ = checkpoint.load_model(path)
+        model, _ = load_model(path)
     split = datasets.validation
     parts = [range(len(split))[first : first + BATCH] for first in range(0, len(split), BATCH)]
     batches = (collate([split[row] for row in part]) for part in parts)

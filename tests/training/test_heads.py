@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from gesture3d.benchmarks import teaching
 from gesture3d.benchmarks.teaching import compare
 from gesture3d.config import load_experiment
 from gesture3d.data import build_datasets
@@ -62,7 +63,15 @@ def test_a_head_is_a_checkpoint_as_any_other(folder, tmp_path, head) -> None:
         assert classifier(folder / label / "0.mp4")[0].name == label
 
 
-def test_ways_are_compared(folder) -> None:
+def test_ways_are_compared(folder, monkeypatch) -> None:
+    """Weights that follow what moves learn from, and are measured on, clips cut down to it."""
+    read = []
+
+    def build(data, *args, **more):
+        read.append(data.framing)
+        return build_datasets(data, *args, **more)
+
+    monkeypatch.setattr(teaching, "build_datasets", build)
     settings = [f"data.root={folder}", "data.validation_share=0.34"]
     rows = list(compare("folder", settings, INIT, ["means", "linear"], [1, 2], 2))
     assert [(row["way"], row["clips a class"]) for row in rows] == [
@@ -71,6 +80,7 @@ def test_ways_are_compared(folder) -> None:
         ("means", "2"),
         ("linear", "2"),
     ]
+    assert set(read) == {"motion"}
     assert all(len(row["top-1, %"].split(",")) == 2 for row in rows)
     with pytest.raises(Gesture3dError, match="way 'magic'"):
         next(compare("folder", settings, INIT, ["magic"], [1], 1))
