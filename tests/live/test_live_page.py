@@ -1,6 +1,7 @@
 """The page in a real browser, with a rendered person in front of its camera."""
 
 import functools
+import re
 import threading
 import time
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from gesture3d.live import exporting
+from gesture3d.live.clips import Clips
+from gesture3d.live.teaching import write_status
 from tests.live import camera
 from tests.live.browser import Browser, needs_chromium
 from tests.live.camera import PERSON
-from tests.live.running import running, untrained_run
+from tests.live.running import moving_frames, running, untrained_run
 
 pytestmark = needs_chromium
 
@@ -70,12 +73,43 @@ def test_the_page_watches_and_says_what_is_wrong(tmp_path, short_capture) -> Non
     assert not list(tmp_path.rglob("*.avi"))
 
 
-def test_without_a_camera_the_page_says_what_to_do(tmp_path) -> None:
-    with running(tmp_path / "clips") as server, Browser(None) as browser:
+def test_what_cannot_be_taught_or_searched_says_what_to_do(tmp_path) -> None:
+    """A name that exists, no camera, a class of one clip, a training in another tab, a file that is
+    no video; on a phone, in the dark."""
+    clips = Clips(tmp_path / "clips")
+    frames, seconds = zip(*moving_frames(0), strict=True)
+    for name in ("wave", "wave", "point"):
+        clips.add(name, frames, seconds)
+    with running(clips.root) as server, Browser(None) as browser:
+        page = browser.page
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.emulate_media(color_scheme="dark")
         browser.open(address(server))
-        browser.page.click("#camera")
-        browser.says("No camera was found")
+        page.click("#tab-teach")
+        for name, said in (("wave", "There is “wave” already"), ("constructor", "No camera")):
+            page.fill("#name", name)
+            page.click("#new-gesture button")
+            browser.says(said)
         browser.says("play a file instead")
+        page.click("#train")
+        browser.says("has one clip only: record it again")
+        assert page.is_hidden("#cancel")
+        clips.add("point", frames, seconds)
+        write_status(server.live.teaching.hidden, {"state": "starting", "since": time.time()})
+        page.click("#train")
+        browser.says("a training is running already: wait for it, or cancel it")
+        browser.until("!document.querySelector('#cancel').hidden")
+        for part in ("teach", "videos", "look", "watch"):
+            page.click(f"#tab-{part}")
+            assert page.evaluate("document.documentElement.scrollWidth") == 390, part
+        for name, light in (("color", True), ("backgroundColor", False)):
+            colour = page.evaluate(f"getComputedStyle(document.body).{name}")
+            assert (sum(map(int, re.findall(r"\d+", colour)[:3])) > 380) == light, name
+        (tmp_path / "no.mp4").write_bytes(b"no video")
+        page.click("#tab-videos")
+        page.set_input_files("#video-file", str(tmp_path / "no.mp4"))
+        browser.until("document.querySelector('#found').textContent.includes('no video')")
+        assert browser.errors == []
 
 
 def test_where_the_camera_is_forbidden_the_page_says_how_to_allow_it(

@@ -13,7 +13,7 @@ export class Teach {
       event.preventDefault();
       const name = $("name").value.trim();
       if (!name) say("Type a name for the gesture first.");
-      else if (this.page.state().gestures[name]) say(`There is “${name}” already: press its Record button to add clips, or type another name.`);
+      else if (Object.hasOwn(this.page.state().gestures, name)) say(`There is “${name}” already: press its Record button to add clips, or type another name.`);
       else this.record(name);
     });
     $("stop").addEventListener("click", () => this.end());
@@ -140,8 +140,12 @@ export class Teach {
   // --- training ---------------------------------------------------------------------------------
 
   async train() {
-    this.wanted = true;
-    this.shown(await ask("POST", "api/training", { way: $("way").value }));
+    try {
+      this.shown(await ask("POST", "api/training", { way: $("way").value }));
+    } catch (error) {
+      this.askAgain(); // it may be another tab's that runs
+      throw error;
+    }
   }
 
   /** What a training says of itself; asks again while it runs. */
