@@ -1,5 +1,6 @@
 """The page in a real browser, with a rendered person in front of its camera."""
 
+import contextlib
 import functools
 import re
 import threading
@@ -75,12 +76,13 @@ def test_the_page_watches_and_says_what_is_wrong(tmp_path, short_capture) -> Non
 
 def test_what_cannot_be_taught_or_searched_says_what_to_do(tmp_path) -> None:
     """A name that exists, no camera, a class of one clip, a training in another tab, a file that is
-    no video; on a phone, in the dark."""
+    no video, a server that ends; on a phone, in the dark."""
     clips = Clips(tmp_path / "clips")
     frames, seconds = zip(*moving_frames(0), strict=True)
     for name in ("wave", "wave", "point"):
         clips.add(name, frames, seconds)
-    with running(clips.root) as server, Browser(None) as browser:
+    with Browser(None) as browser, contextlib.ExitStack() as stack:
+        server = stack.enter_context(running(clips.root))
         page = browser.page
         page.set_viewport_size({"width": 390, "height": 844})
         page.emulate_media(color_scheme="dark")
@@ -109,6 +111,8 @@ def test_what_cannot_be_taught_or_searched_says_what_to_do(tmp_path) -> None:
         page.click("#tab-videos")
         page.set_input_files("#video-file", str(tmp_path / "no.mp4"))
         browser.until("document.querySelector('#found').textContent.includes('no video')")
+        stack.close()
+        browser.says("The connection was lost; trying again … Your clips are safe")
         assert browser.errors == []
 
 
