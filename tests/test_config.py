@@ -155,6 +155,11 @@ def test_a_wrong_file_is_named(tmp_path) -> None:
         load_experiment("varaint_a")
 
 
+def test_batches_out_of_order_are_not_replayed() -> None:
+    with pytest.raises(Gesture3dError, match="replay_worst finds batches by their order"):
+        load_experiment("gru", "basic_motions", ["train.in_order=false", "train.replay_worst=1"])
+
+
 def test_classes_are_evened_out_once() -> None:
     with pytest.raises(Gesture3dError, match="both even the classes out: take one"):
         load_experiment(

@@ -62,6 +62,10 @@ class TrainConfig(Section):
     replay_worst: Annotated[int, Field(ge=0, le=1_000_000)] = (
         0  # batches of an epoch to train on once more
     )
+    # Else batches as data.num_workers get them ready: a slow read does not hold up the others, and
+    # the weights depend on timing. An epoch visits the same samples; one that goes on in its middle
+    # may miss up to four batches a worker, and visit as many twice.
+    in_order: bool = True
     eval_batch_size: BatchSize = 32
     eval_every: PositiveInt = 1  # epochs
     # Of training; auto: bf16 autocast where the processor has it. Evaluation is always in fp32.
@@ -82,6 +86,12 @@ class TrainConfig(Section):
     )
     seed: Seed = 0
     checkpoint_minutes: Annotated[float, Field(gt=0.0, le=1e6)] = 5.0
+
+    @model_validator(mode="after")
+    def _replays_are_found(self) -> "TrainConfig":
+        if self.replay_worst and not self.in_order:
+            raise ValueError("replay_worst finds batches by their order: set in_order=true")
+        return self
 
 
 class Experiment(Section):

@@ -167,8 +167,14 @@ def make_loader(
     batch_sampler: EpochSampler,
     num_workers: int = 0,
     pin_memory: bool = False,
+    in_order: bool = True,
 ) -> torch.utils.data.DataLoader:
-    """A loader of `Batch`es in the sampler's order, the same for any number of workers."""
+    """A loader of `Batch`es in the sampler's order, the same for any number of workers.
+
+    Args:
+        in_order: else as they get ready: a slow read holds up its own batch, and those that its
+            worker has yet to begin, and no others.
+    """
     import cv2
 
     from gesture3d.data.loader import ClipLoader
@@ -176,4 +182,5 @@ def make_loader(
     # Here, not in the workers: a forked process waits for ever for the threads that OpenCV had
     # before the fork.
     cv2.setNumThreads(1)
-    return ClipLoader(dataset, num_workers, batch_sampler=batch_sampler, pin_memory=pin_memory)
+    options = {"pin_memory": pin_memory, "in_order": in_order}
+    return ClipLoader(dataset, num_workers, batch_sampler=batch_sampler, **options)

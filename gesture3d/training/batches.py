@@ -38,7 +38,7 @@ def training_loader(split: Any, experiment: Experiment, processes: Processes) ->
         lengths=split.lengths if experiment.data.by_length else None,
         balance=split.labels if experiment.data.balance else None,
     )
-    return _loader(split, sampler, experiment, processes)
+    return _loader(split, sampler, experiment, processes, in_order=experiment.train.in_order)
 
 
 def evaluation_loader(
@@ -56,12 +56,19 @@ def evaluation_loader(
     return _loader(split, sampler, experiment, processes)
 
 
-def _loader(split: Any, sampler: EpochSampler, experiment: Experiment, processes: Processes) -> Any:
+def _loader(
+    split: Any,
+    sampler: EpochSampler,
+    experiment: Experiment,
+    processes: Processes,
+    in_order: bool = True,
+) -> Any:
     return make_loader(
         split,
         sampler,
         num_workers=experiment.data.num_workers,
         pin_memory=processes.device.type == "cuda",
+        in_order=in_order,
     )
 
 

@@ -3,16 +3,22 @@
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.data import dataloader
 
+from gesture3d.config import load_experiment
 from gesture3d.data import make_loader
 from gesture3d.data.batch import EpochSampler, Sample
 from gesture3d.data.loader import explain_dead_worker
+from gesture3d.distributed import Processes
 from gesture3d.errors import VideoError
+from gesture3d.training.batches import evaluation_loader, training_loader
+
+LOADERS = (training_loader, evaluation_loader)
 
 
 class Numbers:
@@ -74,6 +80,39 @@ def test_errors_of_samples_are_no_dead_workers() -> None:
     for num_workers in (0, 1):
         with pytest.raises(FileNotFoundError, match=r"gone\.npy"):
             list(loader(Missing(), num_workers))
+
+
+class SlowRead(Numbers):
+    """The first sample is not there before a file is."""
+
+    def __init__(self, until: Path) -> None:
+        super().__init__()
+        self.until = until
+
+    def __getitem__(self, position: tuple[int, int]) -> Sample:
+        deadline = time.monotonic() + 60
+        while position[1] == 0 and not self.until.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return super().__getitem__(position)
+
+
+def test_a_slow_read_holds_up_no_other_batch(tmp_path) -> None:
+    """Of its worker only those that it has been given; the epoch is whole."""
+    sampler = EpochSampler(16, 1, seed=0, shuffle=False)
+    batches = iter(make_loader(SlowRead(tmp_path / "now"), sampler, 2, in_order=False))
+    found = [int(next(batches).keys[0]) for _ in range(12)]
+    assert found == [1, 3, 5, *range(7, 16)]
+    (tmp_path / "now").touch()
+    assert [int(batch.keys[0]) for batch in batches] == [0, 2, 4, 6]
+
+
+@pytest.mark.parametrize("in_order", ["true", "false"])
+def test_training_has_the_order_of_its_setting_and_evaluation_always_one(in_order: str) -> None:
+    experiment = load_experiment("gru", "basic_motions", [f"train.in_order={in_order}"])
+    alone = Processes(0, 1, torch.device("cpu"))
+    found = [make(Numbers(), experiment, alone).in_order for make in LOADERS]
+    assert found == [in_order == "true", True]
 
 
 def same_batches(one, other) -> bool:
