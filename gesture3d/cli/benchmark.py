@@ -7,6 +7,7 @@ from gesture3d import paper
 from gesture3d.command_line import add_settings, run_command_line, whole
 from gesture3d.errors import Gesture3dError
 
+DATA_PARTS = ["decoding", "memory", "long", "waiting", "lists"]
 NETWORK_PARTS = ["limits", "recurrent", "network", "throughput"]
 # Those that the targets are for: default, meaning.
 NETWORK_SIZES = {
@@ -34,15 +35,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def _add_parts(commands: argparse._SubParsersAction) -> None:
     """What measures a part of the library by itself."""
     data = commands.add_parser(
-        "data", help="decoding against ffmpeg and decord; memory; waiting; lists"
+        "data", help="decoding against ffmpeg and decord; memory; waiting; lists; cache"
     )
-    data.add_argument("--clips", type=int, default=24, help="clips of each kind (24)")
+    data.add_argument("--clips", type=int, help="clips of each kind (24), of the cache (118562)")
     data.add_argument("--rounds", type=int, default=7, help="measurements of each method (7)")
-    data.add_argument("--loads", type=int, default=5000, help="clips of the memory test (5000)")
+    data.add_argument("--loads", type=int, help="of the memory test (5000), of the cache (100000)")
     data.add_argument("--folder", type=Path, default=Path("data/benchmark"), help="for the clips")
-    data.add_argument(
-        "--part", choices=["all", "decoding", "memory", "long", "waiting", "lists"], default="all"
-    )
+    data.add_argument("--part", choices=["all", *DATA_PARTS, "cache"], default="all")
     network = commands.add_parser("network", help="the video network against the machine's limits")
     network.add_argument("--part", nargs="+", choices=NETWORK_PARTS, default=NETWORK_PARTS[:3])
     about = "fp32 bf16; on a processor without bf16, where that takes ten times as long: fp32"
@@ -139,6 +138,14 @@ def main() -> int:
 
 def data(args: argparse.Namespace) -> int:
     from gesture3d.benchmarks import data as benchmarks
+    from gesture3d.benchmarks.cache import benchmark_cache
+
+    if args.part == "cache":  # takes minutes, and a gigabyte of the disk for as long
+        found = benchmark_cache(args.folder, args.clips or 118_562, args.loads or 100_000)
+        for name, value in found.items():
+            print(f"{name}: {value:,.{0 if value >= 100 else 2}f}")
+        return 0
+    args.clips, args.loads = args.clips or 24, args.loads or 5000
 
     def wanted(part: str) -> bool:
         return args.part in ("all", part)
