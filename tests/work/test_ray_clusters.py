@@ -54,16 +54,32 @@ def test_a_cluster_that_is_not_there_is_one_line(clips, tmp_path) -> None:  # no
         list(spread.on_ray(fake(work), [], "127.0.0.1:1"))
 
 
+def run(tool: str, *words: str) -> None:
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    command = [sys.executable, str(PACKAGE / "cli" / tool), *words]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_ablation_on_a_cluster_is_the_ablation(tmp_path) -> None:
     """Two runs, each a task; the table is that of runs side by side."""
     root = square_folder(tmp_path / "clips")
-    settings = [*tiny_settings(root), "train.epochs=1"]
-    words = [sys.executable, str(PACKAGE / "cli" / "ablate.py"), "--data", "folder", "--ray"]
-    words += ["--networks", "variant_a", "no_recurrence", "--seeds", "0"]
-    words += ["--out", str(tmp_path / "out"), "--set", *settings]
-    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, done.stderr
+    tiny = [*tiny_settings(root), "train.epochs=1"]
+    words = ["--data", "folder", "--networks", "variant_a", "no_recurrence", "--seeds", "0"]
+    run("ablate.py", *words, "--ray", "--out", str(tmp_path / "out"), "--set", *tiny)
     table = (tmp_path / "out" / "ablation.csv").read_text()
     assert "variant_a" in table
     assert "no_recurrence" in table
+
+
+def test_folds_on_a_cluster_are_the_folds(tmp_path) -> None:
+    """Three runs, each a task; the report is that of runs side by side, to the byte."""
+    from tests.training.test_skeleton_runs import moves, settings  # slow to import
+
+    chosen = settings(moves(tmp_path / "moves", each=6), "train.epochs=2")
+    reports = []
+    for name, ray in (("calm", []), ("cluster", ["--ray"])):
+        words = ["--cfg", "deepgru_small", "--data", "skeleton_folder", "--folds", "--name", "cv"]
+        run("train.py", *words, *ray, "--runs", str(tmp_path / name), "--set", *chosen)
+        reports.append((tmp_path / name / "cv" / "report.md").read_bytes())
+    assert reports[0] == reports[1]
