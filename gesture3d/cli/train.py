@@ -20,6 +20,8 @@ from gesture3d.text import one_line
 if TYPE_CHECKING:
     from gesture3d.config import Experiment
 
+TORCHRUN = ("TORCHELASTIC_RESTART_COUNT", "GROUP_WORLD_SIZE")
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -80,16 +82,17 @@ def main() -> int:
     data = args.data or "synthetic"
     experiment = load_experiment(args.cfg, data, args.set)
     name = args.name or f"{Path(args.cfg).stem}-{Path(data).stem}"
-    if int(
-        os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    ):  # torchrun starts anew what broke off
-        from gesture3d.training.run import resumable
+    # torchrun starts anew what broke off, and a machine that was lost is given its command again,
+    # whose processes are like those of the first time.
+    restarts, machines = (int(os.environ.get(key, "0")) for key in TORCHRUN)
+    if is_main_process() and (restarts or machines > 1):
+        from gesture3d.training.run import is_of
 
-        begun = latest_folder(args.runs, name)
-        if begun:
-            args.resume = begun
+        begun = latest_folder(args.runs, name, exactly=bool(args.name))
+        if begun and is_of(experiment, begun, args.init):
+            args.resume = begun  # the other processes follow
             with folder_to_resume(begun) as folder:
-                return train_one(resumable(folder), folder, args)
+                return train_one(experiment, folder, args)
     with new_folder(args.runs, name, exactly=bool(args.name)) as folder:
         return train_one(experiment, folder, args)
 

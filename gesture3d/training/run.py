@@ -43,7 +43,8 @@ def train(
 
     Args:
         init: weights to start from (fine-tuning).
-        resume: continue from ``folder/last.ckpt``.
+        resume: continue from ``folder/last.ckpt``. Of processes that train together, as the main
+            one has it.
 
     Returns:
         The path of the best weights.
@@ -56,7 +57,7 @@ def train(
     if init:
         experiment = checkpoint.prepared_alike(experiment, init)
     with processes(config.device) as here:
-        folder = here.gather(folder)[0]  # the main process has chosen it
+        folder, resume = here.gather((folder, resume))[0]  # the main process has chosen
         torch.set_num_threads(_num_threads(config, here))
         datasets = _datasets(experiment, here, progress)
         torch.manual_seed(config.seed)
@@ -131,6 +132,24 @@ def resumable(folder: Path, overrides: Sequence[str] = ()) -> Experiment:
     if experiment.data.root == stored.data.root:
         check_root(experiment, path, "name its place: --set data.root=…")
     return experiment
+
+
+def is_of(experiment: Experiment, folder: Path, init: Path | None = None) -> bool:
+    """Whether a folder's ``last.ckpt`` is of this experiment, computed anyhow.
+
+    Args:
+        init: weights that the experiment starts from.
+    """
+    if init:
+        experiment = checkpoint.prepared_alike(experiment, init)
+    path = folder / "last.ckpt"
+    trees = [checkpoint.load(path)[1].validated_experiment(path).model_dump(mode="json")]
+    trees.append(experiment.model_dump(mode="json"))
+    for key in RESUMED:
+        section, name = key.split(".")
+        for tree in trees:
+            tree[section].pop(name)
+    return trees[0] == trees[1]
 
 
 def _num_threads(config: TrainConfig, here: Processes) -> int:

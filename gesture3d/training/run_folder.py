@@ -52,14 +52,15 @@ def new_folder(runs: Path, name: str, *, exactly: bool) -> Iterator[Path]:
                 runs.rmdir()
 
 
-def latest_folder(runs: Path, name: str) -> Path | None:
+def latest_folder(runs: Path, name: str, *, exactly: bool) -> Path | None:
     """The one that `new_folder` made last for this name, where a run in it was saved."""
     found = None
-    for number in itertools.count(1):
+    for number in range(1, 2) if exactly else itertools.count(1):
         folder = runs / (name if number == 1 else f"{name}-{number}")
         if not folder.is_dir():
             return found
         found = folder if (folder / "last.ckpt").is_file() else None
+    return found
 
 
 @contextlib.contextmanager

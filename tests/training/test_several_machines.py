@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ TRAIN = PACKAGE / "cli" / "train.py"
 SETTINGS = ["train.epochs=1", "train.sync_batch_norm=true", "train.precision=fp32"]
 # Adam makes a step of any rounding, and every step more of what the one before rounded.
 SETTINGS += ["optim.name=sgd", "optim.lr=0.01", "train.batch_size=16"]
+LONGER = ["train.epochs=20"]
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +77,27 @@ def test_fewer_samples_than_a_batch_count_alike(folder, alone, tmp_path) -> None
     assert distance(tmp_path, alone) < 0.001
 
 
+def test_the_command_of_a_machine_that_was_lost_goes_on_with_the_run(
+    folder, alone, tmp_path
+) -> None:
+    """Of machines that train together; of one alone, or with other settings, it is refused."""
+    command = [sys.executable, *arguments(folder, shutil.copytree(alone, tmp_path / "runs"))]
+    machines = {"GROUP_WORLD_SIZE": "2", "RANK": "0", "WORLD_SIZE": "1"}
+    for words, environment in ((command, {}), ([*command, "optim.lr=0.1"], machines)):
+        done = run_forked(words, env=environment)
+        assert "run exists; choose another --name" in done.stderr
+    done = run_forked([*command, "data.num_workers=1"], env=machines)
+    assert done.returncode == 0, done.stderr
+    assert "resumed at epoch 2" in done.stdout + done.stderr
+
+
 def group(port: int, words: list[str]) -> subprocess.Popen:
     """What one of two machines runs."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
     torchrun += ["--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=test"]
     torchrun += ["--local-addr=127.0.0.1", "--max-restarts=3", *words]
     environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    environment |= {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # else none can join once more
     return subprocess.Popen(torchrun, env=environment, start_new_session=True)
 
 
@@ -103,28 +120,82 @@ def test_two_machines_train_as_one(folder, alone, tmp_path) -> None:
     assert distance(tmp_path, alone) < 0.005
 
 
-@pytest.mark.slow
-def test_training_goes_on_when_the_processes_of_a_machine_are_killed(folder, tmp_path) -> None:
-    """torchrun starts all of them anew, and they go on from the last checkpoint."""
-    more = ["train.epochs=20"]
-    port, rows = free_port(), tmp_path / "run" / "metrics.jsonl"
-    first = group(port, arguments(folder, tmp_path, *more))
-    deadline = time.monotonic() + 300
-    while not listens(port):  # where the two meet: the machine that must not be lost
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    second = group(port, arguments(folder, tmp_path, *more))
-    while not (rows.is_file() and len(rows.read_text().splitlines()) >= 3):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    kill_workers(second)
-    assert [process.wait(500) for process in (first, second)] == [0, 0]
-    found = [json.loads(line)["epoch"] for line in rows.read_text().splitlines()]
-    assert found == list(range(20))
-    calm = [*more, "train.processes=2"]
-    done = run([sys.executable, *arguments(folder, tmp_path / "calm", *calm)])
+@pytest.fixture(scope="module")
+def calm(folder, tmp_path_factory) -> Path:
+    """The longer run, in two processes of one machine that nobody disturbs."""
+    runs = tmp_path_factory.mktemp("calm")
+    done = run([sys.executable, *arguments(folder, runs, *LONGER, "train.processes=2")])
     assert done.returncode == 0, done.stderr
-    assert distance(tmp_path, tmp_path / "calm") == 0.0
+    return runs
+
+
+def begin(folder: Path, runs: Path) -> tuple[int, list[subprocess.Popen]]:
+    """Two groups that have trained for three epochs; the first has the port where they meet."""
+    port, deadline = free_port(), time.monotonic() + 300
+    first = group(port, arguments(folder, runs, *LONGER))
+    while not listens(port):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    second = group(port, arguments(folder, runs, *LONGER))
+    while len(epochs(runs)) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return port, [first, second]
+
+
+def epochs(runs: Path) -> list[int]:
+    rows = runs / "run" / "metrics.jsonl"
+    lines = rows.read_text().splitlines() if rows.is_file() else []
+    return [json.loads(line)["epoch"] for line in lines]
+
+
+@pytest.mark.slow
+def test_training_goes_on_when_the_processes_of_a_machine_are_killed(
+    folder, calm, tmp_path
+) -> None:
+    """torchrun starts all of them anew, and they go on from the last checkpoint."""
+    _, groups = begin(folder, tmp_path)
+    kill_workers(groups[1])
+    assert [process.wait(500) for process in groups] == [0, 0]
+    assert epochs(tmp_path) == list(range(20))
+    assert distance(tmp_path, calm) == 0.0
+
+
+@pytest.mark.slow
+def test_training_goes_on_when_a_machine_is_lost_and_its_command_given_again(
+    folder, calm, tmp_path
+) -> None:
+    """The other machine's torchrun waits for it."""
+    port, (first, second) = begin(folder, tmp_path)
+    kill(second)
+    again = group(port, arguments(folder, tmp_path, *LONGER))
+    assert [process.wait(500) for process in (first, again)] == [0, 0]
+    assert epochs(tmp_path) == list(range(20))
+    assert distance(tmp_path, calm) == 0.0
+
+
+@pytest.mark.slow
+def test_where_the_machine_is_lost_at_which_they_meet_both_commands_are_given_again(
+    folder, calm, tmp_path
+) -> None:
+    """The other one ends by itself: without the lost one nobody could find it."""
+    _, (first, second) = begin(folder, tmp_path)
+    kill(first)
+    assert second.wait(300) != 0
+    assert len(epochs(tmp_path)) < 20
+    port = free_port()
+    groups = [group(port, arguments(folder, tmp_path, *LONGER)) for _ in range(2)]
+    assert [process.wait(500) for process in groups] == [0, 0]
+    assert epochs(tmp_path) == list(range(20))
+    assert distance(tmp_path, calm) == 0.0
+
+
+def kill(torchrun: subprocess.Popen) -> None:
+    """It and all that it has started, at once."""
+    torchrun.send_signal(signal.SIGSTOP)
+    kill_workers(torchrun)
+    torchrun.kill()
+    torchrun.wait()
 
 
 def kill_workers(torchrun: subprocess.Popen) -> None:
