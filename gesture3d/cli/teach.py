@@ -24,7 +24,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--out", type=Path, metavar="FILE", help="(the folder's name and .safetensors, here)"
     )
     parser.add_argument(
-        "--unknown", nargs="+", default=[], metavar="PATH", help="clips that must be refused"
+        "--unknown",
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="clips that must be refused, or folders or lists (.csv, .txt) of them",
     )
     parser.add_argument(
         "--draws",
@@ -41,7 +45,7 @@ def main() -> int:
     from gesture3d.config import load_data
     from gesture3d.data import read_index
     from gesture3d.files import check_writable
-    from gesture3d.training.taught import advice, measure, unknown_joints
+    from gesture3d.training.taught import advice, find_unknown, measure
     from gesture3d.training.teach import clips_of, save, teach
 
     out = args.out or Path(f"{args.clips.resolve().name}.safetensors")
@@ -51,6 +55,9 @@ def main() -> int:
         )
     check_writable(out)
     settings = [f"data.root={args.clips}", "data.validation_share=0", *args.set]
+    unknown = (
+        find_unknown(args.unknown, load_data("hand_folder", settings)) if args.unknown else None
+    )
     for draw in range(args.draws):
         chosen = [f"data.subset_seed={draw}"] if args.draws > 1 else []
         data = load_data("hand_folder", [*settings, *chosen])
@@ -61,9 +68,9 @@ def main() -> int:
         if draw == 0:
             print(*map(one_line, advice(taught, clips, shares)), sep="\n")
         tested = index.of("test")
-        if tested or args.unknown:
-            unknown = unknown_joints(args.unknown, data) if args.unknown else []
-            print(measure(taught, tested, unknown, data.num_frames).in_words())
+        if tested or unknown:
+            others = data.present(unknown).items if unknown else []
+            print(measure(taught, tested, others, data.num_frames).in_words())
     use = how_to_start("classify", "CLIP", "--weights", out, "--reject", "0.9")
     print(f"written: {out}\nuse it: {use}")
     return 0

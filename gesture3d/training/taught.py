@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from gesture3d.data.index import Index, Item
 from gesture3d.data.skeleton.sets.hand_folder import HandFolderData
-from gesture3d.data.walk import Walk, find_files
+from gesture3d.data.walk import Walk, find_files, is_clip
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.bootstrap import wilson
 from gesture3d.hands.features import as_hands, hand_features
 from gesture3d.training.teach import KEPT, LEAST_SEEN, Clips, Taught
+from gesture3d.work.manifest import listed_paths
+from gesture3d.work.places import joined
 
 MOST_NAMED = 10  # clips in a list
 OUT_OF_SIGHT = 0.5  # share of all frames with a hand, below which the gestures may be of the body
@@ -95,9 +98,9 @@ def advice(taught: Taught, clips: Clips, shares: dict[str, float]) -> list[str]:
 
 
 def measure(
-    taught: Taught, tested: Sequence[Item], unknown: Sequence[np.ndarray], num_frames: int
+    taught: Taught, tested: Sequence[Item], unknown: Sequence[Item], num_frames: int
 ) -> Measured:
-    """Other clips: ``tested`` items of the gestures, joints (T, 42, 3) of ``unknown`` ones."""
+    """Other clips, with their joints (T, 42, 3): ``tested`` of the gestures, and ``unknown``."""
     limit = taught.calibration.threshold(KEPT) * taught.calibration.temperature
     right = kept = 0
     for item in tested:
@@ -105,27 +108,33 @@ def measure(
         if scores is not None:
             right += int(scores.argmax() == item.label)
             kept += int(scores.max() >= limit)
-    found = [_scores(taught, joints, num_frames) for joints in unknown]
+    found = [_scores(taught, item.content, num_frames) for item in unknown]
     refused = sum(scores is None or bool(scores.max() < limit) for scores in found)
     return Measured(len(tested), right, kept, len(unknown), refused)
 
 
-def unknown_joints(paths: Sequence[str], data: HandFolderData) -> list[np.ndarray]:
-    """Joints of the clips at these paths, files and folders."""
-    index = Index(
-        ("",),
-        [
-            Item(f"unknown/{number}-{path.stem}", 0, path)
-            for number, path in enumerate(
-                file
-                for one in paths
-                for file in find_files(one, data.suffixes, Walk(), data.is_input)
-            )
-        ],
-    )
-    if not index.items:
+def find_unknown(paths: Sequence[str], data: HandFolderData) -> Index:
+    """The clips at these paths: files, folders with clips, or lists of them (a ``.csv`` with a
+    column ``path``, a ``.txt`` of a path a line). Nothing is decoded yet.
+
+    Raises:
+        Gesture3dError: a path does not exist, is no clip, or has none in it.
+    """
+    walk, found = Walk(), []
+    for path in map(Path, paths):
+        is_list = path.suffix.lower() in (".csv", ".txt") and path.is_file()
+        base, names = listed_paths(str(path)) if is_list else (".", [str(path)])
+        for place in (joined(base, name) for name in names):
+            file = Path(place)
+            if file.is_file() and file.suffix.lower() not in data.suffixes and not is_clip(file):
+                raise Gesture3dError(f"--unknown: {file} is no clip")
+            found += find_files(place, data.suffixes, walk, data.is_input)
+    walk.report(progress=False)
+    # By the whole path, under which the joints are kept.
+    keys = dict.fromkeys(str(file.resolve()) for file in found)
+    if not keys:
         raise Gesture3dError(f"--unknown {', '.join(paths)}: no clips there")
-    return [item.content for item in data.present(index).items]
+    return Index(("",), [Item(key, 0, Path(key)) for key in keys])
 
 
 @torch.inference_mode()

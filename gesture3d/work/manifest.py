@@ -192,7 +192,7 @@ def _sorted_clips(
 ) -> tuple[str, list[str | Entry]]:
     """What relative paths are relative to, and the clips by path: those in tars with all that is
     known of them, others as paths only, of which there may be millions."""
-    base, paths = _paths(listed, suffixes, is_input)
+    base, paths = listed_paths(listed, suffixes, is_input)
     compressed = next((p for p in paths if p.lower().endswith((".tar.gz", ".tgz"))), None)
     if compressed:
         raise Gesture3dError(f"{listed}: {compressed} is compressed: unpack it to a .tar")
@@ -235,10 +235,12 @@ def _fingerprint(listed: str) -> str:
     return f"{listed} "
 
 
-def _paths(
-    listed: str, suffixes: Collection[str], is_input: Callable[[Path], bool]
+def listed_paths(
+    listed: str,
+    suffixes: Collection[str] = (),
+    is_input: Callable[[Path], bool] = lambda path: True,
 ) -> tuple[str, list[str]]:
-    """What relative paths are relative to, and the paths."""
+    """What relative paths are relative to, and the paths, see `open_manifest`."""
     lower = listed.lower()
     folder = listed.rpartition("/")[0] if is_address(listed) else str(Path(listed).parent)
     if lower.endswith(TAR):

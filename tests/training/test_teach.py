@@ -7,11 +7,14 @@ import pytest
 
 from gesture3d import Classifier
 from gesture3d.cli import teach
+from gesture3d.config import load_data
+from gesture3d.data.video.prepared.joints import kept_joints
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.rejection import measure_rejection
 from gesture3d.export.write import open_source
 from gesture3d.hands.track import HandTrack
 from gesture3d.synthetic.tracks import performances
+from gesture3d.training.taught import find_unknown
 from tests.clips import square_clip, write_clip
 
 GESTURES = ("Thumb Up", "Swiping Left", "Zooming Out With Two Fingers")
@@ -124,3 +127,47 @@ def test_what_cannot_be_taught_is_said(tmp_path, tracks, monkeypatch) -> None:
     folder = write(tmp_path / "one", tracks, GESTURES[:1])
     with pytest.raises(Gesture3dError, match="only one gesture, 'Thumb Up'"):
         run(monkeypatch, folder)
+
+
+def test_unknown_clips_in_folders_lists_and_files(tmp_path, tracks, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    other = write(tmp_path / "other", tracks, ["Drumming Fingers"]) / "Drumming Fingers"
+    (tmp_path / "list.csv").write_text("path,note\nother/Drumming Fingers/0.npz,x\n")
+    (tmp_path / "list.txt").write_text(f"{other / '1.npz'}\n")
+    data = load_data("hand_folder", [f"data.root={tmp_path}"])
+    both = [str(other / "0.npz"), str(other / "1.npz")]
+    for paths in (["other"], ["list.csv", "list.txt", both[0]], ["other", *both]):
+        assert [item.key for item in find_unknown(paths, data).items] == both
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("nowhere.csv", None, "nowhere.csv: no such file"),
+        ("list.csv", "clip\na.mp4\n", "no column 'path'"),
+        ("list.txt", "away.mp4\n", r"away\.mp4: no such file"),
+        ("notes.pdf", "%PDF", r"--unknown: notes\.pdf is no clip"),
+        ("empty.txt", "\n", r"--unknown empty\.txt: no clips there"),
+    ],
+)
+def test_unknown_clips_are_looked_for_before_the_work(
+    tmp_path, monkeypatch, name, content, message
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for direction in ("left", "right"):  # which would need networks
+        write_clip(tmp_path / "mine" / direction / "1.mp4", square_clip(direction, 0))
+    monkeypatch.setenv("GESTURE3D_HANDS", str(tmp_path / "nowhere"))
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(Gesture3dError, match=message):
+        run(monkeypatch, "mine", "--unknown", name)
+
+
+def test_joints_of_unknown_clips_are_kept_by_their_whole_path(tmp_path) -> None:
+    """Of two folders' clips of one name each has its own."""
+    data = load_data("hand_folder", [f"data.root={tmp_path / 'mine'}"])
+    for name in ("one", "other"):
+        write_clip(tmp_path / name / "0.mp4", square_clip("left", 0))
+    one, other = (find_unknown([str(tmp_path / name)], data).items[0] for name in ("one", "other"))
+    kept = kept_joints(tmp_path)
+    assert kept.path(one) != kept.path(other)
