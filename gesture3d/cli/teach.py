@@ -10,7 +10,14 @@ recognised behind that.
 import argparse
 from pathlib import Path
 
-from gesture3d.command_line import add_settings, how_to_start, run_command_line, whole
+from gesture3d.command_line import (
+    add_record,
+    add_settings,
+    as_typed,
+    how_to_start,
+    run_command_line,
+    whole,
+)
 from gesture3d.errors import Gesture3dError
 from gesture3d.text import one_line
 
@@ -36,6 +43,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default=1,
         help="with --set data.few_shot=N: so many choices of N clips, one after the other (1)",
     )
+    add_record(parser)
     add_settings(parser, "change a setting of the data, e.g. data.mirrored_camera=true")
     return parser.parse_args(argv)
 
@@ -45,6 +53,8 @@ def main() -> int:
     from gesture3d.config import load_data
     from gesture3d.data import read_index
     from gesture3d.files import check_writable
+    from gesture3d.studies.record import row_of_teaching
+    from gesture3d.studies.zoo import check_results, record
     from gesture3d.training.taught import advice, find_unknown, measure
     from gesture3d.training.teach import clips_of, save, teach
 
@@ -54,23 +64,33 @@ def main() -> int:
             f"{args.clips}: no such folder; put clips into {args.clips}/<gesture>/"
         )
     check_writable(out)
+    if args.record:
+        check_results(args.record)
     settings = [f"data.root={args.clips}", "data.validation_share=0", *args.set]
     unknown = (
         find_unknown(args.unknown, load_data("hand_folder", settings)) if args.unknown else None
     )
+    found = []
     for draw in range(args.draws):
         chosen = [f"data.subset_seed={draw}"] if args.draws > 1 else []
         data = load_data("hand_folder", [*settings, *chosen])
         index = read_index(data)
+        tested = index.of("test")
+        if args.record and not tested:
+            raise Gesture3dError("--record: no test clips, see --help")
         clips, shares = clips_of(index, data.num_frames)
         taught = teach(clips)
         save(out, taught, clips, data, {"train": index.fingerprint("train")})
         if draw == 0:
             print(*map(one_line, advice(taught, clips, shares)), sep="\n")
-        tested = index.of("test")
         if tested or unknown:
             others = data.present(unknown).items if unknown else []
-            print(measure(taught, tested, others, data.num_frames).in_words())
+            found.append(measure(taught, tested, others, data.num_frames))
+            print(found[-1].in_words())
+    if args.record:
+        parameters = sum(parameter.numel() for parameter in taught.model.parameters())
+        row = row_of_teaching(found, parameters, args.set, as_typed("teach"))
+        print(*record(args.record, [row]), sep="\n")
     use = how_to_start("classify", "CLIP", "--weights", out, "--reject", "0.9")
     print(f"written: {out}\nuse it: {use}")
     return 0

@@ -22,6 +22,7 @@ from gesture3d.machine import choose_device, processor
 from gesture3d.studies.runs import Outcome, compared_split, group_by_network
 from gesture3d.studies.zoo import COLUMNS, Row
 from gesture3d.training.result import read_result
+from gesture3d.training.taught import Measured
 
 # Where and how a run is computed, and what has a column of its own (seed, fold). All else in which
 # it differs from its recipe is part of what a row is of.
@@ -177,6 +178,38 @@ def row_of_evaluation(
         weights=str(weights),
         written_by=_tool(command),
         events=events_in_words([events] if events else []),
+    )
+
+
+def row_of_teaching(
+    found: Sequence[Measured], parameters: int, settings: Sequence[str], command: str
+) -> Row:
+    """The row of gestures that were taught, and tested on other clips.
+
+    Args:
+        found: of each draw of the given clips, the first with seed 0.
+        settings: of the data, as they were given.
+    """
+    top1 = [100 * one.right / one.known for one in found]
+    events = f"known accepted {np.mean([100 * o.kept / o.known for o in found]):.1f} %"
+    if found[0].unknown:
+        events += f", unknown refused {np.mean([100 * o.refused / o.unknown for o in found]):.1f} %"
+    return _row(
+        network="templates",
+        data="hand_folder",
+        settings=" ".join(settings),
+        split="test",
+        samples=str(found[0].known),
+        seeds=" ".join(map(str, range(len(found)))),
+        top1_by_seed=" ".join(f"{value:.1f}" for value in top1),
+        top1=f"{np.mean(top1):.1f}",
+        std=f"{np.std(top1, ddof=1):.1f}" if len(top1) > 1 else "",
+        parameters=str(parameters),
+        command=command,
+        code=checkpoint.versions()["gesture3d"],
+        processor=processor(False),
+        written_by=_tool(command),
+        events=events,
     )
 
 

@@ -13,6 +13,7 @@ from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.rejection import measure_rejection
 from gesture3d.export.write import open_source
 from gesture3d.hands.track import HandTrack
+from gesture3d.studies.zoo import read_rows
 from gesture3d.synthetic.tracks import performances
 from gesture3d.training.taught import find_unknown
 from tests.clips import square_clip, write_clip
@@ -79,10 +80,25 @@ def test_a_test_split_is_recognised_and_the_choice_of_clips_repeated(
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "mine" / "train", tracks, rows=slice(0, 4))
     write(tmp_path / "mine" / "test", tracks, rows=slice(4, 6))
-    assert run(monkeypatch, "mine", "--draws", "2", "--set", "data.few_shot=2") == 0
+    options = ("--draws", "2", "--record", "zoo.csv", "--set", "data.few_shot=2")
+    assert run(monkeypatch, "mine", *options) == 0
+    ((_, row),) = read_rows(Path("zoo.csv"))
+    assert (row["network"], row["settings"]) == ("templates", "data.few_shot=2")
+    assert (row["samples"], row["seeds"], row["written_by"]) == ("6", "0 1", "teach")
+    assert row["events"].startswith("known accepted ")
     lines = [line for line in capsys.readouterr().out.splitlines() if "of 6 test clips" in line]
     assert len(lines) == 2
     assert all(int(line.split()[0]) >= 4 for line in lines)
+    shares = [f"{int(line.split()[0]) / 6:.1%}".rstrip("%") for line in lines]
+    assert row["top1_by_seed"].split() == shares
+
+
+def test_without_test_clips_there_is_no_row(tmp_path, tracks, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "mine", tracks)
+    with pytest.raises(Gesture3dError, match="--record: no test clips"):
+        run(monkeypatch, "mine", "--record", "zoo.csv")
+    assert not Path("zoo.csv").exists()
 
 
 def test_clips_without_a_hand_are_named_and_left_out(tmp_path, tracks, monkeypatch, capsys) -> None:
