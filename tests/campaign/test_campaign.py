@@ -19,7 +19,7 @@ from .judge import FAULTS, PASSES
 from .kinds import KINDS
 
 README = Path(__file__).with_name("README.md")
-QUICK = 4  # cases of each kind
+QUICK = 2  # cases of each kind
 
 
 HAS_FFMPEG = shutil.which("ffmpeg") and shutil.which("ffprobe")
