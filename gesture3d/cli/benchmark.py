@@ -143,7 +143,7 @@ def data(args: argparse.Namespace) -> int:
     if args.part == "cache":  # takes minutes, and a gigabyte of the disk for as long
         found = benchmark_cache(args.folder, args.clips or 118_562, args.loads or 100_000)
         for name, value in found.items():
-            print(f"{name}: {value:,.{0 if value >= 100 else 2}f}")
+            print(f"{name}: {value:,.{0 if value >= 100 or value == int(value) else 2}f}")
         return 0
     args.clips, args.loads = args.clips or 24, args.loads or 5000
 

@@ -46,7 +46,6 @@ def run_on_ray(
     Returns:
         What went wrong, by the name of the run.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     errors: dict[str, str] = {}
     unfinished = []
     for run in runs:

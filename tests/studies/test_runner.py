@@ -241,3 +241,13 @@ def test_of_two_commands_in_one_folder_the_second_waits(tmp_path):
     order.append("second")
     thread.join()
     assert order == ["first", "second"]
+
+
+def test_without_ray_nothing_is_begun(tmp_path, monkeypatch) -> None:
+    from gesture3d.studies.cluster import run_on_ray
+
+    monkeypatch.setitem(sys.modules, "ray", None)
+    runs, _ = plan_runs(["variant_a"], ["folder"], [0], tiny_settings(tmp_path))
+    with pytest.raises(Gesture3dError, match=r"--ray needs Ray: pip install"):
+        run_on_ray(runs, tmp_path / "out", PACKAGE / "cli", "")
+    assert not (tmp_path / "out").exists()
