@@ -49,6 +49,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     about = "on a Ray cluster whose machines share --out, or a local one: one run a GPU, or a CPU"
     parser.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help=about)
+    parser.add_argument(
+        "--corruptions",
+        nargs="*",
+        metavar="NAME",
+        help="of clips: measure the trained networks on validation clips corrupted in these ways, "
+        "too (without names in all), and draw it",
+    )
     add_record(parser)
     args = parser.parse_args(argv)
     if args.out is None:
@@ -71,7 +78,7 @@ def main() -> int:
     jobs, gpus = (1, []) if args.ray is not None else choose_jobs(args.jobs, args.set)
     alone = [] if gpus else ["train.processes=1"]  # the same runs, however many go side by side
     runs, left_out = plan_runs(
-        args.networks or NETWORKS, args.data, args.seeds, [*alone, *args.set]
+        args.networks or NETWORKS, args.data, args.seeds, [*alone, *args.set], args.corruptions
     )
     for run in runs:
         check_folder(run, args.out)

@@ -4,8 +4,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import BaseModel, Field, TypeAdapter
 from tqdm import tqdm
 
 from gesture3d.checkpoint import versions
@@ -17,6 +19,7 @@ from gesture3d.evaluation.evaluate import evaluated_experiment, open_split
 from gesture3d.evaluation.predictions import SplitPredictions
 from gesture3d.files import atomic_path, write_text
 from gesture3d.rng import generator
+from gesture3d.stored import Number, Text, parse_json
 from gesture3d.text import csv_text
 
 SHOWN = (0.6, 1.0)  # strengths in the picture
@@ -119,8 +122,11 @@ def measure_corruptions(
     return Robustness(float(clean.correct.mean()), top1, clean, strips)
 
 
-def check_names(names: Sequence[str], experiment: Experiment, weights: Path | str) -> list[str]:
+def check_names(names: Sequence[str], experiment: Experiment, whose: Path | str) -> list[str]:
     """The corruptions of these names that there are for clips like these; by default all.
+
+    Args:
+        whose: clips they are, for the message.
 
     Raises:
         Gesture3dError: there is no such corruption, or none at all of this stream.
@@ -128,7 +134,7 @@ def check_names(names: Sequence[str], experiment: Experiment, weights: Path | st
     data = experiment.data
     if data.kind != "clips":
         raise Gesture3dError(
-            f"{weights}: --corruptions are what cameras do to clips; {data.title} is "
+            f"{whose}: --corruptions are what cameras do to clips; {data.title} is "
             f"{data.stream} data"
         )
     known = [n for n, corruption in BY_NAME.items() if data.modality in corruption.modalities]
@@ -158,6 +164,38 @@ def table(found: Robustness) -> str:
             f"{worst}, {100 * found.means[worst]:.1f} %",
         ]
     )
+
+
+class _Means(BaseModel):
+    top1: Annotated[list[Number], Field(min_length=len(STRENGTHS), max_length=len(STRENGTHS))]
+
+
+class Written(BaseModel):
+    """What is read of a corruptions.json."""
+
+    clean: Number
+    corruptions: dict[Text, _Means]
+
+    @property
+    def top1(self) -> dict[str, list[float]]:
+        """By corruption, one for each of `STRENGTHS`."""
+        return {name: means.top1 for name, means in self.corruptions.items()}
+
+
+_WRITTEN = TypeAdapter(Written)
+
+
+def read_corruptions(path: Path) -> Written | None:
+    """What `write_corruptions` wrote; None where there is no such file.
+
+    Raises Gesture3dError where it is broken.
+    """
+    try:
+        return parse_json(path.read_bytes(), _WRITTEN)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise Gesture3dError(f"{path}: broken ({error}); remove it") from None
 
 
 def write_corruptions(folder: Path, weights: Path, found: Robustness) -> None:

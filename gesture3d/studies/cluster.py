@@ -26,7 +26,8 @@ class _Task:
     def question(self) -> list:
         run = self.run
         init = run.init and str(run.init.resolve())
-        return [run.name, run.network, run.data, run.seed, list(run.overrides), init]
+        settings, corruptions = list(run.overrides), list(run.corruptions)
+        return [run.name, run.network, run.data, run.seed, settings, init, corruptions]
 
     def finish(self, error: str | None, started: float, ended: float) -> tuple[int, int]:
         if error:
@@ -69,10 +70,18 @@ def open_worker(how: dict[str, str]) -> Callable[[list], str | None]:
     os.chdir(how["here"])
 
     def work(question: list) -> str | None:
-        name, network, data, seed, overrides, init = question
-        init = init and Path(init)
+        name, network, data, seed, overrides, init, corruptions = question
         experiment = load_experiment(network, data, overrides)
-        run = PlannedRun(name, network, data, seed, tuple(overrides), experiment, init)
+        run = PlannedRun(
+            name,
+            network,
+            data,
+            seed,
+            tuple(overrides),
+            experiment,
+            init and Path(init),
+            tuple(corruptions),
+        )
         runner = Runner(Path(how["folder"]), Path(how["tools"]))
         return runner.run_unlocked([run]).get(name)
 

@@ -7,10 +7,11 @@ import numpy as np
 
 from gesture3d import paper
 from gesture3d.evaluation.report import markdown_table
-from gesture3d.files import write_text
+from gesture3d.files import atomic_path, write_text
 from gesture3d.studies.runs import Outcome, Section, group_by_network, make_sections
 from gesture3d.studies.tables import (
     accuracy_table,
+    corruptions_table,
     cost_table,
     counted,
     events_table,
@@ -27,7 +28,7 @@ from gesture3d.text import csv_text, markdown
 
 
 def write_report(outcomes: Sequence[Outcome], folder: Path, notes: Sequence[str] = ()) -> Path:
-    """Write the three files.
+    """Write the three files, and a picture of corruptions where they were measured.
 
     Args:
         notes: further sentences for the end, such as settings that were left out.
@@ -42,7 +43,7 @@ def write_report(outcomes: Sequence[Outcome], folder: Path, notes: Sequence[str]
 
     sections = make_sections(group_by_network(outcomes))
     title, facts = f"Ablation: {folder.name}", describe(sections, outcomes)
-    kinds = (accuracy_table, events_table, pairs_table, cost_table)
+    kinds = (accuracy_table, events_table, corruptions_table, pairs_table, cost_table)
     tables = [kind(section) for section in sections for kind in kinds]
     tables = [modality_table(sections), *tables, failure_table(outcomes)]
     tables = [table for table in tables if table.rows]
@@ -57,6 +58,19 @@ def write_report(outcomes: Sequence[Outcome], folder: Path, notes: Sequence[str]
     write_text(folder / "ablation.md", "\n".join(lines) + "\n")
     write_text(folder / "ablation.csv", runs_csv(outcomes))
     write_text(folder / "ablation.html", html_page(title, facts, sections, tables, closing))
+    measured = {
+        f"{section.data}: {group.network}": [o.corruptions for o in group.outcomes]
+        for section in sections
+        for group in section.groups
+        if all(o.corruptions for o in group.outcomes)
+    }
+    if measured:
+        from gesture3d.viz.plots import plot_corruptions
+
+        if len(sections) == 1:
+            measured = {name.partition(": ")[2]: found for name, found in measured.items()}
+        with atomic_path(folder / "ablation-corruptions.png") as temporary:
+            plot_corruptions(measured).savefig(temporary, dpi=120)
     return folder / "ablation.md"
 
 

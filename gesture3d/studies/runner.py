@@ -16,12 +16,14 @@ from tqdm import tqdm
 
 from gesture3d.config import Experiment, read_settings, validate_experiment
 from gesture3d.errors import Gesture3dError
+from gesture3d.evaluation.corruptions import read_corruptions
 from gesture3d.files import locked
 from gesture3d.machine import num_cores, total_memory
 from gesture3d.studies.cores import Cores
 from gesture3d.training.result import read_result
 from gesture3d.training.stopping import on_stop_signals
 
+CORRUPTIONS = Path("evaluation-validation", "corruptions.json")  # in a run's folder
 MEMORY_OF_A_RUN = 4 << 30  # bytes; the generated set's recipe reaches 2.3 GB
 
 
@@ -36,6 +38,7 @@ class PlannedRun:
     overrides: tuple[str, ...]  # --set
     experiment: Experiment
     init: Path | None = None  # --init
+    corruptions: tuple[str, ...] = ()  # what happens to its validation clips afterwards
 
 
 class Stopped(Exception):
@@ -99,17 +102,22 @@ def check_folder(run: PlannedRun, folder: Path, option: str = "--out") -> None:
 
 
 def is_finished(run: PlannedRun, folder: Path) -> bool:
-    """Trained, and tested where there is a test split."""
+    """Trained, tested where there is a test split, and its corruptions measured."""
     return _next_step(run, folder / run.name) is None
 
 
 def _next_step(run: PlannedRun, folder: Path) -> list[str] | None:
     """What is to be started next: a tool's name and its arguments."""
     if (folder / "result.json").is_file():
-        tested = folder / "evaluation-test" / "predictions.csv"
-        if tested.is_file() or "test" not in read_result(folder)["num_samples"]:
-            return None
-        return ["evaluate.py", "--weights", str(folder / "best.safetensors"), "--split", "test"]
+        splits = read_result(folder)["num_samples"]
+        evaluate = ["evaluate.py", "--weights", str(folder / "best.safetensors"), "--split"]
+        if "test" in splits and not (folder / "evaluation-test" / "predictions.csv").is_file():
+            return [*evaluate, "test"]
+        if run.corruptions and "validation" in splits:
+            found = read_corruptions(folder / CORRUPTIONS)
+            if not (found and set(run.corruptions) <= set(found.top1)):
+                return [*evaluate, "validation", "--corruptions", *run.corruptions]
+        return None
     if (folder / "last.ckpt").is_file():
         return ["train.py", "--resume", str(folder)]
     start = ["train.py", "--cfg", run.network, "--data", run.data]

@@ -16,12 +16,13 @@ from pydantic import BaseModel, TypeAdapter
 from gesture3d.config import Experiment, find_config, load_experiment
 from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.bootstrap import Difference, compare_runs
+from gesture3d.evaluation.corruptions import check_names, read_corruptions
 from gesture3d.evaluation.order import ORDERS
 from gesture3d.evaluation.predict import stream_of_step
 from gesture3d.evaluation.predictions import SplitPredictions, read_predictions
 from gesture3d.files import resource
 from gesture3d.stored import Number, Text, parse_json
-from gesture3d.studies.runner import PlannedRun, is_finished
+from gesture3d.studies.runner import CORRUPTIONS, PlannedRun, is_finished
 from gesture3d.training.result import read_result
 from gesture3d.training.state import ROW
 
@@ -32,12 +33,18 @@ NETWORKS = ("convlstm", "variant_a", "variant_b", "variant_c", "variant_d")
 
 
 def plan_runs(
-    networks: Sequence[str], data: Sequence[str], seeds: Sequence[int], overrides: Sequence[str]
+    networks: Sequence[str],
+    data: Sequence[str],
+    seeds: Sequence[int],
+    overrides: Sequence[str],
+    corruptions: Sequence[str] | None = None,
 ) -> tuple[list[PlannedRun], list[str]]:
     """Every network on every data recipe with every seed, all networks before the next seed.
 
     Args:
         networks: model configs; ``NETWORK:DATA`` goes with that recipe only.
+        corruptions: of validation clips, to be measured with the trained networks; empty: all
+            that cameras do to them; None: none.
         overrides: a setting of model or data that one of the networks or data sets has and another
             one has not is left out there.
 
@@ -71,8 +78,10 @@ def plan_runs(
     for seed, pair in itertools.product(seeds, pairs):
         settings = (*kept[pair], f"train.seed={seed}")
         experiment = load_experiment(*pair, list(settings))
+        measured = () if corruptions is None else check_names(corruptions, experiment, pair[1])
+        name = f"{_short_name(pair)}-seed{seed}"
         runs.append(
-            PlannedRun(f"{_short_name(pair)}-seed{seed}", *pair, seed, settings, experiment)
+            PlannedRun(name, *pair, seed, settings, experiment, corruptions=tuple(measured))
         )
     return runs, left_out
 
@@ -113,6 +122,8 @@ class Outcome:
     history: list[dict[str, Any]] = field(default_factory=list)
     predictions: dict[str, SplitPredictions] = field(default_factory=dict)  # of labelled samples
     events: dict[str, dict[str, float | None]] = field(default_factory=dict)  # of streams: measures
+    # Of validation: "clean" and each corruption, by strength; empty where they were not asked for.
+    corruptions: dict[str, list[float]] = field(default_factory=dict)
 
     def top1(self, split: str) -> float | None:
         """0..1; None where the split has no labels."""
@@ -198,7 +209,8 @@ def _read(run: PlannedRun, folder: Path) -> Outcome:
         history = [parse_json(line, ROW) for line in lines]
     except ValueError as error:
         raise Gesture3dError(f"{path}: {error}") from None
-    return Outcome(run, None, result, history, predictions, _read_events(folder, result))
+    events, corruptions = _read_events(folder, result), _read_corruptions(run, folder)
+    return Outcome(run, None, result, history, predictions, events, corruptions)
 
 
 def _read_predictions(
@@ -231,6 +243,13 @@ def _read_events(folder: Path, result: dict[str, Any]) -> dict[str, dict[str, fl
     except ValueError as error:
         raise Gesture3dError(f"{path}: broken ({error})") from None
     return {"validation": result["events"], "test": test}
+
+
+def _read_corruptions(run: PlannedRun, folder: Path) -> dict[str, list[float]]:
+    found = read_corruptions(folder / CORRUPTIONS) if run.corruptions else None
+    if found is None:
+        return {}
+    return {"clean": [found.clean]} | {name: found.top1[name] for name in run.corruptions}
 
 
 def group_by_network(outcomes: Sequence[Outcome]) -> list[Group]:

@@ -1,12 +1,13 @@
 """The tables of an ablation, the paper's numbers beside ours."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from gesture3d import paper
 from gesture3d.cost import BlockCost, RecurrentCost, recurrent_costs
+from gesture3d.data.video.corruptions import STRENGTHS
 from gesture3d.studies.runs import Group, Outcome, Section, not_below_best
 
 
@@ -146,6 +147,38 @@ def modality_table(sections: Sequence[Section]) -> Table:
     header += [f"paper, IsoGD {modality}" for modality in modalities]
     notes = [_how_averaged(sections)]
     return Table("Accuracy by data", header, rows, notes)
+
+
+def corruptions_table(section: Section) -> Table:
+    """What the networks keep of validation clips that are corrupted; empty where none are.
+
+    Of several corruptions their means over the strengths; of a single one every strength.
+    """
+    groups = [group for group in section.groups if all(o.corruptions for o in group.outcomes)]
+    names = [
+        name for name in (groups[0].outcomes[0].corruptions if groups else ()) if name != "clean"
+    ]
+    if not names:
+        return Table("", [], [], [])
+
+    def row(title: str, value: Callable[[dict[str, list[float]]], float]) -> list[str]:
+        return [title, *(_with_seeds([value(o.corruptions) for o in g.outcomes]) for g in groups)]
+
+    rows = [row("clean", lambda found: found["clean"][0])]
+    if len(names) == 1:
+        for place, strength in enumerate(STRENGTHS):
+            rows.append(row(f"{names[0]} {strength}", lambda found, p=place: found[names[0]][p]))
+    else:
+        rows += [row(name, lambda found, n=name: np.mean(found[n])) for name in names]
+    rows.append(row("mean", lambda found: np.mean([found[name] for name in names])))
+    notes = [_how_averaged([section], " (each seed's value)")]
+    notes.append(
+        f"Top-1 of the validation clips; strengths {', '.join(map(str, STRENGTHS))}. "
+        "Drawn in ablation-corruptions.png."
+    )
+    return Table(
+        f"Corrupted: {section.data}", ["corruption", *(g.network for g in groups)], rows, notes
+    )
 
 
 def failure_table(outcomes: Sequence[Outcome]) -> Table:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from gesture3d.data.video.corruptions import STRENGTHS, share_seen
 from gesture3d.viz.drawing import drawable, finished, new_figure
 
 MOST_NAMES = 170  # along an axis: more would lie over each other
@@ -113,6 +115,45 @@ def plot_strips(
         row[0].set_ylabel(drawable(name), rotation=0, ha="right", va="center", fontsize=8)
     for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(drawable(title), fontsize=9)
+    return finished(figure)
+
+
+def plot_corruptions(measured: Mapping[str, Sequence[Mapping[str, Sequence[float]]]]) -> Figure:
+    """Top-1 against the strength of each corruption: a panel a corruption, a line a network.
+
+    Args:
+        measured: network → for each of its runs "clean", one value, and by corruption one for each
+            of `STRENGTHS`, 0..1. Thick is the mean of the runs, thin each.
+    """
+    names = [n for runs in measured.values() for run in runs for n in run if n != "clean"]
+    names = list(dict.fromkeys(names))
+    columns = min(len(names), 6)
+    rows = -(-len(names) // columns)
+    width = 6.5 if len(names) == 1 else 3 * columns + 0.5
+    figure = new_figure(width, (4 if len(names) == 1 else 2.4 * rows) + 0.5)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    for axes in grid[len(names) :]:
+        axes.set_axis_off()
+    colours = matplotlib.color_sequences["tab10"]
+    for axes, name in zip(grid, names, strict=False):
+        steps, title = np.array([0.0, *STRENGTHS]), "strength"
+        if name == "unfinished":
+            steps, title = 100 * np.vectorize(share_seen)(steps), "seen of the clip, %"
+        for number, (network, runs) in enumerate(measured.items()):
+            lines = 100 * np.array([[*run["clean"], *run[name]] for run in runs if name in run])
+            colour = colours[number % len(colours)]
+            if len(lines) > 1:
+                axes.plot(steps, lines.T, color=colour, linewidth=0.5, alpha=0.6)
+            if len(lines):
+                mean = lines.mean(axis=0)
+                axes.plot(steps, mean, marker=".", color=colour, label=drawable(network))
+        axes.set_title(drawable(name), fontsize=9)
+        axes.set_xlabel(title, fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.3)
+    for axes in grid[::columns]:
+        axes.set_ylabel("top-1, %", fontsize=8)
+    grid[0].legend(fontsize=8)
     return finished(figure)
 
 

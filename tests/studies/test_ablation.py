@@ -8,6 +8,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from scipy import stats
@@ -18,6 +19,7 @@ from gesture3d.evaluation.bootstrap import compare_runs, paired_bootstrap
 from gesture3d.evaluation.predictions import SplitPredictions, write_predictions
 from gesture3d.files import PACKAGE, write_text
 from gesture3d.studies.report import write_report
+from gesture3d.studies.runner import is_finished
 from gesture3d.studies.runs import compare, gather, group_by_network, holm, plan_runs
 
 CLASSES = ("left", "right")
@@ -240,6 +242,40 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         self.text += data
+
+
+@pytest.mark.parametrize("names", [["flicker", "unfinished"], ["unfinished"]])
+def test_what_corruptions_leave_of_each_network(tmp_path, names):
+    runs, _ = plan_runs(["convlstm", "variant_a"], ["synthetic"], [0, 1], [], names)
+    for run in runs:
+        finished_run(tmp_path, run, {"validation": np.ones(4, bool), "test": np.ones(4, bool)})
+    assert not any(is_finished(run, tmp_path) for run in runs)
+    for number, run in enumerate(runs):
+        top1 = {"flicker": [0.5] * 5, "unfinished": [0.9, 0.8, 0.7, 0.6, 0.1 * number]}
+        found = {"clean": 0.95, "corruptions": {name: {"top1": top1[name]} for name in top1}}
+        text = json.dumps(found)
+        write_text(tmp_path / run.name / "evaluation-validation" / "corruptions.json", text)
+    write_report(gather(runs, tmp_path, {}), tmp_path)
+    report = (tmp_path / "ablation.md").read_text()
+    assert cells(report, "clean") == ["clean", "95.0 ± 0.0 (95.0, 95.0)", "95.0 ± 0.0 (95.0, 95.0)"]
+    if len(names) == 1:  # every strength
+        assert cells(report, "unfinished 0.8")[1] == "60.0 ± 0.0 (60.0, 60.0)"
+        assert cells(report, "unfinished 1.0")[1:] == [
+            "10.0 ± 14.1 (0.0, 20.0)",
+            "20.0 ± 14.1 (10.0, 30.0)",
+        ]
+    else:
+        assert cells(report, "flicker")[1] == "50.0 ± 0.0 (50.0, 50.0)"
+        assert cells(report, "unfinished")[1] == "62.0 ± 2.8 (60.0, 64.0)"
+        assert cells(report, "mean")[1] == "56.0 ± 1.4 (55.0, 57.0)"
+    assert cv2.imread(str(tmp_path / "ablation-corruptions.png")).std() > 5
+
+
+def test_corruptions_are_of_clips_and_known():
+    with pytest.raises(Gesture3dError, match="hapt: --corruptions are what cameras do to clips"):
+        plan_runs(["residual_bilstm"], ["hapt"], [0], [], [])
+    with pytest.raises(Gesture3dError, match=r"'flickr' is not known for rgb\. Did you mean"):
+        plan_runs(["variant_a"], ["synthetic"], [0], [], ["flickr"])
 
 
 def test_page_is_whole_and_alone(ablation):

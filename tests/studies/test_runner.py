@@ -190,9 +190,9 @@ def test_an_ablation_from_one_command(tmp_path, monkeypatch, capsys, forked_runs
     tool = str(PACKAGE / "cli" / "ablate.py")
     main = runpy.run_path(tool, run_name="ablate")["main"]
 
-    def ablate(*seeds: str) -> int:
+    def ablate(*seeds: str, more: tuple[str, ...] = ()) -> int:
         arguments = ["--networks", "convlstm", "variant_a", "--data", "folder", "--out", str(out)]
-        arguments += ["--seeds", *seeds, "--set", *settings, "data.test_share=0.2"]
+        arguments += ["--seeds", *seeds, "--set", *settings, "data.test_share=0.2", *more]
         monkeypatch.setattr(sys, "argv", [tool, *arguments])
         return main()
 
@@ -217,7 +217,14 @@ def test_an_ablation_from_one_command(tmp_path, monkeypatch, capsys, forked_runs
     capsys.readouterr()
     assert ablate("0", "1") == 0
     assert "4 of 4 runs are finished already" in capsys.readouterr().out
+    assert ablate("0", more=("--corruptions", "unfinished")) == 0  # of what is trained already
     assert {path: path.stat().st_mtime_ns for path in weights} == before
+    run = out / "variant_a-folder-seed0" / "evaluation-validation"
+    measured = json.loads((run / "corruptions.json").read_text())["corruptions"]["unfinished"]
+    line = f"{100 * measured['top1'][4]:.1f} |\n"  # the last column
+    assert "| unfinished 1.0 |" in (text := (out / "ablation.md").read_text())
+    assert text.partition("| unfinished 1.0 |")[2].partition("\n")[0].endswith(line.strip())
+    assert (out / "ablation-corruptions.png").stat().st_size > 10_000
     with pytest.raises(Gesture3dError, match="--seeds: given twice: 0"):
         ablate("0", "0")
     settings[-1] = "data.size=20"

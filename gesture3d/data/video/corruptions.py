@@ -321,7 +321,12 @@ def _cut(count: int, strength: float, rng: np.random.Generator) -> np.ndarray:
 
 def _unfinished(count: int, strength: float, _: np.random.Generator) -> np.ndarray:
     """Only the beginning was seen: a fifth of the frames is left."""
-    return np.arange(max(1, round(count * (1 - 0.8 * strength))))
+    return np.arange(max(1, round(count * share_seen(strength))))
+
+
+def share_seen(strength: float) -> float:
+    """How much of a clip ``unfinished`` leaves, 0..1."""
+    return 1 - 0.8 * strength
 
 
 def _flow_between(frames: np.ndarray, chosen: np.ndarray) -> np.ndarray:
