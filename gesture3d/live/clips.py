@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
+import threading
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +17,7 @@ from gesture3d.data.walk import is_litter
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import NO_GESTURE
 from gesture3d.files import atomic_path
+from gesture3d.live.disk import FULL, check_room
 
 LONGEST_NAME = 40
 MOST_GESTURES, MOST_CLIPS = 100, 500  # clips of a gesture
@@ -36,13 +37,15 @@ class Clips:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
+        self._one_at_a_time = threading.Lock()  # else two pages could give a clip the same name
 
     def listed(self) -> dict[str, list[str]]:
-        """Gesture → its clips, both by their names, in order."""
-        return {
+        """Gesture → its clips, both by their names, in order; only of those that have any."""
+        found = {
             name: sorted(path.name for path in folder.iterdir() if self._is_clip(path))
             for name, folder in sorted(self._folders().items())
         }
+        return {name: clips for name, clips in found.items() if clips}
 
     def check_new(self, name: str) -> str:
         """A gesture's name as it is kept. Raises where it cannot be one, or exists."""
@@ -54,7 +57,7 @@ class Clips:
             )
         if name.casefold() in SPLIT_NAMES or is_litter(name) or name.endswith("."):
             raise Gesture3dError(f"{name!r} has a meaning of its own; type another name")
-        known = {other.casefold(): other for other in (*self._folders(), NO_GESTURE)}
+        known = {other.casefold(): other for other in (*self.listed(), NO_GESTURE)}
         if name.casefold() in known:
             there = known[name.casefold()]
             raise Gesture3dError(
@@ -72,8 +75,7 @@ class Clips:
         used = sum(path.stat().st_size for path in self.root.glob("*/*") if path.is_file())
         if used > MOST_BYTES:
             raise Gesture3dError(f"{self.root} holds {used >> 20} MB; delete clips first")
-        if self.root.exists() and shutil.disk_usage(self.root).free < 64 << 20:
-            raise Gesture3dError("the disk is full: delete something, then record again")
+        check_room(self.root, "record again")
 
     def add(self, gesture: str, frames: Sequence[np.ndarray], seconds: Sequence[float]) -> str:
         """Write a clip of RGB frames (H, W, 3), uint8, with their times; its name."""
@@ -82,12 +84,12 @@ class Clips:
             name = gesture if gesture == NO_GESTURE else self.check_new(gesture)
             folder = self.root / name
         self.check_room(gesture)
-        numbers = [
-            int(path.stem[5:]) for path in folder.glob("clip-*.avi") if path.stem[5:].isdigit()
-        ]
-        path = folder / f"clip-{max(numbers, default=0) + 1:04d}.avi"
         length = max(seconds[-1] - seconds[0], 1e-3)
-        write_clip(path, frames, (len(frames) - 1) / length)
+        with self._one_at_a_time:
+            stems = [path.stem[5:] for path in folder.glob("clip-*.avi")]
+            number = max((int(stem) for stem in stems if stem.isdecimal()), default=0) + 1
+            path = folder / f"clip-{number:04d}.avi"
+            write_clip(path, frames, (len(frames) - 1) / length)
         return path.name
 
     def path(self, gesture: str, clip: str) -> Path:
@@ -105,7 +107,11 @@ class Clips:
         for path in paths:
             path.unlink()
         folder = self._folders().get(gesture)
-        if folder is not None and not any(folder.iterdir()):
+        if folder is None or gesture in self.listed():
+            return
+        for path in folder.glob(".clip-*.avi"):  # what was being written when a server was killed
+            path.unlink(missing_ok=True)
+        if not any(folder.iterdir()):
             folder.rmdir()
 
     def strip(self, gesture: str, clip: str) -> bytes:
@@ -153,7 +159,7 @@ def write_clip(path: Path, frames: Sequence[np.ndarray], fps: float) -> None:
         # OpenCV does not say when the disk is full.
         written = int(cv2.VideoCapture(str(temporary)).get(cv2.CAP_PROP_FRAME_COUNT))
         if written != len(frames):
-            raise Gesture3dError("a clip could not be written whole: is the disk full?")
+            raise Gesture3dError(FULL.format("record again"))
 
 
 def jpeg(picture: np.ndarray, quality: int = 85) -> bytes:

@@ -15,6 +15,7 @@ BEFORE, AFTER = 0.25, 0.2  # seconds of rest that a clip keeps
 STILL = 0.35  # seconds without motion end a movement; shorter stops are part of it
 SHORTEST, LONGEST = 0.3, 5.0  # seconds of a movement
 LEAST = 2.5  # grey levels: less is never motion
+MOST_FRAMES = 600  # that are kept: of cameras of 100 frames a second six seconds
 FACTOR = 3.0  # of the motion at rest (noise, light) begins motion; half of it ends it
 
 
@@ -36,9 +37,9 @@ class Cutter:
     """``push(frame, seconds)`` for every frame as it comes."""
 
     def __init__(self) -> None:
-        self._frames: deque[tuple[np.ndarray, float]] = deque()
-        self._small: deque[tuple[np.ndarray, float]] = deque()
-        self._levels: deque[tuple[float, float]] = deque()  # (seconds, motion)
+        self._frames: deque[tuple[np.ndarray, float]] = deque(maxlen=MOST_FRAMES)
+        self._small: deque[tuple[np.ndarray, float]] = deque(maxlen=MOST_FRAMES)
+        self._levels: deque[tuple[float, float]] = deque(maxlen=2 * MOST_FRAMES)
         self._begin: float | None = None
         self._moved = -np.inf  # when there was motion last
 

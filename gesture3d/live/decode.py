@@ -144,11 +144,19 @@ def limit() -> None:
             resource.setrlimit(what, (most, most))
 
 
+def _is_text(path: Path) -> bool:
+    with path.open("rb") as file:
+        begin = file.read(64)
+    return begin.isascii() and all(byte >= 9 for byte in begin) and begin[:9] != b"YUV4MPEG2"
+
+
 def _decode(path: Path, out, say) -> None:
     from gesture3d.data.streams import steady_frames
     from gesture3d.data.video.pixels import prepare_frame
     from gesture3d.data.video.reading import open_video
 
+    if _is_text(path):  # of names of other files, say, which would be read in its place
+        raise Gesture3dError("this is text, and no video")
     reader = open_video(path, "opencv")
     fps = reader.fps if reader.fps and 1.0 <= reader.fps <= 1000.0 else RATE
     seconds = reader.num_frames / fps

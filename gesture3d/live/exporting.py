@@ -18,6 +18,7 @@ from typing import Any
 
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import PACKAGE, atomic_path, child_environment, write_text
+from gesture3d.live.disk import check_room, disk_words
 from gesture3d.live.networks import Choice, Networks
 
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
@@ -62,6 +63,7 @@ class Exporting:
                 f"{', '.join(missing)} is not installed: end the program and start it with uv run "
                 "--extra live --extra export tools/serve.py, or pip install 'gesture3d[export]'"
             )
+        check_room(self.folder, "press Export again")
         with self._one_at_a_time:
             if self.status["state"] == "running":
                 raise Gesture3dError("a network is being exported already; wait for it")
@@ -83,8 +85,10 @@ class Exporting:
         try:
             said = {"state": "done", "proof": self._run(choice.path, kind)}
             said["bytes"] = self._zip(kind).stat().st_size
-        except (Gesture3dError, OSError) as error:
+        except Gesture3dError as error:
             said = {"state": "failed", "error": str(error)}
+        except OSError as error:
+            said = {"state": "failed", "error": disk_words(error)}
         self.status = self.status | said
 
     def _run(self, weights: Path, kind: str) -> str:
@@ -104,6 +108,7 @@ class Exporting:
             raise Gesture3dError(f"exporting took more than {MOST_SECONDS // 60} minutes") from None
         if done.returncode == 0:
             return done.stdout.splitlines()[-1]
+        check_room(self.folder, "press Export again")  # of whatever it died
         lines = done.stderr.splitlines() or ["it ended without a word (out of memory?)"]
         raise Gesture3dError(f"it could not be exported: {lines[-1][:500]}")
 

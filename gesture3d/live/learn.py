@@ -6,6 +6,7 @@ of nothing: what is said of the result comes from these. The trained run is an o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from gesture3d.errors import Gesture3dError
 from gesture3d.events import NO_GESTURE
 from gesture3d.files import resource, take_lock, write_text
 from gesture3d.live.clips import Clips
+from gesture3d.live.disk import disk_words
 from gesture3d.live.measuring import measure
 from gesture3d.live.teaching import LOCK, check_enough, write_status
 from gesture3d.machine import keep_freed_memory
@@ -182,8 +184,10 @@ def main(clips: str, runs: str, way: str) -> int:
     except Interrupted:
         say_cancelled()
     except (Gesture3dError, OSError, MemoryError) as error:
-        said = {"state": "failed", "error": str(error) or "out of memory"}
-        write_status(hidden, (progress.status if progress else {}) | said)
+        why = disk_words(error) if isinstance(error, OSError) else str(error) or "out of memory"
+        said = {"state": "failed", "error": why}
+        with contextlib.suppress(OSError):  # a full disk: the server finds that out by itself
+            write_status(hidden, (progress.status if progress else {}) | said)
         return 1
     finally:
         lock.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -15,7 +16,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
@@ -35,7 +36,9 @@ STATIC = Path(__file__).parent / "static"
 HIDDEN = ".live"  # in the folder of the clips: what is no clip
 MOST_BODY = 64 << 10  # bytes of a request that is no video
 MOST_VISITS = 8
-TAKEN = "too many pages are open; close some"
+TAKEN = "Too many pages are open: close some, and this one goes on by itself."
+MOST_STILL = 20.0  # seconds that what is sent may stand still
+MOST_SENDING = 900.0  # seconds that sending it may take
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -83,6 +86,7 @@ class Live:
 
     async def visit(self, socket: WebSocket) -> None:
         if self.visits >= MOST_VISITS:
+            await socket.accept()  # else the page is not told why
             await socket.close(4429, TAKEN)
             return
         self.visits += 1
@@ -131,8 +135,8 @@ class Live:
 
     async def receive_video(self, request: Request) -> Response:
         asked = request.query_params
-        parts: AsyncIterator[bytes] = request.stream()
-        video = await self.videos.receive(parts, asked.get("title", ""), asked.get("network", ""))
+        title, network = asked.get("title", ""), asked.get("network", "")
+        video = await self.videos.receive(_sent(request), title, network)
         return JSONResponse(video.said())
 
     async def video(self, request: Request) -> Response:
@@ -184,6 +188,8 @@ def _route(path: str, answer: Answer, method: str) -> Route:
     async def answered(request: Request) -> Response:
         try:
             return await answer(request)
+        except ClientDisconnect:  # a page that was closed while it sent something
+            return Response(status_code=400)
         except Exception as error:
             status = 400 if isinstance(error, (Gesture3dError, OSError)) else 500
             return JSONResponse({"error": in_words(error)}, status)
@@ -191,10 +197,25 @@ def _route(path: str, answer: Answer, method: str) -> Route:
     return Route(path, answered, methods=[method])
 
 
+async def _sent(request: Request) -> AsyncIterator[bytes]:
+    """What is sent, part by part. Raises Gesture3dError where that takes too long."""
+    parts, clock = request.stream(), asyncio.get_running_loop()
+    until = clock.time() + MOST_SENDING
+    while True:
+        try:
+            async with asyncio.timeout(min(MOST_STILL, until - clock.time())):
+                part = await anext(parts)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise Gesture3dError("what was sent did not arrive: send it again") from None
+        yield part
+
+
 async def _body(request: Request) -> dict[str, Any]:
     """The JSON object of a request. Raises Gesture3dError where there is none, or a large one."""
     body = b""
-    async for part in request.stream():
+    async for part in _sent(request):
         body += part
         if len(body) > MOST_BODY:
             raise Gesture3dError(f"a request of more than {MOST_BODY} bytes")

@@ -20,6 +20,7 @@ from typing import Any
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import NO_GESTURE
 from gesture3d.files import child_environment, take_lock, write_text
+from gesture3d.live.disk import FULL, check_room, is_full
 
 WAYS = ("auto", "hands", "video")
 STATUS, LOCK, LOG = "training.json", "training.lock", "training.log"
@@ -52,6 +53,8 @@ class Teaching:
                 if self._ended == -signal.SIGTERM:  # before it could say so itself
                     return status | {"state": "cancelled"}
                 why = f"the training ended without a word (out of memory?); see {self.hidden / LOG}"
+                if is_full(self.hidden) or is_full(self.runs):
+                    why = FULL.format("press Train again")
                 return status | {"state": "failed", "error": why}
         if status.get("run") and status["state"] == "running":
             status["curve"] = curve = _curve(self.runs / status["run"] / "metrics.jsonl")
@@ -66,6 +69,8 @@ class Teaching:
         if way not in WAYS:
             raise Gesture3dError(f"way {way[:20]!r}: one of {', '.join(WAYS)}")
         check_enough(clips)
+        for folder in (self.hidden, self.runs):
+            check_room(folder, "press Train again")
         with self._one_at_a_time:
             if self.status()["state"] in RUNNING:  # one that said its last still holds the lock
                 raise Gesture3dError("a training is running already: wait for it, or cancel it")

@@ -17,6 +17,7 @@ from gesture3d.errors import Gesture3dError
 from gesture3d.events import Event
 from gesture3d.live import decode
 from gesture3d.live.clips import jpeg
+from gesture3d.live.disk import check_room, disk_words
 from gesture3d.live.networks import Choice, Networks, follow
 from gesture3d.text import csv_text
 
@@ -114,8 +115,10 @@ class Videos:
     def _search(self, video: Video, path: Path, choice: Choice) -> None:
         try:
             _search(video, path, choice)
-        except (Gesture3dError, OSError) as error:
+        except Gesture3dError as error:
             video.state, video.error = "failed", str(error)
+        except OSError as error:
+            video.state, video.error = "failed", disk_words(error)
         except Exception as error:  # a fault of the program must not leave the page waiting
             video.state, video.error = "failed", f"the search broke off: {type(error).__name__}"
             raise
@@ -131,8 +134,7 @@ async def _write(path: Path, parts: AsyncIterator[bytes]) -> None:
             size += len(part)
             if size > MOST_BYTES:
                 raise Gesture3dError(f"larger than {MOST_BYTES >> 20} MB; cut it into pieces")
-            if shutil.disk_usage(path.parent).free < len(part) + (64 << 20):
-                raise Gesture3dError("the disk is full: make room, then drop the video again")
+            check_room(path.parent, "drop the video again")
             file.write(part)
     if not size:
         raise Gesture3dError("an empty file; choose a video")

@@ -23,7 +23,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import NO_GESTURE
 from gesture3d.live.clips import Clips
-from gesture3d.live.cutter import Cutter
+from gesture3d.live.cutter import MOST_FRAMES, Cutter
+from gesture3d.live.disk import disk_words
 from gesture3d.live.networks import Networks, follow
 
 HEAD = struct.Struct("<dHH")
@@ -114,7 +115,8 @@ class RecordNothing:
         self.frames.append(frame)
         self.seconds.append(seconds)
         answer: dict[str, Any] = {"share": min((seconds - self.begin) / NOTHING_SECONDS, 1.0)}
-        if seconds - self.seconds[0] >= NOTHING_CLIP and len(self.frames) > 4:
+        is_long = seconds - self.seconds[0] >= NOTHING_CLIP and len(self.frames) > 4
+        if is_long or len(self.frames) >= MOST_FRAMES:  # of a clock that stands still
             name = self.clips.add(NO_GESTURE, self.frames, self.seconds)
             answer["clip"] = {"gesture": NO_GESTURE, "name": name}
             self.frames, self.seconds, self.left = [], [], self.left - 1
@@ -248,8 +250,7 @@ def top(probabilities: np.ndarray | None, names: list[str]) -> list[tuple[str, f
 def in_words(error: Exception) -> str:
     """What the page says of an error; one that no user can cause is printed here."""
     if isinstance(error, OSError):
-        why = error.strerror or str(error)
-        return f"the disk cannot be written ({why}): make room or choose another folder"
+        return disk_words(error)
     if isinstance(error, Gesture3dError):
         return str(error)
     traceback.print_exception(error)

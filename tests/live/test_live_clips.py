@@ -1,6 +1,7 @@
 """Recorded clips: cut by rests, kept as the data set folder reads them, nothing outside touched."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from gesture3d.data.video.reading import read_frames
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import NO_GESTURE
 from gesture3d.live.clips import STRIP_FRAMES, Clips
-from gesture3d.live.cutter import Cutter
+from gesture3d.live.cutter import MOST_FRAMES, Cutter
 from tests.live.running import frame_message, moving_frames, running
 
 visit = pytest.importorskip("gesture3d.live.visit", reason="the extra 'live' is not installed")
@@ -119,10 +120,41 @@ def test_numbers_of_deleted_clips_do_not_overwrite(tmp_path) -> None:
     assert clips.add("wave", *some_frames()) == "clip-0004.avi"
 
 
+def test_two_pages_that_record_the_same_gesture_lose_nothing(tmp_path) -> None:
+    clips = record(tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        names = list(pool.map(lambda _: clips.add("wave", *some_frames()), range(12)))
+    assert sorted(names) == [f"clip-{number:04d}.avi" for number in range(2, 14)]
+    assert len(clips.listed()["wave"]) == 13
+
+
+def test_a_server_that_was_killed_while_it_wrote_the_first_clip_leaves_no_gesture(tmp_path) -> None:
+    clips = Clips(tmp_path / "clips")
+    half = clips.root / "wave" / ".clip-0001-abc.avi"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"RIFF")
+    assert clips.listed() == {}
+    assert clips.add("wave", *some_frames()) == "clip-0001.avi"  # the name is free
+    assert half.exists()  # another page may be writing it
+    clips.delete("wave", "clip-0001.avi")
+    assert not half.parent.exists()
+
+
+def test_a_clock_that_stands_still_fills_no_memory(tmp_path) -> None:
+    frame = np.zeros((16, 16, 3), np.uint8)
+    record, nothing = Cutter(), visit.RecordNothing(Clips(tmp_path / "clips"))
+    for number in range(2 * MOST_FRAMES):
+        record.push(frame, 1.0)
+        nothing.frame(frame, 1.0)
+        assert len(record._frames) == min(number + 1, MOST_FRAMES)
+        assert len(nothing.frames) < MOST_FRAMES
+    assert len(nothing.clips.listed()[NO_GESTURE]) == 2
+
+
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch) -> None:
     clips = record(tmp_path)
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 0}))
-    with pytest.raises(Gesture3dError, match="the disk is full"):
+    with pytest.raises(Gesture3dError, match=r"the disk is full: make room .* then record again"):
         clips.add("wave", *some_frames())
     assert clips.listed()["wave"] == ["clip-0001.avi"]
 

@@ -1,5 +1,6 @@
 """Attacks on the page's server: from other pages, by other names, with other tokens."""
 
+import contextlib
 import http.client
 import json
 import re
@@ -10,9 +11,10 @@ import sys
 import time
 
 import pytest
+from starlette.routing import Route
 
 from gesture3d.errors import Gesture3dError
-from tests.live.running import TOKEN, Running, running
+from tests.live.running import TOKEN, Running, moving_frames, running
 
 websockets = pytest.importorskip("websockets", reason="the extra 'live' is not installed")
 
@@ -24,6 +26,9 @@ API = [
     ("DELETE", "/api/training"),
     ("POST", "/api/videos?network=x"),
     ("GET", "/api/videos/1"),
+    ("DELETE", "/api/videos/1"),
+    ("GET", "/api/videos/1/thumbs/0"),
+    ("GET", "/api/videos/1/events.csv"),
     ("GET", "/api/look"),
     ("POST", "/api/export"),
     ("GET", "/api/export/file"),
@@ -35,6 +40,16 @@ API = [
 def server(tmp_path_factory):
     with running(tmp_path_factory.mktemp("live") / "clips") as found:
         yield found
+
+
+def test_every_route_is_attacked(server: Running) -> None:
+    """Those of `API` are all that there are, beside the page's code and its WebSocket."""
+    routes = server.live.app("127.0.0.1", 1, TOKEN).routes
+    own = [route for route in routes if isinstance(route, Route)]
+    for route in own:
+        tried = {m for m, p in API if route.path_regex.match(p.partition("?")[0])}
+        assert route.methods - {"HEAD"} <= tried, route.path
+    assert {route.path for route in routes if route not in own} == {"/static", "/ws"}
 
 
 def test_the_page_itself_may_ask(server: Running) -> None:
@@ -137,6 +152,136 @@ def test_no_path_leaves_the_folder_of_the_page(server: Running, path) -> None:
     assert status in (403, 404)
     assert b"root:" not in said
     assert b"import" not in said
+
+
+OUTSIDE = [
+    "../secret.avi",
+    "..%2fsecret.avi",
+    "%2e%2e%2fsecret.avi",
+    "%252e%252e%252fsecret.avi",
+    "..%5csecret.avi",
+    "%2fetc%2fpasswd",
+    "wave%2f..%2f..%2fsecret.avi",
+    "%00",
+    "clip-0001.avi%00",
+    "%c0%ae%c0%ae%2fsecret.avi",
+    "%ff",
+    "file:%2f%2f%2fetc%2fpasswd",
+    "C:%5csecret.avi",
+    ".live",
+    "%2e%2e",
+    "a" * 3000,
+]
+PARAMETERS = [
+    ("GET", "/{}"),
+    ("GET", "/static/{}"),
+    ("GET", "/api/strip?gesture={}&clip=clip-0001.avi"),
+    ("GET", "/api/strip?gesture=wave&clip={}"),
+    ("GET", "/api/look?gesture={}&clip=clip-0001.avi&network=weights/variant_a-synthetic"),
+    ("GET", "/api/look?gesture=wave&clip={}&network=weights/variant_a-synthetic"),
+    ("GET", "/api/look?gesture=wave&clip=clip-0001.avi&network={}"),
+    ("GET", "/api/videos/{}"),
+    ("DELETE", "/api/videos/{}"),
+    ("GET", "/api/videos/{}/thumbs/0"),
+    ("GET", "/api/videos/1/thumbs/{}"),
+    ("GET", "/api/videos/{}/events.csv"),
+    ("GET", "/api/videos/1/events.{}"),
+    ("POST", "/api/videos?network={0}&title={0}"),
+    ("GET", "/api/export/file?path={}"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), PARAMETERS)
+def test_no_parameter_leads_out_of_the_folder(server: Running, method, path) -> None:
+    """Plain, encoded, encoded twice, absolute, with a NUL, as no text at all."""
+    root = server.live.clips.root
+    if not root.exists():
+        frames, seconds = zip(*list(moving_frames(0))[:8], strict=True)
+        server.live.clips.add("wave", frames, seconds)
+        (root.parent / "secret.avi").write_bytes((root / "wave/clip-0001.avi").read_bytes())
+    before = sorted(path for path in root.parent.rglob("*") if path.is_file())
+    for attack in OUTSIDE:
+        status, said, _ = server.ask(method, path.format(attack), None if method == "GET" else b"x")
+        assert status in (400, 404), attack
+        assert b"root:" not in said
+        assert str(root.parent).encode() not in said
+    assert sorted(path for path in root.parent.rglob("*") if path.is_file()) == before
+
+
+def send_part(server: Running, path: str) -> socket.socket:
+    """A request whose body is promised, and begun."""
+    connection = socket.create_connection(("127.0.0.1", server.port))
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nX-Token: {TOKEN}\r\n"
+    head += f"Origin: {server.origin}\r\nContent-Length: 1000000\r\n\r\nabc"
+    connection.sendall(head.encode())
+    return connection
+
+
+VIDEO = "/api/videos?network=weights/variant_a-synthetic"
+
+
+@pytest.mark.parametrize("path", [VIDEO, "/api/training"])
+@pytest.mark.parametrize("limit", ["MOST_STILL", "MOST_SENDING"])
+def test_what_stands_still_while_it_is_sent_is_given_up(
+    server: Running, monkeypatch, path, limit
+) -> None:
+    monkeypatch.setattr(f"gesture3d.live.server.{limit}", 0.1)
+    with send_part(server, path) as connection:
+        connection.settimeout(10)
+        assert b"did not arrive: send it again" in connection.recv(2000)
+    assert server.live.videos._busy == 0
+    assert not list(server.live.clips.root.rglob("*.video"))
+
+
+def test_a_page_that_is_closed_while_it_sends_is_no_fault(server: Running, capfd) -> None:
+    for path in (VIDEO, "/api/training"):
+        send_part(server, path).close()
+    until = time.monotonic() + 10
+    while server.live.videos._busy and time.monotonic() < until:
+        time.sleep(0.01)
+    assert server.ask("GET", "/api/state")[0] == 200
+    assert server.live.videos._busy == 0
+    assert capfd.readouterr().err == ""
+
+
+def test_connections_that_say_nothing_keep_nobody_out(server: Running) -> None:
+    with contextlib.ExitStack() as stack:
+        for number in range(300):
+            connection = socket.create_connection(("127.0.0.1", server.port))
+            stack.enter_context(connection).sendall(b"GET / HTTP/1.1\r\nHost: "[: number % 24])
+        assert server.ask("GET", "/api/state")[0] == 200
+
+
+@pytest.mark.parametrize("head", ["GET /{} HTTP/1.1\r\n", "GET / HTTP/1.1\r\nX: {}\r\n"])
+def test_a_head_without_an_end_is_cut_off(server: Running, head) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.settimeout(10)
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(head.format("a" * 2_000_000).encode())
+            assert b" 400 " in connection.recv(100)
+    assert server.ask("GET", "/api/state")[0] == 200
+
+
+def test_a_message_that_swells_is_cut_off(server: Running) -> None:
+    """Compressed it is small."""
+    with server.socket(compression="deflate") as page:
+        page.send(bytes(20 << 20))
+        with pytest.raises(websockets.exceptions.ConnectionClosedError, match="too big"):
+            page.recv(timeout=10)
+
+
+def test_one_page_too_many_is_told_why(server: Running) -> None:
+    from gesture3d.live.server import MOST_VISITS
+
+    with contextlib.ExitStack() as stack:
+        for _ in range(MOST_VISITS):
+            stack.enter_context(server.socket())
+        with (
+            server.socket() as page,
+            pytest.raises(websockets.exceptions.ConnectionClosed, match="close some"),
+        ):
+            page.recv(timeout=10)
+        assert server.live.visits == MOST_VISITS
 
 
 def test_a_large_request_is_cut_off(server: Running) -> None:

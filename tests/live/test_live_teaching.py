@@ -1,6 +1,9 @@
 """Training for the page: a process that can be watched, cancelled and found again."""
 
+import errno
 import json
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -180,6 +183,29 @@ def test_a_training_that_died_says_so(tmp_path) -> None:
     assert "training.log" in found.status()["error"]
     (hidden / teaching.STATUS).write_text("[]")
     assert found.status() == {"state": "none"}
+
+
+def test_a_full_disk_says_so_before_in_and_after_a_training(tmp_path, monkeypatch) -> None:
+    hidden = tmp_path / "clips" / ".live"
+    full = r"the disk is full: make room .* then "
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 0}))
+    found = teaching.Teaching(tmp_path / "clips", hidden, tmp_path / "runs")
+    with pytest.raises(Gesture3dError, match=f"{full}press Train again"):
+        found.start("auto", {"wave": ["a", "b"], "point": ["a", "b"]})
+    assert not hidden.exists()
+    # It ended where nothing could be written of it any more.
+    teaching.write_status(hidden, {"state": "running", "run": "x", "process": 2**22 - 1})
+    assert re.match(f"{full}press Train again", found.status()["error"])
+
+    def fill(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "/somewhere/x")
+
+    monkeypatch.setattr(learn, "check_enough", fill)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert learn.main(str(tmp_path / "clips"), str(tmp_path / "runs"), "video") == 1
+    assert re.match(f"{full}try again", teaching.read_status(hidden)["error"])
+    monkeypatch.setattr(learn, "write_status", fill)
+    assert learn.main(str(tmp_path / "clips"), str(tmp_path / "runs"), "video") == 1
 
 
 @pytest.mark.parametrize(

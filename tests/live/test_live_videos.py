@@ -52,10 +52,14 @@ def test_a_video_is_decoded_in_a_process_of_its_own(tmp_path) -> None:
         b"\x1aE\xdf\xa3" + bytes(500),
         b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n",
         b"ffconcat version 1.0\nfile /etc/passwd\n",
+        b"ffconcat version 1.0\nfile near.mp4\n",
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nnear.mp4\n#EXT-X-ENDLIST\n",
+        b"v=0\no=- 0 0 IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
     ],
     ids=lambda content: repr(content[:8]),
 )
 def test_what_is_no_video_is_one_line(tmp_path, content) -> None:
+    write_video(tmp_path / "near.mp4")  # which a list of files could name
     path = tmp_path / "secretly-named.video"
     path.write_bytes(content)
     with pytest.raises(Gesture3dError) as refused:
