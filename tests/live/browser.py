@@ -14,7 +14,12 @@ SHOTS = os.environ.get("GESTURE3D_SHOTS")  # a folder: screenshots are kept ther
 
 
 class Browser:
-    """Chromium with a file for a camera, as a context; ``errors``: what the page complained of."""
+    """Chromium with a file for a camera, as a context.
+
+    Attributes:
+        errors: what the page's code failed with.
+        console: what else the browser complained of; refusals of the server are no faults.
+    """
 
     def __init__(self, capture: Path | None, allowed: bool = True) -> None:
         self.options = ["--no-sandbox"]
@@ -23,21 +28,28 @@ class Browser:
         if capture is not None:
             self.options += ["--use-fake-device-for-media-stream"]
             self.options += [f"--use-file-for-fake-video-capture={capture}"]
-        self.size, self.errors = {"width": 1280, "height": 900}, []
+        self.size = {"width": 1280, "height": 900}
+        self.errors: list[str] = []
+        self.console: list[str] = []
 
     def __enter__(self):
         self._playwright = playwright.sync_playwright().start()
         self._browser = self._playwright.chromium.launch(
             executable_path=CHROMIUM, args=self.options
         )
-        self.page = self._browser.new_page(viewport=self.size)
+        self.page = self._browser.new_context(viewport=self.size).new_page()
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._note)
         self.page.on("dialog", lambda dialog: dialog.accept())
         return self
 
     def __exit__(self, *_) -> None:
         self._browser.close()
         self._playwright.stop()
+
+    def _note(self, said) -> None:
+        if said.type in ("error", "warning") and "Failed to load resource" not in said.text:
+            self.console.append(said.text)
 
     def until(self, script: str, seconds: float = 60.0):
         """The value of a script once it is true. (Playwright's own waiting needs eval.)"""

@@ -1,6 +1,6 @@
 // The page as a whole: its four parts, and what they share.
 
-import { $, ask, BY, h, percent, place, say, trying } from "./base.js";
+import { $, ask, BY, h, kept, percent, place, say, trying } from "./base.js";
 import { Eye } from "./eye.js";
 import { Teach } from "./teach.js";
 import { Videos } from "./videos.js";
@@ -8,7 +8,7 @@ import { Watch } from "./watch.js";
 
 const PARTS = ["watch", "teach", "videos", "look"];
 let state = { gestures: {}, networks: [], nothing: "", wanted: 10 };
-let network = localStorage.getItem("network");
+let network = kept("network");
 
 // --- parts ----------------------------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ function resume() {
 
 function watchWith(key) {
   network = key;
-  localStorage.setItem("network", key);
+  kept("network", key);
   $("network").value = key;
   sayWhatItKnows();
   show("watch");
@@ -104,7 +104,14 @@ const eye = new Eye(
     if (!$("watch").hidden) watch.answer(answer);
     teach.answer(answer);
   },
-  () => resume(),
+  () => {
+    if (eye.lost) refresh();
+    resume();
+  },
+  () => {
+    if (teach.recording) eye.meanwhile = "The recording was broken off. What was recorded is kept: press its Record button to go on.";
+    teach.stop();
+  },
 );
 const page = { eye, refresh, resume, watchWith, state: () => state };
 const teach = new Teach(page);
@@ -144,6 +151,10 @@ $("look-button").addEventListener("click", async () => {
 });
 
 await refresh();
+addEventListener("focus", async () => { // another page may have recorded, or begun a training
+  await refresh();
+  if (state.training && !teach.asking) teach.shown(state.training);
+});
 if (state.training) teach.shown(state.training);
 if (state.export) teach.exported(state.export);
 videos.restore(state.videos ?? []);

@@ -15,6 +15,24 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
+/** Put other children into an element; who is in it with the keyboard stays at that place. */
+export function refill(element, ...children) {
+  const places = () => [...element.querySelectorAll("button, a")];
+  const at = places().indexOf(document.activeElement);
+  element.replaceChildren(...children);
+  if (at >= 0) places()[Math.min(at, places().length - 1)]?.focus();
+}
+
+/** What the browser keeps of this page, where it may (else it throws). */
+export function kept(name, value) {
+  try {
+    if (value !== undefined) localStorage.setItem(name, value);
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
 export class Refused extends Error {}
 
 /** Ask the server; JSON in, JSON out. Throws with what it says. */
@@ -62,10 +80,11 @@ export async function trying(work) {
 }
 
 const hues = new Map();
+const dark = matchMedia("(prefers-color-scheme: dark)");
 /** A colour for a name, always the same on this page. */
 export function colour(name) {
   if (!hues.has(name)) hues.set(name, (hues.size * 137.5 + 215) % 360);
-  return `hsl(${hues.get(name)} 60% 52%)`;
+  return `hsl(${hues.get(name)} 60% ${dark.matches ? 66 : 36}%)`;
 }
 
 /** How a network looks at what it sees, in words. */

@@ -11,10 +11,9 @@ const WHY = {
 };
 
 export class Eye {
-  /** onAnswer(answer) gets every answer to a frame; onOpen() is called when the socket is there. */
-  constructor(onAnswer, onOpen) {
-    this.onAnswer = onAnswer;
-    this.onOpen = onOpen;
+  /** onAnswer(answer) gets every answer to a frame; onOpen() and onLost() are called when the socket is there, and gone. */
+  constructor(onAnswer, onOpen, onLost) {
+    Object.assign(this, { onAnswer, onOpen, onLost });
     this.video = $("preview");
     this.canvas = document.createElement("canvas");
     this.side = 240;
@@ -23,6 +22,7 @@ export class Eye {
     this.answered = [];
     this.measureAnew();
     this.retry = 500;
+    this.meanwhile = ""; // what is said when the connection is back
     this.connect();
     setInterval(() => this.figures(), 500);
   }
@@ -33,19 +33,17 @@ export class Eye {
     this.socket = new WebSocket(`ws://${location.host}/ws?token=${encodeURIComponent(token)}`);
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => {
-      this.retry = 500;
       this.inFlight = 0;
-      if (this.lost) say("");
-      this.lost = false;
       this.onOpen();
     };
     this.socket.onmessage = (event) => this.receive(JSON.parse(event.data));
-    this.socket.onclose = () => this.reconnect();
+    this.socket.onclose = (event) => this.reconnect(event.reason);
   }
 
-  async reconnect() {
+  async reconnect(why) {
     this.lost = true;
-    say("The connection was lost; trying again … Your clips are safe.", 0);
+    this.onLost();
+    say(why || "The connection was lost; trying again … Your clips are safe.", 0);
     await new Promise((done) => setTimeout(done, this.retry));
     this.retry = Math.min(this.retry * 2, 4000);
     try {
@@ -72,6 +70,12 @@ export class Eye {
   }
 
   receive(answer) {
+    if (this.lost) {
+      this.lost = false;
+      this.retry = 500;
+      say(this.meanwhile);
+      this.meanwhile = "";
+    }
     if ("seconds" in answer) {
       const now = performance.now() / 1000;
       this.inFlight = 0;

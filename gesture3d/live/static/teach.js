@@ -1,6 +1,6 @@
 // Teach: record clips, look at them, train, and say how good it is.
 
-import { $, ask, BY, drawing, h, percent, place, say, style, trying, wide } from "./base.js";
+import { $, ask, BY, drawing, h, percent, place, refill, say, style, trying, wide } from "./base.js";
 
 const STRIP = 12; // frames in a strip
 
@@ -28,6 +28,7 @@ export class Teach {
     if (this.recording) return;
     if (!this.page.eye.kind && !(await this.page.eye.useCamera())) return;
     this.recording = gesture;
+    const turn = (this.turn = {}); // of this recording
     const nothing = gesture === this.page.state().nothing;
     $("recording").hidden = false;
     wide($("level"), 0);
@@ -35,7 +36,7 @@ export class Teach {
     for (const number of ["3", "2", "1"]) {
       $("count").textContent = number;
       await new Promise((done) => setTimeout(done, 800));
-      if (!this.recording) return;
+      if (this.turn !== turn) return;
     }
     $("count").textContent = "";
     this.count = 0;
@@ -48,11 +49,16 @@ export class Teach {
   }
 
   end() {
-    this.recording = null;
-    $("count").textContent = "";
-    $("recording").hidden = true;
+    this.stop();
     this.page.resume();
     this.page.refresh();
+  }
+
+  /** No more is recorded; what was is kept. */
+  stop() {
+    this.recording = this.turn = null;
+    $("count").textContent = "";
+    $("recording").hidden = true;
   }
 
   answer(answer) {
@@ -81,9 +87,9 @@ export class Teach {
     const signature = JSON.stringify(state.gestures);
     if (signature === this.signature) return;
     this.signature = signature;
-    $("gestures").replaceChildren(...cards.map(([name, clips]) => this.card(name, name, clips, "Record more")));
+    refill($("gestures"), ...cards.map(([name, clips]) => this.card(name, name, clips, "Record more")));
     const clips = state.gestures[nothing] ?? [];
-    $("nothing").replaceChildren(this.card(nothing, "Nothing", clips, clips.length ? "Record more" : "Record 20 seconds"));
+    refill($("nothing"), this.card(nothing, "Nothing", clips, clips.length ? "Record more" : "Record 20 seconds"));
   }
 
   card(gesture, title, clips, what) {
@@ -94,11 +100,11 @@ export class Teach {
       "div",
       { class: "gesture", "data-gesture": gesture },
       h("div", { class: "row" }, h("h3", {}, title, h("span", { class: "small" }, `  ${several}`)), ...buttons),
-      h("div", { class: "clips" }, ...clips.map((clip) => this.clip(gesture, clip))),
+      h("div", { class: "clips" }, ...clips.map((clip) => this.clip(gesture, clip, title))),
     );
   }
 
-  clip(gesture, clip) {
+  clip(gesture, clip, title) {
     const canvas = h("canvas", { width: 96, height: 64 });
     const strip = new Image();
     const context = canvas.getContext("2d");
@@ -126,8 +132,8 @@ export class Teach {
     return h(
       "div",
       { class: "clip" },
-      h("button", { class: "play", onclick: play, "aria-label": `Play ${clip}` }, canvas),
-      h("button", { class: "delete", onclick: () => this.remove(gesture, clip), "aria-label": `Delete ${clip}` }, "×"),
+      h("button", { class: "play", onclick: play, "aria-label": `Play ${clip} of ${title}` }, canvas),
+      h("button", { class: "delete", onclick: () => this.remove(gesture, clip), "aria-label": `Delete ${clip} of ${title}` }, "×"),
     );
   }
 
@@ -154,6 +160,7 @@ export class Teach {
     $("train").disabled = runs;
     $("cancel").hidden = !runs;
     clearTimeout(this.asking);
+    this.asking = 0;
     if (runs) {
       this.wanted = true;
       this.asking = setTimeout(() => this.askAgain(), 700);

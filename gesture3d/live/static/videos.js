@@ -1,6 +1,6 @@
 // Video: drop a long file, see what is in it and when, jump there, take the list home.
 
-import { $, ask, clock, colour, h, percent, place, say, token, trying, wide } from "./base.js";
+import { $, ask, clock, colour, h, percent, place, refill, say, token, trying, wide } from "./base.js";
 
 export class Videos {
   constructor() {
@@ -73,7 +73,7 @@ export class Videos {
     const share = video.seconds ? video.done / video.seconds : 0;
     const parts = [h("p", {}, `“${video.title}”: `, {
       searching: `searched ${percent(share)}, ${video.events.length} found so far`,
-      done: `${video.events.length} gestures in ${clock(video.seconds)}`,
+      done: `${video.events.length === 1 ? "1 gesture" : `${video.events.length} gestures`} in ${clock(video.seconds)}`,
       failed: video.error,
       stopped: "stopped",
     }[video.state])];
@@ -107,7 +107,7 @@ export class Videos {
       parts.push(h("div", { class: "row" }, ...["csv", "json"].map((kind) =>
         h("a", { class: "button", href: place(`api/videos/${video.key}/events.${kind}`), download: `events.${kind}` }, `Download ${kind.toUpperCase()}`))));
     }
-    $("found").replaceChildren(...parts);
+    refill($("found"), ...parts);
   }
 
   /** After a reload: what the server still knows. */
