@@ -143,11 +143,24 @@ def learn(root: Path, runs: Path, way: str, progress: Progress, plan: Plan) -> N
         results.append((quality, path, found))
         if share >= GOOD and ("made" not in found or in_stream >= GOOD) and not found["alarms"]:
             break
-    _, path, found = max(results, key=lambda result: result[0])
-    if found["way"] == "video" and problem:
+    results.sort(key=lambda result: result[0], reverse=True)  # of equals the first, which is faster
+    _, path, found = results[0]
+    if len(results) > 1:
+        found["note"] = in_words(results[1][2])
+    elif problem and found["way"] == "video":
         found["note"] = f"By the whole picture, as the hands could not be read: {problem}"
     took = round(time.time() - progress.status["since"], 1)
     progress.say("done", network=f"runs/{path.parent.name}", result=found, seconds=took)
+
+
+def in_words(found: dict[str, Any]) -> str:
+    """What the page says of a way that was tried, and not taken."""
+    parts = [f"recognised {found['right']} of {found['tested']}"]
+    if "made" in found:
+        parts.append(f"found {found['found']} of {found['made']} one after the other")
+    parts.append(f"had {found['alarms']} false alarms")
+    by = {"hands": "the hands", "video": "the whole picture"}
+    return f"Tried as well: by {by[found['way']]} it {', '.join(parts)}. That is not better."
 
 
 def main(clips: str, runs: str, way: str) -> int:

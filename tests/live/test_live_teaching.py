@@ -112,6 +112,56 @@ def test_a_training_is_watched_found_again_and_cancelled(recorded, tmp_path, no_
         assert (status, b"no training is running" in said) == (400, True)
 
 
+HANDS = {"right": 6, "tested": 6, "found": 2, "made": 6, "alarms": 0, "nothing_seconds": 8.0}
+NO_STREAM = {"right": 6, "tested": 6, "alarms": 0, "nothing_seconds": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("hands", "video", "way", "note"),
+    [
+        (
+            HANDS,
+            HANDS | {"found": 6},
+            "video",
+            "by the hands it recognised 6 of 6, found 2 of 6 one",
+        ),
+        (
+            HANDS,
+            HANDS | {"alarms": 1},
+            "hands",
+            "by the whole picture it recognised 6 of 6, found 2",
+        ),
+        (HANDS, HANDS, "hands", "had 0 false alarms. That is not better"),
+        (HANDS | {"found": 6}, None, "hands", None),
+        (HANDS | {"found": 6, "alarms": 3}, HANDS | {"found": 6}, "video", "had 3 false alarms"),
+        (NO_STREAM, None, "hands", None),
+        (NO_STREAM | {"right": 5}, NO_STREAM, "video", "by the hands it recognised 5 of 6, had 0"),
+    ],
+)
+def test_the_better_way_is_kept_and_the_other_one_is_told_of(
+    recorded, tmp_path, monkeypatch, hands, video, way, note
+) -> None:
+    """Hands come first; what is kept is what held-out clips speak for."""
+    found = {"hands": hands, "video": video}
+
+    def teach_by(one: str):
+        def teach(plan, listing, runs, progress) -> Path:
+            progress.say(way=one)
+            return runs / one / "best.safetensors"
+
+        return teach
+
+    monkeypatch.setattr(learn, "teach_hands", teach_by("hands"))
+    monkeypatch.setattr(learn, "train_video", teach_by("video"))
+    monkeypatch.setattr(learn, "measure", lambda path, plan: dict(found[path.parent.name]))
+    progress = learn.Progress(tmp_path, plan := learn.plan(Clips(recorded)))
+    learn.learn(recorded, tmp_path, "auto", progress, plan)
+    assert progress.status["network"] == f"runs/{way}"
+    assert progress.status["result"]["way"] == way
+    said = progress.status["result"].get("note")
+    assert said == note or note in said
+
+
 LOSES_EXCEPTIONS = """if True:
     import os, signal, sys, time
     from pathlib import Path
