@@ -48,6 +48,11 @@ def address(server) -> str:
     return f"{server.origin}/?token=the-token"
 
 
+COUNTED = """
+const count = document.querySelector("#count");
+window.counted = [];
+new MutationObserver(() => window.counted.push(count.textContent)).observe(count, { childList: true });
+"""  # noqa: E501
 HOLDS = """if True:
     import sys
     from pathlib import Path
@@ -145,8 +150,10 @@ def test_a_connection_that_breaks_ends_the_recording_and_says_so(tmp_path, squar
         browser.open(address(server))
         teach(browser.page)
         browser.page.fill("#name", "wave")
+        browser.page.evaluate(COUNTED)
         browser.page.click("#new-gesture button")
         browser.until(SHOWN.format("wave") + " >= 1")
+        assert browser.page.evaluate("window.counted") == ["3", "2", "1", ""]
         browser.page.evaluate("live.eye.socket.close()")
         browser.says("The connection was lost; trying again")
         assert browser.page.is_hidden("#recording")

@@ -158,4 +158,10 @@ def test_a_dropped_video_has_a_timeline_to_jump_along(tmp_path, monkeypatch) -> 
                 page.click(f"text=Download {kind}")
             assert download.value.suggested_filename == f"events.{kind.lower()}"
             assert part in Path(download.value.path()).read_text(encoding="utf-8")
+        # The same file in the place of a camera.
+        page.click("#tab-watch")
+        page.set_input_files("#file", str(path))
+        browser.until("live.eye.delays.length > 3")
+        assert page.evaluate("live.eye.kind") == "file"
+        assert page.evaluate("document.querySelector('#preview.mirrored')") is None
         assert browser.errors == []
