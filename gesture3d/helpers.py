@@ -18,7 +18,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
 
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import child_environment
@@ -29,6 +31,7 @@ Result = TypeVar("Result")
 
 MIN_ITEMS_PER_WORKER = 20  # fewer are not worth a process
 MOST_SECONDS = 900.0  # for one answer: whatever takes longer hangs
+ARRAY = "numpy.ndarray"  # the key that stands for one in JSON
 LAST_SECONDS = 5.0  # for what is still read when nobody wants it any more
 
 
@@ -48,7 +51,7 @@ class NotStarted(Gesture3dError):
 class Helper:
     """A process that runs ``module.function(*arguments)``; started again after a crash.
 
-    The function answers questions, a line of JSON each, see `answer_questions`.
+    The function answers questions, see `answer_questions`.
     """
 
     def __init__(self, module: str, function: str, *arguments: str) -> None:
@@ -66,9 +69,8 @@ class Helper:
         limit.daemon = True
         limit.start()
         try:
-            self._process.stdin.write(json.dumps(question) + "\n")
-            self._process.stdin.flush()
-            return self._read()
+            _send(self._process.stdin, question)
+            return _receive(self._process.stdout)
         except (EOFError, BrokenPipeError):
             code = self._process.wait()
             if hangs.is_set():
@@ -101,48 +103,75 @@ class Helper:
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
             env=child_environment(),
             start_new_session=True,  # Ctrl-C is the parent's business
         )
         try:
-            self._read()
+            _receive(self._process.stdout)
         except EOFError:
             raise NotStarted("a process that decodes clips could not be started") from None
-
-    def _read(self) -> Any:
-        line = self._process.stdout.readline()
-        if not line:
-            raise EOFError
-        return json.loads(line)
 
 
 def answer_questions(answer: Callable[[Any, Callable[[Any], Any]], Any]) -> None:
     """The helper's side: ``answer(question, ask_back)`` for every line until the input ends.
 
-    ``ask_back(value)`` sends a value and returns the reply to it.
+    ``ask_back(value)`` sends a value and returns the reply to it. Values are what JSON has, and in
+    them numpy's arrays, whose bytes go as they are.
     """
     import cv2
 
     cv2.setNumThreads(1)
     if sys.platform == "linux":  # also where it hangs, and never sees that its input has ended
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    out = os.fdopen(os.dup(1), "w")
+    out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever libraries print is no answer
 
-    def send(value: Any) -> None:
-        print(json.dumps(value), file=out, flush=True)
+    def receive() -> Any:
+        try:
+            return _receive(sys.stdin.buffer)
+        except EOFError:
+            sys.exit(0)
 
     def ask_back(value: Any) -> Any:
-        send(value)
-        line = sys.stdin.readline()
-        if not line:
-            sys.exit(0)
-        return json.loads(line)
+        _send(out, value)
+        return receive()
 
-    send("ready")
-    for line in iter(sys.stdin.readline, ""):
-        send(answer(json.loads(line), ask_back))
+    _send(out, "ready")
+    while True:
+        _send(out, answer(receive(), ask_back))
+
+
+def _send(pipe: BinaryIO, value: Any) -> None:
+    """A line of JSON, then the bytes of its arrays."""
+    arrays: list[np.ndarray] = []
+
+    def described(array: Any) -> dict:
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"{type(array)} cannot be sent")
+        arrays.append(np.ascontiguousarray(array))
+        return {ARRAY: [array.dtype.str, array.shape]}
+
+    pipe.write(json.dumps(value, default=described).encode() + b"\n")
+    for array in arrays:
+        pipe.write(array.reshape(-1).view(np.uint8))
+    pipe.flush()
+
+
+def _receive(pipe: BinaryIO) -> Any:
+    """What was sent. Raises EOFError: the other side has ended."""
+    line = pipe.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError
+
+    def read(found: dict) -> Any:
+        if ARRAY not in found:
+            return found
+        array = np.empty(found[ARRAY][1], found[ARRAY][0])
+        if pipe.readinto(array.reshape(-1).view(np.uint8)) < array.nbytes:
+            raise EOFError
+        return array
+
+    return json.loads(line, object_hook=read)
 
 
 class HelperPool:

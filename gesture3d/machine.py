@@ -63,6 +63,12 @@ def total_memory() -> int:
     return min([of_machine, *(int(text) for text in texts if text.isdigit())])
 
 
+def may_have_gpu() -> bool:
+    """False where PyTorch, which takes seconds to load, need not be asked: no driver is there."""
+    names = ("nvidiactl", "nvhost-gpu", "nvmap", "dxg", "kfd")  # NVIDIA's, Jetson's, WSL's, AMD's
+    return sys.platform != "linux" or any(Path("/dev", name).exists() for name in names)
+
+
 def choose_device(name: str) -> "torch.device":
     """``cpu``, ``cuda``, or ``auto``: a GPU where there is one.
 

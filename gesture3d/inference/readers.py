@@ -6,32 +6,25 @@ in windows, and files for networks of streams frame by frame, so that none is in
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import itertools
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
-from gesture3d.config import validate_experiment
-from gesture3d.data.sets import Cut, DataSet
-from gesture3d.data.spec import InputSpec
+from gesture3d.data.sets import Cut
 from gesture3d.errors import Gesture3dError
-from gesture3d.helpers import Helper, HelperDied, HelperPool, NotStarted, answer_questions
+from gesture3d.helpers import Helper, HelperDied, HelperPool, NotStarted
 from gesture3d.inference.classifier import Classifier, Read, Result
-from gesture3d.inference.stream_files import TimedFrame, frames_of, result_of_stream
+from gesture3d.inference.frames import TimedFrame
 
 File = tuple[Path | str, AbstractContextManager[Path]]  # its name; within, it is a local file
-PART_WINDOWS = 16  # of a long video at a time
-PART_BYTES = 8 << 20  # of a stream's frames at a time
+PROCESS = "gesture3d.inference.reader_process"
 
 
 class Readers:
@@ -63,7 +56,7 @@ class Readers:
                 "long": [long_seconds, window_seconds],
             }
         )
-        self._pool = HelperPool([Helper(__name__, "answer", said) for _ in range(count)])
+        self._pool = HelperPool([Helper(PROCESS, "answer", said) for _ in range(count)])
         self._ahead = 2 * count + 16
 
     def read(self, files: Iterable[File]) -> Iterator[Read]:
@@ -98,7 +91,7 @@ class Readers:
         is_long = False
         with contextlib.closing(self._parts(helper, path)) as parts:
             for part in parts:
-                inputs = [torch.from_numpy(_decoded(values)) for values in part["inputs"]]
+                inputs = [torch.from_numpy(values) for values in part["inputs"]]
                 spans += map(tuple, part["spans"] or [])
                 is_long = part["long"]
                 if is_long:
@@ -109,6 +102,8 @@ class Readers:
         return Cut(inputs, spans or None), None
 
     def _stream(self, helper: Helper, file: File) -> Result:
+        from gesture3d.inference.stream_files import result_of_stream
+
         name, as_local = file
         try:
             with (
@@ -127,9 +122,7 @@ class Readers:
         with contextlib.closing(self._parts(helper, path)) as parts:
             for part in parts:
                 with self._network:
-                    yield from zip(
-                        _decoded(part["frames"]), part["starts"], part["ends"], strict=True
-                    )
+                    yield from zip(part["frames"], part["starts"], part["ends"], strict=True)
 
     def _parts(self, helper: Helper, path: Path) -> Iterator[dict]:
         question, is_over = str(path), False
@@ -159,84 +152,3 @@ def naming(name: object, path: Path) -> Iterator[None]:
     except Gesture3dError as error:
         said = str(error).replace(str(path), str(name))
         raise Gesture3dError(said if str(name) in said else f"{name}: {said}") from None
-
-
-# --- the processes -------------------------------------------------------------------------------
-
-
-def answer(description: str) -> None:
-    """A process that reads: a path → its parts, one after the other."""
-    said = json.loads(description)
-    torch.set_num_threads(1)
-    data = validate_experiment(said["experiment"], "the experiment").data
-    features, names = said["spec"]
-    spec = data.input_spec(features, names and tuple(names))
-
-    def parts_of(path: str, ask_back: Callable[[Any], Any]) -> dict:
-        waiting: dict = {}
-        try:
-            for part in _parts(Path(path), data, spec, *said["long"]):
-                if waiting:
-                    ask_back(waiting | {"last": False})
-                waiting = part
-        except Gesture3dError as error:
-            return {"error": str(error), "last": True}
-        return waiting | {"last": True}
-
-    answer_questions(parts_of)
-
-
-def _parts(
-    path: Path, data: DataSet, spec: InputSpec, long_seconds: float, window_seconds: float
-) -> Iterator[dict]:
-    if data.streams:
-        yield from _stream_parts(frames_of(path, data, spec))
-        return
-    if data.stream != "video" or data.modality == "flow":
-        cut = data.cut(path, spec)
-        yield _part([_encoded(clip) for clip in cut.inputs], cut.spans)
-        return
-    from gesture3d.data.video.clips import DEFAULT_RATE_HZ, load_opened, load_windows
-    from gesture3d.data.video.reading import open_video
-
-    reader = open_video(path, rules=data.frame_rules)
-    if reader.num_frames / (reader.fps or DEFAULT_RATE_HZ) <= long_seconds:
-        yield _part([_encoded(load_opened(path, reader, data))], None)
-        return
-    windows = load_windows(path, reader, data, window_seconds)
-    while some := list(itertools.islice(windows, PART_WINDOWS)):
-        yield _part([_encoded(clip) for _, clip in some], [span for span, _ in some], True)
-
-
-def _part(inputs: list, spans: list | None, is_long: bool = False) -> dict:
-    return {"inputs": inputs, "spans": spans, "long": is_long}
-
-
-def _stream_parts(frames: Iterable[TimedFrame]) -> Iterator[dict]:
-    waiting, starts, ends = [], [], []
-
-    def part() -> dict:
-        return {"frames": _encoded(np.stack(waiting)), "starts": starts, "ends": ends}
-
-    for frame, start, end in frames:
-        if waiting and (
-            waiting[0].nbytes * len(waiting) >= PART_BYTES or frame.shape != waiting[0].shape
-        ):
-            yield part()
-            waiting, starts, ends = [], [], []
-        waiting.append(np.array(frame))
-        starts.append(start)
-        ends.append(end)
-    if waiting:
-        yield part()
-
-
-def _encoded(values: np.ndarray | torch.Tensor) -> list:
-    """Type, shape and bytes as text: no file that a killed process would leave behind."""
-    array = np.ascontiguousarray(values)
-    return [str(array.dtype), array.shape, base64.b64encode(array).decode()]
-
-
-def _decoded(values: list) -> np.ndarray:
-    kind, shape, text = values
-    return np.frombuffer(bytearray(base64.b64decode(text)), kind).reshape(shape)

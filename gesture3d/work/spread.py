@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import child_environment
 from gesture3d.helpers import Helper, HelperDied, HelperPool, NotStarted, answer_questions
-from gesture3d.machine import num_cores
+from gesture3d.machine import may_have_gpu, num_cores
 
 TRIES = 3  # of a block whose worker dies
 LONGEST = 30 * 86400.0  # seconds that a block may take; hanging clips are ended by their readers
@@ -120,7 +120,7 @@ def devices(device: str, jobs: int | None) -> list[str]:
         Gesture3dError: more workers than GPUs, no GPU.
     """
     gpus = 0
-    if device != "cpu":
+    if device == "cuda" or (device == "auto" and may_have_gpu()):
         import torch
 
         gpus = torch.cuda.device_count()

@@ -4,7 +4,7 @@ import os
 import time
 
 from gesture3d.data.video import reading
-from gesture3d.inference import readers
+from gesture3d.inference import reader_process
 
 
 def answer(description: str) -> None:
@@ -18,4 +18,4 @@ def answer(description: str) -> None:
         return open_video(path, *arguments, **options)
 
     reading.open_video = opened
-    readers.answer(description)
+    reader_process.answer(description)

@@ -2,7 +2,9 @@
 
 import csv
 import itertools
+import json
 import shutil
+import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -13,13 +15,14 @@ import torch
 
 from gesture3d import checkpoint
 from gesture3d.config import load_experiment
-from gesture3d.data.video.clips import clip_from_frames, load_windows
+from gesture3d.data.video.evaluated import clip_from_frames, load_windows
 from gesture3d.data.video.reading import open_video, read_frames
 from gesture3d.files import PACKAGE
 from gesture3d.helpers import Helper, in_threads
 from gesture3d.inference import readers
 from gesture3d.inference.classifier import Classifier
 from gesture3d.models import build_model
+from gesture3d.work import spread
 from gesture3d.work.classify import How, Worker
 from gesture3d.work.manifest import open_manifest
 from gesture3d.work.places import Store
@@ -98,7 +101,28 @@ def test_windows_of_a_long_video_are_what_its_parts_would_be(weights, tmp_path) 
     assert [span for span, _ in found] == [(0, 3), (1.5, 4.5), (3, 6), (4.5, 7.5), (5, 8)]
     for (start, stop), inputs in found:
         part = frames[round(10 * start) : round(10 * stop)]
-        assert torch.equal(inputs, clip_from_frames(part, data))
+        assert np.array_equal(inputs, clip_from_frames(part, data))
+
+
+def test_processes_that_decode_load_no_torch(weights, tmp_path) -> None:
+    path = write_clip(tmp_path / "a.mp4", square_clip("left", 0))
+    classifier = Classifier(weights, "cpu")
+    experiment = classifier.experiment.model_dump(mode="json")
+    said = json.dumps({"experiment": experiment, "spec": [None, None], "long": [30, 4]})
+    program = "import sys; sys.modules['torch'] = None\nfrom gesture3d.inference.reader_process "
+    program += "import answer; answer(sys.argv[1])"
+    question = json.dumps(str(path)).encode() + b"\n"
+    command = [sys.executable, "-c", program, said]
+    answered = subprocess.run(command, input=question, capture_output=True, check=True).stdout
+    expected = classifier.load(path).numpy().tobytes()
+    assert answered.count(b"\n", 0, -len(expected)) == 2  # "ready", and what the array is
+    assert answered.endswith(b"\n" + expected)
+
+
+def test_without_a_gpu_torch_is_not_asked_for_one(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr(spread, "may_have_gpu", lambda: False)
+    assert spread.devices("auto", 3) == ["cpu"] * 3
 
 
 def test_hanging_and_crashing_decoders_cost_their_clip(weights, tmp_path, monkeypatch) -> None:
