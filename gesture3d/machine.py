@@ -35,6 +35,14 @@ def num_cores() -> int:
     return min([cores, *(max(limit, 1) for limit in limits if limit is not None)])
 
 
+def leave_cores(count: int) -> None:
+    """Let PyTorch compute on all cores but ``count``, on one at least: its threads spin while they
+    wait, on the cores of whoever works beside them."""
+    import torch
+
+    torch.set_num_threads(max(min(torch.get_num_threads(), num_cores() - count), 1))
+
+
 def _container_cores() -> int | None:
     """Of ``docker run --cpus=2`` 2; version 1 of the kernel's control groups has two files."""
     for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):

@@ -112,9 +112,10 @@ def main() -> int:
 
     from gesture3d.data.walk import Walk
     from gesture3d.files import check_writable
-    from gesture3d.inference.classifier import Classifier
+    from gesture3d.inference.classifier import READING_THREADS, Classifier
     from gesture3d.inference.output import check_drawable, draw, lines, write
     from gesture3d.inference.stream_files import classify_streams
+    from gesture3d.machine import leave_cores
 
     how = {"compile": args.compile, "mirror": args.mirror, "reject": args.reject}
     classifier = Classifier(args.weights, args.device, precision=args.precision, **how)
@@ -136,6 +137,8 @@ def main() -> int:
         if classifier.experiment.data.streams:
             found = classify_streams(classifier, paths)
         else:
+            if len(paths) > 1 and classifier.device.type == "cpu":
+                leave_cores(READING_THREADS)
             found = classifier.classify(paths, batch_size=args.batch_size)
         for result in tqdm(found, total=len(paths), unit="file", leave=False, disable=None):
             results.append(result)

@@ -26,6 +26,7 @@ from gesture3d.models.gesture_net import GestureNet
 
 NOT_FINITE = "the network's scores are not finite; its weights or the values are out of range"
 TOO_LONG = "too long: stopped; is it damaged, or on a disk that does not answer?"
+READING_THREADS = 2
 MOST_WINDOWS = 500  # in a batch of recordings
 
 
@@ -166,7 +167,7 @@ class Classifier:
         paths: Iterable[Path],
         *,
         batch_size: int = 16,
-        num_threads: int = 2,
+        num_threads: int = READING_THREADS,
         most_seconds: float = MOST_SECONDS,
     ) -> Iterator[Result]:
         """Results in the order of ``paths``; a file that cannot be read becomes a named error.

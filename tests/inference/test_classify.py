@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from gesture3d import checkpoint
+from gesture3d.cli import classify as classify_cli
 from gesture3d.config import load_experiment
 from gesture3d.data import build_datasets, make_loader
 from gesture3d.data.batch import EpochSampler
@@ -266,3 +267,16 @@ def test_bf16_says_nearly_the_same_where_the_processor_computes_in_it(folder, we
     joints = resource("weights") / "deepgru_hands-synthetic.safetensors"
     with pytest.raises(Gesture3dError, match="only video networks for clips"):
         Classifier(joints, "cpu", precision="bf16")
+
+
+def test_threads_that_decode_have_their_cores(folder, weights, monkeypatch) -> None:
+    clips, asked = sorted(map(str, folder.glob("*/*.mp4"))), []
+    monkeypatch.setattr("torch.set_num_threads", asked.append)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 4)
+    for count, cores, expected in ((1, 8, []), (2, 2, [1]), (2, 5, [3]), (2, 8, [4])):
+        monkeypatch.setattr("gesture3d.machine.num_cores", lambda cores=cores: cores)
+        command = ["classify.py", *clips[:count], "--weights", str(weights), "--device", "cpu"]
+        monkeypatch.setattr("sys.argv", command)
+        assert classify_cli.main() == 0
+        assert asked == expected
+        asked.clear()
