@@ -74,10 +74,11 @@ def _add_parts(commands: argparse._SubParsersAction) -> None:
 def _add_files_and_streams(commands: argparse._SubParsersAction) -> None:
     """What measures trained networks in use."""
     inference = commands.add_parser("inference", help="from file to label, by every runtime")
-    inference.add_argument("--part", choices=["all", "table", "products", "overlap"], default="all")
+    parts = ["all", "table", "products", "overlap", "workers"]
+    inference.add_argument("--part", choices=parts, default="all", help="all: but for workers")
     inference.add_argument("--weights", type=Path, help="a network for clips (the shipped one)")
     inference.add_argument("--seconds", type=float, default=5, help="of each measurement (5)")
-    inference.add_argument("--clips", type=int, default=2000, help="of the overlap (2000)")
+    inference.add_argument("--clips", type=int, default=2000, help="of overlap, workers (2000)")
     inference.add_argument("--folder", type=Path, default=Path("data/benchmark"), help="for clips")
     export = commands.add_parser("export", help="exported files: differences, sizes, speeds")
     export.add_argument("--networks", nargs="+", default=[], help="by name in configs/ (all)")
@@ -268,6 +269,7 @@ def inference(args: argparse.Namespace) -> int:
 
     from gesture3d.benchmarks.inference import against_products, overlap, table
     from gesture3d.benchmarks.tables import format_table
+    from gesture3d.benchmarks.workers import workers
     from gesture3d.machine import processor
 
     print(f"processor: {processor()}; torch {torch.__version__}", flush=True)
@@ -278,6 +280,8 @@ def inference(args: argparse.Namespace) -> int:
         print(format_table(against_products(args.weights, args.seconds)), flush=True)
     if args.part in ("all", "overlap"):
         print(format_table(overlap(args.folder, args.clips, args.weights)))
+    if args.part == "workers":
+        print(format_table(workers(args.folder, args.clips, 3, args.weights)))
     return 0
 
 

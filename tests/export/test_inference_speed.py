@@ -4,7 +4,9 @@ import shutil
 
 import pytest
 
-from gesture3d.benchmarks import inference
+from gesture3d.benchmarks import inference, workers
+from gesture3d.errors import Gesture3dError
+from gesture3d.machine import num_cores
 from tests.clips import tiny_settings
 from tests.inference.networks import untrained
 
@@ -39,3 +41,19 @@ def test_reading_and_network_overlap(folder) -> None:
     (row,) = inference.overlap(folder, 24)
     assert set(row) > {"reading, clips/s", "network, clips/s", "classify, clips/s"}
     assert all(value > 0 for value in row.values())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(num_cores() < 2, reason="two cores")
+def test_workers_beside_one(folder, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(workers, "KIND", inference.KINDS[0])
+    small = untrained(tmp_path, "no_recurrence", "folder", None, *tiny_settings(tmp_path)).weights
+    rows = workers.workers(folder, 64, 1, small)
+    assert [(row["workers"], row["cores"]) for row in rows] == [("1", "1"), ("1", "2"), ("2", "2")]
+    assert rows[0]["against one on 1"] == rows[1]["against one on 2"] == 1.0
+    assert all(0 < row["clips/s, start and end included"] < row["clips/s"] for row in rows)
+
+
+def test_too_few_clips_say_nothing_of_workers(folder) -> None:
+    with pytest.raises(Gesture3dError, match="on two cores and 64 clips or more"):
+        workers.workers(folder, 63, 1)
