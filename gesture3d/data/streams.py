@@ -5,12 +5,30 @@ A frame's class is that of the event in which it lies, ``start <= t < end``.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from gesture3d.events import NO_GESTURE, Event
+from gesture3d.settings import Section
 
 NOT_LEARNT = -1  # the label of a frame that is no part of the loss
+
+
+class StreamLabels(Section):
+    """How the frames of a stream are labelled.
+
+    With ``label_delay`` a network is asked what was so long before the newest frame, and may look
+    at what came since: whether a gesture was broken off, say. It decides as much later.
+    """
+
+    label_settings: ClassVar[frozenset[str]] = frozenset({"label_delay", "label_trim"})
+
+    label_delay: Annotated[float, Field(ge=0.0, le=5.0)] = 0.0  # seconds
+    # So long before its end a gesture is learnt as over, at most half of it: two equal ones, one
+    # after the other, have something between them then.
+    label_trim: Annotated[float, Field(ge=0.0, le=5.0)] = 0.0  # seconds
 
 
 def stream_classes(labels: Iterable[str]) -> tuple[str, ...]:
@@ -19,16 +37,22 @@ def stream_classes(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def frame_labels(
-    events: Iterable[Event], seconds: np.ndarray, class_names: Sequence[str]
+    events: Iterable[Event],
+    seconds: np.ndarray,
+    class_names: Sequence[str],
+    settings: StreamLabels | None = None,
 ) -> np.ndarray:
     """The class of each frame of a stream: (T,) int64.
 
     Args:
         seconds: (T,) when each frame is, ascending.
+        settings: what of them is late, or trimmed; None: nothing.
     """
+    settings = settings or StreamLabels()
     labels = np.full(len(seconds), class_names.index(NO_GESTURE))
     for event in events:
-        first, end = np.searchsorted(seconds, [event.start, event.end])
+        until = max(event.end - settings.label_trim, (event.start + event.end) / 2)
+        first, end = np.searchsorted(seconds - settings.label_delay, [event.start, until])
         labels[first:end] = class_names.index(event.label)
     return labels
 

@@ -12,6 +12,7 @@ from gesture3d.data.inertial.stream import InertialAugmentation, InertialData
 from gesture3d.data.sets import Opened
 from gesture3d.data.streams import (
     NOT_LEARNT,
+    StreamLabels,
     check_pre_roll,
     frame_labels,
     random_window,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from gesture3d.data.spec import InputSpec
 
 
-class InertialStreams(InertialData):
+class InertialStreams(StreamLabels, InertialData):
     """What every set of recordings that run on has.
 
     ``window`` is the length of a training sample, its pre-roll included; ``step`` and ``resample``
@@ -32,6 +33,9 @@ class InertialStreams(InertialData):
     """
 
     streams: ClassVar[bool] = True
+    input_settings: ClassVar[frozenset[str]] = (
+        InertialData.input_settings | StreamLabels.label_settings
+    )
     training_settings: ClassVar[tuple[str, ...]] = (
         *InertialData.training_settings,
         *("window", "pre_roll"),
@@ -79,7 +83,7 @@ class _ReadStream:
         from gesture3d.data.inertial.transforms import augment
 
         values, data = item.content, self._data
-        labels = activity_labels(item, data.rate_hz, self._class_names)
+        labels = activity_labels(item, data, self._class_names)
         if rng is not None:
             rows, labels = random_window(labels, data.window, data.pre_roll, rng)
             values = values[rows]
@@ -89,9 +93,9 @@ class _ReadStream:
         return Sample(item.key, torch.from_numpy(values), labels)
 
 
-def activity_labels(item: Item, rate_hz: float, class_names: tuple[str, ...]) -> np.ndarray:
+def activity_labels(item: Item, data: InertialStreams, class_names: tuple[str, ...]) -> np.ndarray:
     """(T,): `NOT_LEARNT` between the events, where that is none of the classes."""
-    seconds = np.arange(len(item.content)) / rate_hz
+    seconds = np.arange(len(item.content)) / data.rate_hz
     names = stream_classes(class_names)
-    labels = frame_labels(item.events, seconds, names)
+    labels = frame_labels(item.events, seconds, names, data)
     return np.where(labels == len(class_names), NOT_LEARNT, labels)

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from gesture3d.data.index import Index, Item
 from gesture3d.data.sets import Opened
 from gesture3d.data.skeleton.stream import SkeletonAugmentation, SkeletonData
-from gesture3d.data.streams import check_pre_roll, frame_labels, random_window
+from gesture3d.data.streams import StreamLabels, check_pre_roll, frame_labels, random_window
 from gesture3d.errors import naming
 from gesture3d.events import NO_GESTURE
 from gesture3d.settings import Fraction, Frames, Rate
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from gesture3d.data.spec import InputSpec
 
 
-class SkeletonStreams(SkeletonData):
+class SkeletonStreams(StreamLabels, SkeletonData):
     """What every set of streams of joints has."""
 
     streams: ClassVar[bool] = True
-    input_settings: ClassVar[frozenset[str]] = frozenset({*SkeletonData.input_settings, "rate_hz"})
+    input_settings: ClassVar[frozenset[str]] = (
+        SkeletonData.input_settings | StreamLabels.label_settings | {"rate_hz"}
+    )
     training_settings: ClassVar[tuple[str, ...]] = (
         *SkeletonData.training_settings,
         *("window", "pre_roll", "gesture_share"),
@@ -82,7 +84,7 @@ class _ReadStream:
 
         joints, data = item.content, self._data
         seconds = np.arange(len(joints)) / data.rate_hz
-        labels = frame_labels(item.events, seconds, self._class_names)
+        labels = frame_labels(item.events, seconds, self._class_names, data)
         if rng is not None:
             around = None
             if data.gesture_share and rng.random() < data.gesture_share:

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from gesture3d.data.index import Index, Item
 from gesture3d.data.sets import Opened
-from gesture3d.data.streams import check_pre_roll, stream_classes
+from gesture3d.data.streams import StreamLabels, check_pre_roll, stream_classes
 from gesture3d.data.video.stream import VideoData
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import check_within, read_annotations
@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     from gesture3d.data.spec import InputSpec
 
 
-class VideoStreams(VideoData):
+class VideoStreams(StreamLabels, VideoData):
     """What every set of streams has: the rate of its frames, the windows it is learnt from.
 
     ``num_frames`` is the length of a training window, its pre-roll included.
     """
 
     streams: ClassVar[bool] = True
-    input_settings: ClassVar[frozenset[str]] = VideoData.input_settings | {"rate_hz"}
+    input_settings: ClassVar[frozenset[str]] = (
+        VideoData.input_settings | StreamLabels.label_settings | {"rate_hz"}
+    )
     training_settings: ClassVar[tuple[str, ...]] = (
         *VideoData.training_settings,
         "pre_roll",

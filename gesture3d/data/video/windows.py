@@ -49,7 +49,8 @@ class ReadStream(ReadClip):
             return BrokenSample(item.key, str(error))
         data = self.data
         rows = steady_frames(len(frames), item.rate_hz, data.rate_hz)
-        labels = frame_labels(item.events, np.arange(len(rows)) / data.rate_hz, self.class_names)
+        seconds = np.arange(len(rows)) / data.rate_hz
+        labels = frame_labels(item.events, seconds, self.class_names, data)
         if rng is None:
             if self.change:
                 frames = self.change(item.key, frames)

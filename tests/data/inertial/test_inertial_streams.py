@@ -56,6 +56,8 @@ def test_what_has_no_activity_is_not_learnt(root) -> None:
     assert (labels[:500] == 0).all()
     assert (labels[500:525] == NOT_LEARNT).all()
     assert (labels[525:1000] == 4).all()
+    late = build_datasets(settings(root, "data.label_delay=0.4"), 0, progress=False).test[0].label
+    assert (late[10:] == labels[:-10]).all()
     batch = collate([sets.train[0, 0], sets.train[1, 0]])
     assert batch.inputs.shape == (2, 500, 9)
     assert set(batch.labels.unique().tolist()) <= {NOT_LEARNT, 0, 4}

@@ -102,6 +102,8 @@ def test_windows_of_streams_are_batches_with_a_label_a_frame(root) -> None:
     assert whole.lengths.tolist() == [80, 60]
     assert (whole.labels[1, 60:] == -1).all()
     assert whole.labels[0, 5:25].unique().tolist() == [12]
+    late = build_datasets(data.model_copy(update={"label_delay": 0.5}), 0, progress=False)
+    assert (late.test[0].label[10:] == sets.test[0].label[:-10]).all()  # 20 frames a second
     assert torch.equal(whole.inputs[1, 59], whole.inputs[1, -1])
     assert not torch.equal(sets.train[0, 0].inputs, sets.train[1, 0].inputs)
 

@@ -10,7 +10,13 @@ import torch
 from gesture3d.config import load_data
 from gesture3d.data import build_datasets, read_index
 from gesture3d.data.batch import collate
-from gesture3d.data.streams import NOT_LEARNT, frame_labels, random_window, steady_frames
+from gesture3d.data.streams import (
+    NOT_LEARNT,
+    StreamLabels,
+    frame_labels,
+    random_window,
+    steady_frames,
+)
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import NO_GESTURE, Event, write_events
 from gesture3d.rng import generator
@@ -50,6 +56,22 @@ def test_a_frame_is_of_the_event_in_which_it_lies():
     events = [Event("right", 0.5, 1.0), Event("left", 1.0, 1.25)]
     labels = frame_labels(events, np.arange(8) / 4, NAMES)
     assert [NAMES[n][0] for n in labels] == list("NNrrlNNN")
+
+
+def test_labels_may_be_late_and_end_early():
+    events = [Event("right", 0.5, 1.5), Event("right", 1.5, 1.75)]
+
+    def learnt(**settings: float) -> str:
+        labels = frame_labels(events, np.arange(12) / 4, NAMES, StreamLabels(**settings))
+        return "".join(NAMES[n][0] for n in labels)
+
+    assert learnt() == "NNrrrrrNNNNN"
+    assert learnt(label_delay=0.5) == "NNNNrrrrrNNN"
+    assert learnt(label_trim=0.25) == "NNrrrNrNNNNN"  # half of the short one is left
+    assert learnt(label_delay=0.25, label_trim=0.25) == "NNNrrrNrNNNN"
+    for wrong in ({"label_delay": -0.1}, {"label_trim": 6.0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            StreamLabels(**wrong)
 
 
 @pytest.mark.parametrize(("source", "rate"), [(30, 12), (12, 12), (10, 12), (29.97, 12), (24, 12)])
@@ -112,6 +134,15 @@ def test_videos_of_any_rate_are_the_same_stream_in_time(root):
         assert np.abs(off - np.median(off)).max() < 3  # levels: 0.15 s
         assert (sample.label == frame_labels(datasets.train.items[0].events, times, NAMES)).all()
     assert all((samples[0].label == sample.label).all() for sample in samples[1:])
+
+
+def test_streams_are_learnt_late_and_evaluated_so(root):
+    late = opened(root, "data.label_delay=0.5", "data.num_frames=120", "data.pre_roll=0")
+    item = late.train.items[0]
+    asked = frame_labels(item.events, np.arange(120) / 12 - 0.5, NAMES)
+    assert (asked != frame_labels(item.events, np.arange(120) / 12, NAMES)).any()
+    assert (late.train[0, 0].label == asked).all()
+    assert (late.train.read(item, None).label == asked).all()
 
 
 def test_training_windows_show_the_frames_of_their_labels(root):
