@@ -5,7 +5,7 @@ A frame's class is that of the event in which it lies, ``start <= t < end``.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -23,12 +23,7 @@ class StreamLabels(Section):
     at what came since: whether a gesture was broken off, say. It decides as much later.
     """
 
-    label_settings: ClassVar[frozenset[str]] = frozenset({"label_delay", "label_trim"})
-
     label_delay: Annotated[float, Field(ge=0.0, le=5.0)] = 0.0  # seconds
-    # So long before its end a gesture is learnt as over, at most half of it: two equal ones, one
-    # after the other, have something between them then.
-    label_trim: Annotated[float, Field(ge=0.0, le=5.0)] = 0.0  # seconds
 
 
 def stream_classes(labels: Iterable[str]) -> tuple[str, ...]:
@@ -40,19 +35,17 @@ def frame_labels(
     events: Iterable[Event],
     seconds: np.ndarray,
     class_names: Sequence[str],
-    settings: StreamLabels | None = None,
+    delay: float = 0.0,
 ) -> np.ndarray:
     """The class of each frame of a stream: (T,) int64.
 
     Args:
         seconds: (T,) when each frame is, ascending.
-        settings: what of them is late, or trimmed; None: nothing.
+        delay: seconds that labels are late.
     """
-    settings = settings or StreamLabels()
     labels = np.full(len(seconds), class_names.index(NO_GESTURE))
     for event in events:
-        until = max(event.end - settings.label_trim, (event.start + event.end) / 2)
-        first, end = np.searchsorted(seconds - settings.label_delay, [event.start, until])
+        first, end = np.searchsorted(seconds - delay, [event.start, event.end])
         labels[first:end] = class_names.index(event.label)
     return labels
 

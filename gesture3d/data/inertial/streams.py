@@ -33,9 +33,7 @@ class InertialStreams(StreamLabels, InertialData):
     """
 
     streams: ClassVar[bool] = True
-    input_settings: ClassVar[frozenset[str]] = (
-        InertialData.input_settings | StreamLabels.label_settings
-    )
+    input_settings: ClassVar[frozenset[str]] = InertialData.input_settings | {"label_delay"}
     training_settings: ClassVar[tuple[str, ...]] = (
         *InertialData.training_settings,
         *("window", "pre_roll"),
@@ -97,5 +95,5 @@ def activity_labels(item: Item, data: InertialStreams, class_names: tuple[str, .
     """(T,): `NOT_LEARNT` between the events, where that is none of the classes."""
     seconds = np.arange(len(item.content)) / data.rate_hz
     names = stream_classes(class_names)
-    labels = frame_labels(item.events, seconds, names, data)
+    labels = frame_labels(item.events, seconds, names, data.label_delay)
     return np.where(labels == len(class_names), NOT_LEARNT, labels)

@@ -28,9 +28,10 @@ class SkeletonStreams(StreamLabels, SkeletonData):
     """What every set of streams of joints has."""
 
     streams: ClassVar[bool] = True
-    input_settings: ClassVar[frozenset[str]] = (
-        SkeletonData.input_settings | StreamLabels.label_settings | {"rate_hz"}
-    )
+    input_settings: ClassVar[frozenset[str]] = SkeletonData.input_settings | {
+        "rate_hz",
+        "label_delay",
+    }
     training_settings: ClassVar[tuple[str, ...]] = (
         *SkeletonData.training_settings,
         *("window", "pre_roll", "gesture_share"),
@@ -84,7 +85,7 @@ class _ReadStream:
 
         joints, data = item.content, self._data
         seconds = np.arange(len(joints)) / data.rate_hz
-        labels = frame_labels(item.events, seconds, self._class_names, data)
+        labels = frame_labels(item.events, seconds, self._class_names, data.label_delay)
         if rng is not None:
             around = None
             if data.gesture_share and rng.random() < data.gesture_share:

@@ -29,9 +29,7 @@ class VideoStreams(StreamLabels, VideoData):
     """
 
     streams: ClassVar[bool] = True
-    input_settings: ClassVar[frozenset[str]] = (
-        VideoData.input_settings | StreamLabels.label_settings | {"rate_hz"}
-    )
+    input_settings: ClassVar[frozenset[str]] = VideoData.input_settings | {"rate_hz", "label_delay"}
     training_settings: ClassVar[tuple[str, ...]] = (
         *VideoData.training_settings,
         "pre_roll",

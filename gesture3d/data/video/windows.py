@@ -50,7 +50,7 @@ class ReadStream(ReadClip):
         data = self.data
         rows = steady_frames(len(frames), item.rate_hz, data.rate_hz)
         seconds = np.arange(len(rows)) / data.rate_hz
-        labels = frame_labels(item.events, seconds, self.class_names, data)
+        labels = frame_labels(item.events, seconds, self.class_names, data.label_delay)
         if rng is None:
             if self.change:
                 frames = self.change(item.key, frames)

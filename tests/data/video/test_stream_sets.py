@@ -58,20 +58,13 @@ def test_a_frame_is_of_the_event_in_which_it_lies():
     assert [NAMES[n][0] for n in labels] == list("NNrrlNNN")
 
 
-def test_labels_may_be_late_and_end_early():
-    events = [Event("right", 0.5, 1.5), Event("right", 1.5, 1.75)]
-
-    def learnt(**settings: float) -> str:
-        labels = frame_labels(events, np.arange(12) / 4, NAMES, StreamLabels(**settings))
-        return "".join(NAMES[n][0] for n in labels)
-
-    assert learnt() == "NNrrrrrNNNNN"
-    assert learnt(label_delay=0.5) == "NNNNrrrrrNNN"
-    assert learnt(label_trim=0.25) == "NNrrrNrNNNNN"  # half of the short one is left
-    assert learnt(label_delay=0.25, label_trim=0.25) == "NNNrrrNrNNNN"
-    for wrong in ({"label_delay": -0.1}, {"label_trim": 6.0}):
-        with pytest.raises(ValueError, match=next(iter(wrong))):
-            StreamLabels(**wrong)
+def test_labels_may_be_late():
+    events = [Event("right", 0.5, 1.5), Event("left", 1.5, 1.75)]
+    labels = frame_labels(events, np.arange(12) / 4, NAMES, delay=0.5)
+    assert [NAMES[n][0] for n in labels] == list("NNNNrrrrlNNN")
+    for wrong in (-0.1, 6.0):
+        with pytest.raises(ValueError, match="label_delay"):
+            StreamLabels(label_delay=wrong)
 
 
 @pytest.mark.parametrize(("source", "rate"), [(30, 12), (12, 12), (10, 12), (29.97, 12), (24, 12)])
