@@ -30,7 +30,7 @@ def test_every_kind_of_network_watches(server, key) -> None:
         page.send(json.dumps({"do": "watch", "network": key}))
         names = json.loads(page.recv(timeout=60))["names"]
         decided, ended, tops = [], [], []
-        for frame, seconds in moving_frames(3):
+        for frame, seconds in moving_frames(2):
             page.send(frame_message(frame, seconds))
             answer = json.loads(page.recv(timeout=60))
             assert "error" not in answer
@@ -92,7 +92,7 @@ def test_a_network_is_warm_when_it_begins_and_has_seen_nothing(server, key) -> N
     networks = server.live.networks
     warm, plain = visit.Watch(networks, key), follow(networks.find(key))
     assert warm.stream.newest is not None
-    for frame, seconds in moving_frames(2):
+    for frame, seconds in moving_frames(1):
         before = plain.newest
         answer, found = warm.frame(frame, seconds), plain.push(frame, seconds)
         assert answer["top"] == visit.top(plain.probabilities, warm.names)

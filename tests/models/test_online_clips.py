@@ -70,12 +70,12 @@ def chunkings(steps, count, seed=0):
 @torch.no_grad()
 def test_a_stream_in_any_chunks_is_the_whole_clip(kind, dtype, tolerance):
     net = make_net(dtype, **KINDS[kind])
-    stream = make_stream(1, 2, 9 * net.step_frames)
+    stream = make_stream(1, 2, 6 * net.step_frames)
     whole = net.step_scores(stream)
-    assert whole.shape == (2, 9, 5)
+    assert whole.shape == (2, 6, 5)
     assert whole.std(1).min() > 10 * tolerance
     torch.testing.assert_close(net(stream), whole.mean(1), rtol=0, atol=1e-12)
-    for lengths in chunkings(9, count=2):
+    for lengths in chunkings(6, count=1):
         found, state = run_in_chunks(net, stream, lengths)
         torch.testing.assert_close(found, whole, rtol=tolerance, atol=tolerance)
     assert [tuple(tensor.shape) for tensor in state] == net.state_shapes(2, SIZE)
@@ -146,7 +146,7 @@ def test_a_long_stream_neither_grows_nor_drifts():
         tensor.untyped_storage().nbytes() for tensor in net.step(make_stream(0, 1, 4), state)[1]
     ]
     for part in range(12):
-        chunk = make_stream(part, 1, 400)
+        chunk = make_stream(part, 1, 160)
         scores, state = net.run(chunk, state)
         exact_scores, exact_state = exact.run(chunk, exact_state)
         assert [t.untyped_storage().nbytes() for t in state] == sizes
