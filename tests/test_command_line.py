@@ -16,10 +16,15 @@ FULL = Path("/dev/full")
 START = "from gesture3d.command_line import run_command_line\n"
 
 
-def run(body: str, *, stdout=subprocess.PIPE, **environment: str) -> subprocess.CompletedProcess:
+def program_of(body: str) -> str:
     """A tool whose ``main`` is these lines."""
     lines = "".join(f"    {line}\n" for line in body.splitlines())
-    program = f"{START}def main():\n{lines}run_command_line(main)\n"
+    return f"{START}def main():\n{lines}run_command_line(main)\n"
+
+
+def run(body: str, *, stdout=subprocess.PIPE, **environment: str) -> subprocess.CompletedProcess:
+    """It, in a process of its own."""
+    program = program_of(body)
     environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "", **environment}
     return subprocess.run(
         [sys.executable, "-c", program],
@@ -76,10 +81,12 @@ def test_names_give_the_terminal_no_commands() -> None:
         "import errno; raise OSError(errno.ENOMEM, 'Cannot allocate memory')",
     ],
 )
-def test_no_memory_is_one_line_with_what_to_do(statement) -> None:
-    done = run(statement)
+def test_no_memory_is_one_line_with_what_to_do(statement, tmp_path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(program_of(statement), encoding="utf-8")
+    done = run_forked([sys.executable, program])
     assert done.returncode == 2
-    (line,) = done.stderr.decode().splitlines()
+    (line,) = done.stderr.splitlines()
     assert line.startswith("error: out of memory: take smaller batches (train.batch_size")
 
 

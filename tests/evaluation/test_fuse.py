@@ -1,7 +1,6 @@
 """Files of predictions, and their fusion sample by sample."""
 
 import itertools
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -24,6 +23,7 @@ from gesture3d.evaluation.predictions import (
 )
 from gesture3d.files import PACKAGE
 from gesture3d.rng import generator
+from tests.forked_runs import run_forked
 
 NAMES = ("wave", "NULL", "swipe, left", 'a "quoted" one')
 TOOL = PACKAGE / "cli" / "fuse.py"
@@ -322,7 +322,7 @@ def test_the_command_line_fuses_and_reports(tmp_path) -> None:
         write_predictions(tmp_path / f"v{name}.csv", validation)
     command = [sys.executable, TOOL, "a.csv", "b.csv"]
     command += ["--weights-from", "va.csv", "vb.csv", "--out", "f.csv"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    done = run_forked(command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     fused = read_predictions(tmp_path / "f.csv")
     assert f"{fused.correct.mean():.1%}" in done.stdout.splitlines()[-2]

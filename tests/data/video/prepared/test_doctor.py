@@ -19,6 +19,7 @@ from gesture3d.data.video.prepared.manifest import bad_list_path, read_manifest
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import PACKAGE
 from tests.clips import square_clip, write_clip
+from tests.forked_runs import run_forked
 
 LABELS = ("Swiping Left", "Swiping Right")
 TOOL = PACKAGE / "cli" / "prepare.py"
@@ -197,8 +198,7 @@ def test_a_frame_folder_is_described_too(tmp_path):
 
 
 def tool(*arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(TOOL), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return run_forked([sys.executable, str(TOOL), *map(str, arguments)])
 
 
 def test_the_tool_checks_on_several_processes_and_says_what_to_do(tmp_path):

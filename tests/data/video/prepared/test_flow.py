@@ -1,5 +1,4 @@
 import signal
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -20,6 +19,7 @@ from gesture3d.data.video.sets.jester import JesterData
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import PACKAGE
 from tests.clips import clip_samples, write_clip
+from tests.forked_runs import run_forked
 
 
 def texture() -> np.ndarray:
@@ -211,7 +211,7 @@ def test_the_tool_computes_flow_for_a_folder(tmp_path):
     tool = PACKAGE / "cli" / "prepare.py"
     command = [sys.executable, tool, "flow", "--data", "folder", "--quiet"]
     command += ["--set", f"data.root={tmp_path / 'clips'}"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = run_forked(command, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "optical flow of 4 clips" in done.stdout
     assert len(list(tmp_path.glob("data/cache/*/flow/*/*.avi"))) == 4
