@@ -2,9 +2,9 @@
 
 import gc
 import os
-from functools import partial
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
 # One thread in every process of the tests: networks are tiny here, and threads that wait for each
@@ -62,14 +62,21 @@ def for_all_processes(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def short_ends():
-    """What a run does when it ends: one batch tells its network's speed, not those of a second; and
-    nothing is drawn of what it looks at, but by programs that are started as people start them."""
-    from gesture3d.training import closing, result
+    """Of runs, see there."""
+    from tests import run_ends
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(result, "clips_per_second", partial(result.clips_per_second, seconds=0))
-        patch.setattr(closing, "_log_explanations", lambda *_: None)
+    with run_ends.short_ends():
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shapes(request):
+    """Annotated ones are checked in the tests of the networks. Elsewhere these are as small, and a
+    quarter of their time would go into it; export runs them on sizes that are symbols."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", request.path.parent.name != "models")
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 @pytest.fixture(scope="session", autouse=True)

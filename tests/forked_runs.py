@@ -21,7 +21,9 @@ import pytest
 
 IMPORTED = ("gesture3d.training.closing", "gesture3d.evaluation.evaluate", "gesture3d.viz.plots")
 IMPORTED += ("gesture3d.training.run", "gesture3d.inference.classifier", "scipy.optimize")
-IMPORTED += ("torch.utils.tensorboard", "torch._dynamo")
+IMPORTED += ("torch.utils.tensorboard", "torch._dynamo", "matplotlib.pyplot", "PIL.PngImagePlugin")
+IMPORTED += ("gesture3d.data", "gesture3d.models", "einops._torch_specific")
+TORCHRUN_STARTS = "torch.distributed.elastic.multiprocessing.subprocess_handler.subprocess_handler"
 
 
 class Forked:
@@ -97,6 +99,14 @@ class Companion(Forked):
         return sys.stdout, sys.stderr
 
 
+class Worker(Companion):
+    """One of the processes that torchrun starts."""
+
+    def __init__(self, args: Sequence[str], **options) -> None:
+        options |= {"stdout": None, "start_new_session": True}
+        super().__init__([word for word in args if word != "-u"], **options)
+
+
 def run_forked(command: Sequence[str | Path], **options) -> subprocess.CompletedProcess:
     """`subprocess.run` of a Python program, its output as text."""
     process = Forked(command, **options)
@@ -137,6 +147,8 @@ def _become(
         os.environ.update(env)
         os.chdir(cwd or ".")
         sys.orig_argv = command
+        if command[1:3] == ["-m", "torch.distributed.run"]:
+            importlib.import_module(TORCHRUN_STARTS).Popen = Worker
         if command[1] == "-m":
             sys.argv = command[2:]
             runpy.run_module(command[2], run_name="__main__", alter_sys=True)

@@ -16,6 +16,7 @@ from gesture3d.training.run import train
 from gesture3d.viz.explain import explain
 from gesture3d.viz.heat_maps import plot_gates, plot_strip
 from tests.clips import square_clip, square_folder, tiny_settings
+from tests.run_ends import whole_ends
 from tests.studies.test_ablation import Page, cells
 
 
@@ -66,7 +67,8 @@ def test_a_new_variant_is_trained_compared_counted_and_explained(coupled, tmp_pa
     settings = [*tiny_settings(square_folder(tmp_path / "squares")), "train.epochs=1"]
     runs, _ = plan_runs([coupled, "convlstm"], ["folder"], [0], settings)
     for run in runs:
-        train(run.experiment, tmp_path / run.name, progress=False)
+        with whole_ends("count_cost_of_one"):
+            train(run.experiment, tmp_path / run.name, progress=False)
     outcomes = gather(runs, tmp_path, {})
     assert [outcome.error for outcome in outcomes] == [None, None]
     check_report(write_report(outcomes, tmp_path).read_text())

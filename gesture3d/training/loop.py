@@ -30,6 +30,8 @@ from gesture3d.training.run_log import RunLog
 from gesture3d.training.state import Progress, RunState
 from gesture3d.training.stopping import Interrupted, on_stop_signals
 
+ASK_EVERY = 16  # steps: whether all of several processes are to stop, which costs a message
+
 
 class Trainer:
     """Network, optimiser and position of one run, in one process of perhaps several."""
@@ -173,9 +175,8 @@ class Trainer:
         minutes = self.experiment.train.checkpoint_minutes
         due = time.monotonic() - self._saved_at >= 60 * minutes
         alone = self.processes.world_size == 1
-        # With several processes all must agree, which costs a message: ask every 16th step.
         if not alone:
-            if (self.progress.epoch * self.steps_per_epoch + self.progress.step) % 16:
+            if (self.progress.epoch * self.steps_per_epoch + self.progress.step) % ASK_EVERY:
                 return
             due, self._stop = self.processes.any(due), self.processes.any(self._stop)
         if due or self._stop:

@@ -102,3 +102,12 @@ def test_class_weights_raise_the_macro_f1_of_overlapping_uneven_classes() -> Non
         return float(np.mean([2 * hit / size for hit, size in zip(hits, sizes, strict=True)]))
 
     assert macro_f1((1.0, 4.0)) > macro_f1(None) + 0.05
+
+
+def test_epoch_sums_count_loss_hits_and_samples() -> None:
+    from gesture3d.training.loop import _add_sums
+
+    sums = torch.zeros(4, dtype=torch.float64)
+    scores = torch.tensor([[2.0, 1, 0, -1, -2, -3], [0.0, 1, 2, 3, 4, 5]])
+    _add_sums(sums, torch.tensor(0.5), scores, torch.tensor([0, 0]))
+    np.testing.assert_allclose(sums, [1.0, 1, 1, 2])
