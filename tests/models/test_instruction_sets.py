@@ -23,8 +23,9 @@ def test_low_precision_is_right_on_lesser_processors(instruction_set):
     if not getattr(torch.cpu, NEXT_FEATURE[instruction_set], bool)():
         pytest.skip(f"this processor has no more than {instruction_set}: the other tests are it")
     files = [str(Path(__file__).with_name(f"{name}.py")) for name in FILES]
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider"]
-    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": instruction_set}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    command += ["-o", "addopts=", "--noconftest"]  # without the checks of shapes: all starts sooner
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": instruction_set, "OMP_NUM_THREADS": "1"}
     found = subprocess.run(
         [*command, *files, "-k", TESTS],
         env=environment,
