@@ -103,8 +103,8 @@ def overlap(folder: Path, count: int, weights: Path | None = None) -> list[Row]:
     """Clips a second, by the time of day, of `Classifier.classify` with two threads that read, of
     its two halves alone, and of the loop that one would write with decord; in turn, medians of
     rounds. Also what two cores could give by the processor time of both halves."""
-    clips = [item.path for item in make_clips(folder, *KINDS[0], 24)]
     count = max(count // ROUNDS, 1)
+    clips = [item.path for item in make_clips(folder, *KINDS[0], min(count, 24))]
     paths = [clips[number % len(clips)] for number in range(count)]
     classifier = Classifier(weights, "cpu")
     model = checkpoint.load_model(classifier.weights)[0].eval()

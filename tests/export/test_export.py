@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from gesture3d.decisions import OnlineDecision
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import PACKAGE
 from gesture3d.inference.classifier import Classifier
+from gesture3d.models import mobilenet
 from tests.clips import square_clip, square_folder, tiny_settings, write_clip
 from tests.forked_runs import run_forked
 from tests.inference.networks import untrained
@@ -38,8 +40,16 @@ def run(*words: str | Path) -> None:
         tool.parse_args = parse_args
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_blocks() -> Iterator[None]:
+    """Of nine above the recurrent layers, most of which are the same once more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mobilenet, "BLOCKS", ((256, 1), (256, 2), (512, 1)))
+        yield
+
+
 @pytest.fixture(scope="module")
-def causal(tmp_path_factory) -> Classifier:
+def causal(few_blocks, tmp_path_factory) -> Classifier:
     """With a temperature and a decision."""
     folder = tmp_path_factory.mktemp("causal")
     settings = (*VIDEO, *CAUSAL, "model.variants=[d]", "model.recurrent_skip=true")

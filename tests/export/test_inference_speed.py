@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from torch import nn
 
 from gesture3d.benchmarks import inference, workers
 from gesture3d.errors import Gesture3dError
@@ -11,6 +12,11 @@ from tests.clips import tiny_settings
 from tests.inference.networks import untrained
 
 pytestmark = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg, which makes the clips")
+
+
+def means(num_classes: int) -> nn.Module:
+    """In place of a large network."""
+    return nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(3, num_classes))
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +28,8 @@ def test_a_row_for_every_way(folder, tmp_path, monkeypatch) -> None:
     for name in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(name, reason=f"{name}, of the extra export, is not installed")
     monkeypatch.setattr(inference.shutil, "which", lambda name: name == "ffmpeg")  # compiling: slow
+    monkeypatch.setattr(inference, "BATCH", 4)
+    monkeypatch.setattr("torchvision.models.video.r3d_18", lambda num_classes: means(num_classes))
     small = untrained(tmp_path, "no_recurrence", "folder", None, *tiny_settings(tmp_path)).weights
     rows = {row["way"]: row for row in inference.table(folder, 0.01, small)}
     names = {"PyTorch", inference.OURS, "onnxruntime", "onnxruntime, int8", inference.TORCHVISION}
@@ -37,8 +45,9 @@ def test_the_network_contains_its_products(monkeypatch) -> None:
         assert 0.5 < row["ratio (1.25)"] < 20
 
 
-def test_reading_and_network_overlap(folder) -> None:
-    (row,) = inference.overlap(folder, 24)
+def test_reading_and_network_overlap(folder, tmp_path) -> None:
+    small = untrained(tmp_path, "no_recurrence", "folder", None, *tiny_settings(tmp_path)).weights
+    (row,) = inference.overlap(folder, 4, small)
     assert set(row) > {"reading, clips/s", "network, clips/s", "classify, clips/s"}
     assert all(value > 0 for value in row.values())
 

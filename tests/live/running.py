@@ -101,12 +101,13 @@ def running(folder: Path, runs: Path | None = None, host: str = "127.0.0.1") -> 
         thread.join(timeout=10)
 
 
-def untrained_run(run: Path, data: str, sure: float = 60.0) -> Path:
+def untrained_run(run: Path, data: str, sure: float = 60.0, *settings: str) -> Path:
     """A small network that has learnt nothing; its checkpoint.
 
     Args:
         data: ``folder``: it reads clips; ``stream_folder``: it follows streams.
         sure: how much so, of what it says.
+        settings: more of them.
     """
     import torch
 
@@ -116,7 +117,7 @@ def untrained_run(run: Path, data: str, sure: float = 60.0) -> Path:
     from gesture3d.events import NO_GESTURE
     from gesture3d.models import build_model
 
-    experiment = load_experiment("variant_a", data, ["model.width=0.125"])
+    experiment = load_experiment("variant_a", data, ["model.width=0.125", *settings])
     torch.manual_seed(1)
     model = build_model(experiment.model, 3, None)
     with torch.no_grad():
