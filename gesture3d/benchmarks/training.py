@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -107,7 +107,7 @@ def _step(
     optimizer.zero_grad(set_to_none=True)
 
 
-def first_step(tool: Path, num_clips: int = 32) -> Row:
+def first_step(tool: Path, num_clips: int = 32, settings: Sequence[str] = ()) -> Row:
     """How soon a training learns: from the command to the end of its first step.
 
     A small network on ``num_clips`` folders of frames, decoded as they are needed, and two more
@@ -115,6 +115,7 @@ def first_step(tool: Path, num_clips: int = 32) -> Row:
 
     Args:
         tool: ``tools/train.py``.
+        settings: further ones.
 
     Raises:
         Gesture3dError: the training failed.
@@ -130,10 +131,10 @@ def first_step(tool: Path, num_clips: int = 32) -> Row:
                 frame = np.full((100, 176, 3), 5 * t, np.uint8)
                 cv2.imwrite(str(clip / f"{t + 1:05}.jpg"), frame)
         write_text(folder / "clips" / "list.csv", "\n".join(rows) + "\n")
-        settings = [f"data.root={folder / 'clips'}", "data.cache_size=null", "train.epochs=1"]
-        settings += ["data.csv=list.csv", f"train.batch_size={num_clips}"]
+        own = [f"data.root={folder / 'clips'}", "data.cache_size=null", "train.epochs=1"]
+        own += ["data.csv=list.csv", f"train.batch_size={num_clips}", *settings]
         command = [sys.executable, str(tool), "--cfg", "variant_a", "--data", "folder"]
-        command += ["--runs", name, "--name", "run", "--set", *settings]
+        command += ["--runs", name, "--name", "run", "--set", *own]
         written, started = folder / "run" / "metrics.jsonl", time.perf_counter()
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -141,8 +142,9 @@ def first_step(tool: Path, num_clips: int = 32) -> Row:
             while training.poll() is None and not written.is_file():
                 time.sleep(0.02)
             seconds = time.perf_counter() - started
+            training.kill()  # what it does at its end is not asked for
             said = training.communicate()[0]
-        if training.returncode:
+        if not written.is_file():
             raise Gesture3dError(f"the training failed: {said.strip()}")
         step = json.loads(written.read_text(encoding="utf-8"))["seconds"]
     return {"command to end of first step, s": seconds, "of which loading and the step": step}

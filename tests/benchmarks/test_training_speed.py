@@ -4,13 +4,15 @@ import multiprocessing
 
 import pytest
 
+from gesture3d.benchmarks import training
 from gesture3d.benchmarks.training import _measure, first_step, loop_overhead
+from gesture3d.config import load_experiment
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import PACKAGE
 
 
 def test_the_start_is_measured_on_a_real_training(tmp_path):
-    row = first_step(PACKAGE / "cli" / "train.py", num_clips=4)
+    row = first_step(PACKAGE / "cli" / "train.py", 4, ["model.width=0.03125", "data.num_frames=8"])
     assert row["command to end of first step, s"] > row["of which loading and the step"] > 0
     broken = tmp_path / "train.py"
     broken.write_text("import sys; sys.exit('error: no such thing')")
@@ -18,13 +20,21 @@ def test_the_start_is_measured_on_a_real_training(tmp_path):
         first_step(broken, num_clips=1)
 
 
-def test_the_loop_is_set_against_bare_steps():
+@pytest.fixture
+def small_networks(monkeypatch):
+    def small(model, data, settings=()):
+        return load_experiment(model, data, [*settings, "model.width=0.03125"])
+
+    monkeypatch.setattr(training, "load_experiment", small)
+
+
+def test_the_loop_is_set_against_bare_steps(small_networks):
     row = loop_overhead(num_steps=1, seconds=0)
     assert row["the loop / bare steps"] > 0.5
     assert row["an epoch of steps"] == 1
 
 
-def test_processes_and_threads_are_measured(monkeypatch):
+def test_processes_and_threads_are_measured(monkeypatch, small_networks):
     forking = multiprocessing.get_context("fork")  # spares the others what they begin with
     monkeypatch.setattr(multiprocessing, "get_context", lambda _: forking)
     speed, latencies = _measure(processes=1, threads=1, waiting="PASSIVE", seconds=0.1)

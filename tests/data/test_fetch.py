@@ -1,6 +1,5 @@
 import hashlib
 import http.server
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ import pytest
 from gesture3d.data.fetch import SOURCES, RemoteFile, Source, fetch
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import PACKAGE
+from tests.forked_runs import run_forked
 
 pytest.importorskip("pooch", reason="downloads need pooch")
 CONTENT = b"a data set\n" * 1000
@@ -97,7 +97,7 @@ def test_what_must_be_registered_for_says_where_and_what_then(tmp_path):
 def test_the_tool_ends_with_one_line(tmp_path):
     tool = PACKAGE / "cli" / "prepare.py"
     command = [sys.executable, tool, "fetch", "isogd"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = run_forked(command, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("error: isogd cannot be fetched by a program: register at")
     assert done.stderr.count("\n") == 1
