@@ -155,11 +155,9 @@ def corruptions_table(section: Section) -> Table:
     Of several corruptions their means over the strengths; of a single one every strength.
     """
     groups = [group for group in section.groups if all(o.corruptions for o in group.outcomes)]
-    names = [
-        name for name in (groups[0].outcomes[0].corruptions if groups else ()) if name != "clean"
-    ]
-    if not names:
+    if not groups:
         return Table("", [], [], [])
+    names = [name for name in groups[0].outcomes[0].corruptions if name != "clean"]
 
     def row(title: str, value: Callable[[dict[str, list[float]]], float]) -> list[str]:
         return [title, *(_with_seeds([value(o.corruptions) for o in g.outcomes]) for g in groups)]
