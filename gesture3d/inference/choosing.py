@@ -15,7 +15,7 @@ from gesture3d.inference.online import StreamScores, earlier, find_events
 
 THRESHOLDS = (*np.arange(0.1, 0.9, 0.05).round(2).tolist(), 0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
 SMOOTHINGS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.8)  # seconds
-LAGS = (0.0, 0.2, 0.4, 0.6)  # seconds
+LAGS = (0.0, 0.2, 0.4)  # seconds
 SAME = 0.005  # of a measure: thresholds within are as good
 
 
