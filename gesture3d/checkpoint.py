@@ -77,6 +77,14 @@ class Description:
         return data.input_spec(self.num_features, names)
 
     def validated_experiment(self, source: Path | str) -> Experiment:
+        """What it was trained with; settings that were renamed since have today's names.
+
+        Args:
+            source: for messages.
+
+        Raises:
+            Gesture3dError: a setting that is unknown or wrong.
+        """
         return validate_experiment(self.experiment, f"{source} (experiment)")
 
 
@@ -262,7 +270,7 @@ def initialise_from(
     tensors, description = load(path)
     trained = description.validated_experiment(path)
     theirs, ours = trained.model, experiment.model
-    becomes_causal = getattr(ours, "causal", False) and not getattr(theirs, "causal", False)
+    becomes_causal = ours.is_causal and not theirs.is_causal
     free = (*_FREE, *_CAUSAL) if becomes_causal else _FREE
     behaviour = [k for k in type(ours).model_fields if k not in free]
     pairs = {k: (getattr(theirs, k, None), getattr(ours, k)) for k in behaviour}

@@ -116,7 +116,7 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _streams_run_on(self) -> "Experiment":
-        if self.data.streams and not getattr(self.model, "causal", False):
+        if self.data.streams and not self.model.is_causal:
             raise ValueError(
                 f"data set {self.data.name!r} has streams, which only a causal network can follow: "
                 f"set model.causal=true (of gesture_net), not {self.model.name} as it is"

@@ -30,6 +30,11 @@ class NetworkConfig(Section):
     can_recompute: ClassVar[bool] = False  # for train.gradient_checkpointing
 
     @property
+    def is_causal(self) -> bool:
+        """Whether the network depends on nothing of the future: it then has ``causal`` set."""
+        return "causal" in type(self).model_fields and self.causal
+
+    @property
     def recurrent_layers(self) -> tuple[str, ...]:
         """The variants of its ConvLSTM layers."""
         return ()

@@ -144,6 +144,11 @@ class DataSet(Section):
         return Cut([inputs])
 
     @property
+    def finds_hands(self) -> bool:
+        """Whether the network is given the hands that are found in clips."""
+        return False
+
+    @property
     def title(self) -> str:
         """In reports; of clips with the modality."""
         return self.name

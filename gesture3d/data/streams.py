@@ -4,26 +4,75 @@ A set of streams has the classes of its gestures and, last, `NO_GESTURE`: all th
 A frame's class is that of the event in which it lies, ``start <= t < end``.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Annotated
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field
 
+from gesture3d.errors import Gesture3dError
 from gesture3d.events import NO_GESTURE, Event
-from gesture3d.settings import Section
+from gesture3d.settings import Rate, Section
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gesture3d.data.spec import InputSpec
+
+TimedFrame = tuple[np.ndarray, float, float]  # and when it begins, when it ends, seconds
+Prepare = Callable[[np.ndarray], "Tensor | None"]  # a frame → one of the network's, or none
 
 NOT_LEARNT = -1  # the label of a frame that is no part of the loss
 
 
-class StreamLabels(Section):
-    """How the frames of a stream are labelled.
+class StreamData(Section):
+    """What every set of streams has, besides what its samples are: how frames are labelled, and how
+    a stream's frames come to the network while it runs.
 
     With ``label_delay`` a network is asked what was so long before the newest frame, and may look
     at what came since: whether a gesture was broken off, say. It decides as much later.
     """
 
+    rate_hz: Rate  # frames a second that the network is given
     label_delay: Annotated[float, Field(ge=0.0, le=5.0)] = 0.0  # seconds
+
+    @property
+    def recorded_hz(self) -> float:
+        """Frames a second that a stream is to bring; a multiple of ``rate_hz``."""
+        return self.rate_hz
+
+    @abstractmethod
+    def frames_of(self, path: Path, spec: InputSpec) -> Iterator[TimedFrame]:
+        """A file, frame by frame, as `preparation` takes them.
+
+        Args:
+            spec: what the network was trained on.
+
+        Raises:
+            Gesture3dError: it cannot be read.
+        """
+
+    @abstractmethod
+    def preparation(self, shape: tuple[int, ...]) -> Prepare:
+        """How a stream's frames of this shape become the network's, with what it carries.
+
+        Raises:
+            Gesture3dError: no frames of this stream have such a shape; of what is returned: a frame
+                of another shape, or values that cannot be.
+        """
+
+
+def check_shape(frame: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raises Gesture3dError: a frame is of another shape than those before."""
+    if frame.shape != shape:
+        raise Gesture3dError(
+            f"a frame of shape {frame.shape} in a stream of {shape}: begin a new stream where the "
+            "size changes"
+        )
 
 
 def stream_classes(labels: Iterable[str]) -> tuple[str, ...]:

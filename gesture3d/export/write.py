@@ -51,7 +51,7 @@ def open_source(weights: Path | str, *, step: bool = False) -> Source:
         )
     experiment = description.validated_experiment(weights)
     spec = description.input_spec(experiment.data)
-    if step and not getattr(model, "causal", False):
+    if step and not model.causal:
         is_video = spec.kind == "clips"
         more = " model.preprocessing=running_mean model.differences=true" if is_video else ""
         raise Gesture3dError(

@@ -1,1 +1,1 @@
-
+"""Files and streams → classes and events, with a trained network."""

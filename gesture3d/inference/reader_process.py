@@ -15,9 +15,9 @@ import numpy as np
 from gesture3d.config import validate_experiment
 from gesture3d.data.sets import DataSet
 from gesture3d.data.spec import InputSpec
+from gesture3d.data.streams import TimedFrame
 from gesture3d.errors import Gesture3dError
 from gesture3d.helpers import answer_questions
-from gesture3d.inference.frames import TimedFrame, frames_of
 
 PART_WINDOWS = 16  # of a long video at a time
 PART_BYTES = 8 << 20  # of a stream's frames at a time
@@ -49,7 +49,7 @@ def _parts(
     path: Path, data: DataSet, spec: InputSpec, long_seconds: float, window_seconds: float
 ) -> Iterator[dict]:
     if data.streams:
-        yield from _stream_parts(frames_of(path, data, spec))
+        yield from _stream_parts(data.frames_of(path, spec))
         return
     if data.stream != "video" or data.modality == "flow":
         cut = data.cut(path, spec)

@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 
 from gesture3d.data.sets import Cut
+from gesture3d.data.streams import TimedFrame
 from gesture3d.errors import Gesture3dError
 from gesture3d.helpers import Helper, HelperDied, HelperPool, NotStarted
 from gesture3d.inference.classifier import Classifier, Read, Result
-from gesture3d.inference.frames import TimedFrame
 
 File = tuple[Path | str, AbstractContextManager[Path]]  # its name; within, it is a local file
 PROCESS = "gesture3d.inference.reader_process"

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from gesture3d.data.skeleton.hands import HandsData
+from gesture3d.data.video.stream import VideoData
 from gesture3d.decisions import OnlineDecision
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import NO_GESTURE, Event
@@ -138,7 +140,7 @@ def default_decision(class_names: list[str]) -> OnlineDecision:
 
 def _eye(classifier: Classifier) -> _VideoEye | _HandsEye:
     data = classifier.experiment.data
-    if getattr(data, "hands", False):
+    if data.finds_hands:
         return _HandsEye(data)
     if data.stream == "video" and data.modality == "rgb":
         return _VideoEye(data)
@@ -151,7 +153,7 @@ def _eye(classifier: Classifier) -> _VideoEye | _HandsEye:
 class _VideoEye:
     """Frames as they are kept, and a window of them as a clip."""
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: VideoData) -> None:
         self._data = data
 
     def look(self, frame: np.ndarray, seconds: float) -> np.ndarray:
@@ -176,7 +178,7 @@ class _VideoEye:
 class _HandsEye:
     """The hands in each frame, followed, and a window of them as a sequence."""
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: HandsData) -> None:
         from gesture3d.hands.tracker import HandTracker
 
         self._data, self._tracker = data, HandTracker()

@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from gesture3d.data.streams import TimedFrame
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import Event
 from gesture3d.helpers import MOST_SECONDS, NotStarted, in_threads
 from gesture3d.inference.classifier import TOO_LONG, Classifier, Result
-from gesture3d.inference.frames import TimedFrame, frames_of
 from gesture3d.inference.segments import RankedClass, Segment
 from gesture3d.inference.stream import Stream
 
@@ -25,7 +25,7 @@ def classify_streams(
         most_seconds: for the next frame of a file; what takes longer hangs, and is an error.
     """
     for path in paths:
-        frames = frames_of(path, classifier.experiment.data, classifier.spec)
+        frames = classifier.experiment.data.frames_of(path, classifier.spec)
         yield result_of_stream(classifier, path, _in_time(frames, most_seconds))
 
 

@@ -37,8 +37,8 @@ def measure(path: Path, plan: Plan) -> dict[str, Any]:
     lengths = [_seconds(p) for n, ps in plan.learnt.items() if n != NO_GESTURE for p in ps]
     classifier = Classifier(path)
     # Hands are read since they came into sight; of pictures a window is as long as a gesture.
-    reads_hands = getattr(classifier.experiment.data, "hands", False)
-    window = 1.2 * np.quantile(lengths, 0.9) if reads_hands else np.median(lengths)
+    finds_hands = classifier.experiment.data.finds_hands
+    window = 1.2 * np.quantile(lengths, 0.9) if finds_hands else np.median(lengths)
     window = round(float(np.clip(window, 0.5, 10.0)), 3)
     names = (*classifier.class_names, NOTHING)
     parts = [part.get(NO_GESTURE, []) for part in (plan.learnt, plan.held_out)]

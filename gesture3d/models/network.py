@@ -14,11 +14,13 @@ class Network(nn.Module):
         reads: ``clips``, pixels (B, T, C, H, W), or ``sequences`` of features, padded (B, T, D).
         head: the submodule whose size is the number of classes, which fine-tuning on other classes
             replaces.
+        causal: whether nothing depends on the future; such a network is an `OnlineNetwork`.
         explainable: whether it has the parts that `gesture3d.viz.explain` shows, see there.
     """
 
     reads: ClassVar[str]
     head: str
+    causal: bool = False
     explainable: ClassVar[bool] = False
 
     @classmethod

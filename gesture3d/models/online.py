@@ -61,11 +61,9 @@ class OnlineNetwork(Network):
     """A `Network` that, where it is ``causal``, can be stepped through a stream.
 
     Attributes:
-        causal: whether nothing depends on the future.
         step_frames: frames that a step takes, the network's stride in time.
     """
 
-    causal: bool = False
     step_frames: int = 1
 
     @abstractmethod

@@ -9,9 +9,11 @@ import torch
 from gesture3d.decisions import OnlineDecision
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import resource
+from gesture3d.hands.features import NUM_FEATURES
 from gesture3d.inference import sliding
 from gesture3d.inference.classifier import Classifier
 from gesture3d.inference.sliding import NOTHING, Sliding
+from tests.inference.networks import untrained
 
 FPS = 15.0
 
@@ -119,3 +121,10 @@ def test_the_shipped_network_slides(tmp_path) -> None:
     slid = Sliding(real, window_seconds=1.5, decision=one)
     push(slid, [(2, 128)])
     assert len(slid.newest[1]) == len(real.class_names) + 1
+
+
+def test_a_network_of_files_of_hands_does_not_look_through_a_camera(tmp_path) -> None:
+    settings = ("data.hands=true", "data.num_frames=8")
+    classifier = untrained(tmp_path, "gru", "skeleton_folder", NUM_FEATURES, *settings)
+    with pytest.raises(Gesture3dError, match="it reads skeleton, not what a camera shows"):
+        Sliding(classifier)

@@ -16,13 +16,15 @@ from gesture3d import checkpoint
 from gesture3d.cli import classify, watch
 from gesture3d.config import load_experiment
 from gesture3d.data.skeleton.transforms import features
+from gesture3d.data.spec import InputSpec
+from gesture3d.data.video.streams import VideoStreams
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import NO_GESTURE, Event, read_annotations
 from gesture3d.helpers import Helper
 from gesture3d.inference import readers, stream_files, watching
 from gesture3d.inference.classifier import TOO_LONG, Classifier
 from gesture3d.inference.online import StreamScores, find_events
-from gesture3d.inference.stream import Stream, preparation
+from gesture3d.inference.stream import Stream
 from gesture3d.models import build_model
 from gesture3d.rng import generator
 from tests.inference.networks import untrained
@@ -161,7 +163,7 @@ def test_frames_of_a_video_give_the_events_of_the_whole_stream(name, tmp_path) -
     frames = rng.integers(0, 60, (144, 24, 24, 3)).astype(np.uint8)
     for frame, (x, y) in zip(frames, np.repeat(rng.integers(4, 20, (24, 2)), 6, 0), strict=True):
         cv2.circle(frame, (int(x), int(y)), 4, (255, 255, 255), -1)
-    inputs = torch.stack(list(map(preparation(data, frames.shape[1:]), frames)))[None]
+    inputs = torch.stack(list(map(data.preparation(frames.shape[1:]), frames)))[None]
     head = classifier.model.get_submodule(classifier.model.head)
     with torch.no_grad():
         first = classifier.model.step_scores(inputs, None)[0]
@@ -203,16 +205,16 @@ def test_a_long_video_is_classified_as_a_timeline(
 
 @pytest.mark.parametrize("good", [0, 30])
 def test_a_decoder_that_hangs_costs_its_file(video_network, video, monkeypatch, good) -> None:
-    frames_of, ended = stream_files.frames_of, threading.Event()
+    frames_of, ended = VideoStreams.frames_of, threading.Event()
 
-    def hanging(path: Path, *rest):
-        frames = frames_of(video, *rest)
+    def hanging(data: VideoStreams, path: Path, spec: InputSpec):
+        frames = frames_of(data, video, spec)
         if path.name == "hang.mp4":
             yield from itertools.islice(frames, good)
             ended.wait()
         yield from frames
 
-    monkeypatch.setattr(stream_files, "frames_of", hanging)
+    monkeypatch.setattr(VideoStreams, "frames_of", hanging)
     paths = [video, video.with_name("hang.mp4"), video]
     first, hung, last = stream_files.classify_streams(video_network, paths, most_seconds=1.0)
     ended.set()

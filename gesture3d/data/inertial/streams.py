@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
@@ -12,8 +14,11 @@ from gesture3d.data.inertial.stream import InertialAugmentation, InertialData
 from gesture3d.data.sets import Opened
 from gesture3d.data.streams import (
     NOT_LEARNT,
-    StreamLabels,
+    Prepare,
+    StreamData,
+    TimedFrame,
     check_pre_roll,
+    check_shape,
     frame_labels,
     random_window,
     stream_classes,
@@ -21,11 +26,13 @@ from gesture3d.data.streams import (
 from gesture3d.settings import Frames
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gesture3d.data.batch import Sample
     from gesture3d.data.spec import InputSpec
 
 
-class InertialStreams(StreamLabels, InertialData):
+class InertialStreams(StreamData, InertialData):
     """What every set of recordings that run on has.
 
     ``window`` is the length of a training sample, its pre-roll included; ``step`` and ``resample``
@@ -63,6 +70,36 @@ class InertialStreams(StreamLabels, InertialData):
         from gesture3d.data.spec import InputSpec
 
         return InputSpec("sequences", (None, num_features), self.rate_hz, channel_names)
+
+    def frames_of(self, path: Path, spec: InputSpec) -> Iterator[TimedFrame]:
+        from gesture3d.data.inertial.recording import read_recording
+
+        rate = self.recorded_hz
+        for number, values in enumerate(read_recording(path, self._recorded, spec.channel_names)):
+            yield values, number / rate, (number + 1) / rate
+
+    def preparation(self, shape: tuple[int, ...]) -> Prepare:
+        """Of a sensor's values (D,), ``recorded_hz`` a second."""
+        import torch
+
+        from gesture3d.data.inertial.causal import filter_chunk
+
+        decimation = round(self.recorded_hz / self.rate_hz)
+        filters, past, count = self._recorded, None, 0
+
+        def prepare(values: np.ndarray) -> Tensor | None:
+            nonlocal past, count
+            check_shape(values, shape)
+            found, past = filter_chunk(values[None], filters, past)
+            count += 1
+            return torch.from_numpy(found[0]) if count % decimation == 0 else None
+
+        return prepare
+
+    @property
+    def _recorded(self) -> InertialStreams:
+        """The same settings, of what was recorded, which is what filters act on."""
+        return self.model_copy(update={"rate_hz": self.recorded_hz})
 
 
 class _ReadStream:

@@ -35,6 +35,10 @@ class HandsData(SkeletonData):
     mirrored_camera: bool = False
 
     @property
+    def finds_hands(self) -> bool:
+        return self.hands
+
+    @property
     def suffixes(self) -> frozenset[str]:
         from gesture3d.data.video.reading import VIDEO_SUFFIXES
 

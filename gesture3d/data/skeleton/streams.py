@@ -6,6 +6,8 @@ the same features while it runs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
@@ -14,17 +16,27 @@ from pydantic import Field, model_validator
 from gesture3d.data.index import Index, Item
 from gesture3d.data.sets import Opened
 from gesture3d.data.skeleton.stream import SkeletonAugmentation, SkeletonData
-from gesture3d.data.streams import StreamLabels, check_pre_roll, frame_labels, random_window
+from gesture3d.data.streams import (
+    Prepare,
+    StreamData,
+    TimedFrame,
+    check_pre_roll,
+    check_shape,
+    frame_labels,
+    random_window,
+)
 from gesture3d.errors import naming
 from gesture3d.events import NO_GESTURE
 from gesture3d.settings import Fraction, Frames, Rate
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gesture3d.data.batch import Sample
     from gesture3d.data.spec import InputSpec
 
 
-class SkeletonStreams(StreamLabels, SkeletonData):
+class SkeletonStreams(StreamData, SkeletonData):
     """What every set of streams of joints has."""
 
     streams: ClassVar[bool] = True
@@ -65,6 +77,27 @@ class SkeletonStreams(StreamLabels, SkeletonData):
         from gesture3d.data.spec import InputSpec
 
         return InputSpec("sequences", (None, num_features), self.rate_hz, channel_names)
+
+    def frames_of(self, path: Path, spec: InputSpec) -> Iterator[TimedFrame]:
+        for number, joints in enumerate(self.joints_of(path)):
+            yield joints, number / self.rate_hz, (number + 1) / self.rate_hz
+
+    def preparation(self, shape: tuple[int, ...]) -> Prepare:
+        """Of joints (J, C)."""
+        import torch
+
+        from gesture3d.data.skeleton.files import check_joints
+        from gesture3d.data.skeleton.transforms import features_of_chunk
+
+        past = None
+
+        def prepare(joints: np.ndarray) -> Tensor:
+            nonlocal past
+            check_shape(joints, shape)
+            found, past = features_of_chunk(check_joints(joints[None], "a frame"), self, past)
+            return torch.from_numpy(found[0])
+
+        return prepare
 
     @property
     def by_length(self) -> bool:

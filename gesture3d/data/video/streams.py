@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from gesture3d.data.index import Index, Item
 from gesture3d.data.sets import Opened
-from gesture3d.data.streams import StreamLabels, check_pre_roll, stream_classes
+from gesture3d.data.streams import (
+    Prepare,
+    StreamData,
+    TimedFrame,
+    check_pre_roll,
+    check_shape,
+    stream_classes,
+)
 from gesture3d.data.video.stream import VideoData
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import check_within, read_annotations
 from gesture3d.settings import Fraction, Frames, Rate
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gesture3d.data.spec import InputSpec
 
 
-class VideoStreams(StreamLabels, VideoData):
+class VideoStreams(StreamData, VideoData):
     """What every set of streams has: the rate of its frames, the windows it is learnt from.
 
     ``num_frames`` is the length of a training window, its pre-roll included.
@@ -67,6 +77,35 @@ class VideoStreams(StreamLabels, VideoData):
         self, num_features: int | None = None, channel_names: tuple[str, ...] | None = None
     ) -> InputSpec:
         return replace(super().input_spec(), rate_hz=self.rate_hz)
+
+    def frames_of(self, path: Path, spec: InputSpec) -> Iterator[TimedFrame]:
+        from gesture3d.data.video.reading import open_video
+
+        reader = open_video(path, rules=self.frame_rules)
+        rate = reader.fps or self.rate_hz  # folders of frames have no clock
+        for number, frame in enumerate(reader.frames(np.arange(reader.num_frames))):
+            if reader.is_bgr and frame.shape[2] == 3:
+                frame = frame[:, :, ::-1]
+            yield frame, number / rate, (number + 1) / rate
+
+    def preparation(self, shape: tuple[int, ...]) -> Prepare:
+        """Of frames uint8 (H, W, 3) RGB, or (H, W, 1)."""
+        from gesture3d.data.video.clips import to_tensor
+        from gesture3d.data.video.crops import evaluation_crops
+        from gesture3d.data.video.pixels import prepare_frame
+
+        if len(shape) != 3 or shape[2] not in (1, 3):
+            raise Gesture3dError(
+                f"a frame of shape {shape}; expected (height, width, 1 or 3), uint8"
+            )
+
+        def prepare(frame: np.ndarray) -> Tensor:
+            check_shape(frame, shape)
+            small = prepare_frame(frame, self.cache_size, self.pixels)
+            crop = evaluation_crops(*small.shape[:2], 1)[0]
+            return to_tensor(crop.apply(small[None], self.size), self)[0]
+
+        return prepare
 
 
 def read_streams(

@@ -12,7 +12,6 @@ from gesture3d.data import build_datasets, read_index
 from gesture3d.data.batch import collate
 from gesture3d.data.streams import (
     NOT_LEARNT,
-    StreamLabels,
     frame_labels,
     random_window,
     steady_frames,
@@ -63,8 +62,8 @@ def test_labels_may_be_late():
     labels = frame_labels(events, np.arange(12) / 4, NAMES, delay=0.5)
     assert [NAMES[n][0] for n in labels] == list("NNNNrrrrlNNN")
     for wrong in (-0.1, 6.0):
-        with pytest.raises(ValueError, match="label_delay"):
-            StreamLabels(label_delay=wrong)
+        with pytest.raises(Gesture3dError, match="label_delay"):
+            load_data("stream_folder", [f"data.label_delay={wrong}"])
 
 
 @pytest.mark.parametrize(("source", "rate"), [(30, 12), (12, 12), (10, 12), (29.97, 12), (24, 12)])

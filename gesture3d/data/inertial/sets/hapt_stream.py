@@ -34,9 +34,13 @@ class HAPTStreamData(InertialStreams):
     decimation: Annotated[int, Field(ge=1, le=10)] = 2  # of every so many samples the last is kept
     rate_hz: Literal[50.0, 25.0, 12.5, 10.0, 5.0] = 25.0  # behind that
 
+    @property
+    def recorded_hz(self) -> float:
+        return self.rate_hz * self.decimation
+
     def read(self, progress: bool = True, missing_ok: Container[str] = ()) -> Index:
         """Raises Gesture3dError: missing or damaged files, labels outside their recording."""
-        if self.rate_hz * self.decimation != RECORDED_HZ:
+        if self.recorded_hz != RECORDED_HZ:
             raise Gesture3dError(
                 f"data.rate_hz={self.rate_hz:g} with data.decimation={self.decimation}: their "
                 f"product must be the {RECORDED_HZ:g} Hz of the recordings"
