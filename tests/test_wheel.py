@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gesture3d.cli import TOOLS
 from gesture3d.files import PACKAGE
 from tests.clips import square_clip, write_clip
 
@@ -41,7 +42,8 @@ def test_the_console_script_is_declared(installed) -> None:
 def test_help_lists_the_tools_and_what_to_try_first(installed, tmp_path) -> None:
     done = run(installed, tmp_path)
     assert done.returncode == 0
-    assert "Try first:  gesture3d classify clip.mp4" in done.stdout
+    assert done.stdout.splitlines()[0] == "Try first:  gesture3d classify clip.mp4"
+    assert all(f"\n  {tool} " in done.stdout for tool in TOOLS)
     wrong = run(installed, tmp_path, "clasify")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
     assert "Did you mean 'classify'?" in wrong.stderr

@@ -20,9 +20,9 @@ TOOLS = {  # in the order in which one meets them
     "prepare": "check, cache, compute optical flow, find hands, fetch",
     "benchmark": "measure speed, count cost",
 }
-HELP = f"""usage: gesture3d TOOL [options]
+HELP = f"""Try first:  gesture3d classify clip.mp4
 
-Try first:  gesture3d classify clip.mp4
+usage: gesture3d TOOL [options]
 
 {chr(10).join(f"  {name:10} {meaning}" for name, meaning in TOOLS.items())}
 
