@@ -11,6 +11,7 @@ from gesture3d.config import (
     load_experiment,
     validate_experiment,
 )
+from gesture3d.data.sets import find_sets
 from gesture3d.data.video.stream import VideoData
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import resource
@@ -50,6 +51,11 @@ def test_models_go_with_the_recipes_of_their_stream(model: str, recipe: str) -> 
         return
     with pytest.raises(Gesture3dError, match=r"reads (clips|sequences), but data set .* has"):
         load_experiment(model, recipe)
+
+
+@pytest.mark.parametrize("name", find_sets())
+def test_every_setting_of_a_set_has_a_default(name: str) -> None:
+    assert find_sets()[name](name=name).name == name
 
 
 def test_gradient_checkpointing_is_for_the_video_network() -> None:

@@ -23,7 +23,7 @@ from gesture3d.data.streams import (
     random_window,
     stream_classes,
 )
-from gesture3d.settings import Frames
+from gesture3d.settings import Frames, Rate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +46,7 @@ class InertialStreams(StreamData, InertialData):
         *("window", "pre_roll"),
     )
 
+    rate_hz: Rate = 50.0
     causal_filters: bool = True
     window: Frames = 500
     pre_roll: Annotated[int, Field(ge=0, le=10_000)] = 100  # samples, see `random_window`
