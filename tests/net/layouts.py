@@ -6,6 +6,8 @@ Frames are PNG and numbers are written as text or .npy, so that no codec's versi
 import io
 import json
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -209,4 +211,48 @@ def uci_har(root: Path) -> None:
     write_uci_har(root, train=12, test=6)
 
 
+def basic_motions(root: Path) -> None:
+    for end, each in (("TRAIN", 3), ("TEST", 2)):
+        lines = ["@problemName BasicMotions", "@classLabel true Walking Running", "@data"]
+        for number in range(2 * each):
+            values = walk((100, 6), "motions", end, number).T
+            channels = [",".join(f"{v:.5f}" for v in row) for row in values]
+            lines.append(":".join([*channels, ("Walking", "Running")[number % 2]]))
+        (root / f"BasicMotions_{end}.ts").write_text("\n".join(lines) + "\n")
+
+
+def webcam_signs(root: Path) -> None:
+    keys = [(label, n) for n in range(5) for label in ("hello", "thanks")]
+    rows = [f"{label}{n},{label},p{n}" for label, n in keys]
+    (root / "sequences.csv").write_text("\n".join(["key,label,person", *rows]) + "\n")
+    np.savez(root / "hands.npz", **{f"{k}{n}": walk((9 + n, 42, 3), k, n) for k, n in keys})
+
+
+def annotated(root: Path, write: Callable[[Path, int], None], suffix: str) -> None:
+    """Four streams of at least 14 s, and what is in them."""
+    lines = ["path,label,start,end"]
+    for number in range(4):
+        write(root / f"{number}{suffix}", number)
+        for name, start in (("wave", 3), ("nod", 9 + number)):
+            lines.append(f"{number}{suffix},{name},{start},{start + 2}")
+    (root / "annotations.csv").write_text("\n".join(lines) + "\n")
+
+
+def skeleton_stream_folder(root: Path) -> None:
+    annotated(root, lambda path, n: np.save(path, walk((420 + n, 4, 3), "streams", n)), ".npy")
+
+
+def inertial_stream_folder(root: Path) -> None:
+    def write(path: Path, number: int) -> None:
+        values = walk((1050 + number, 3), "recordings", number)
+        np.savetxt(path, values, "%.5f", ",", header="x,y,z", comments="")
+
+    annotated(root, write, ".csv")
+
+
+def stream_folder(root: Path) -> None:
+    annotated(root, lambda path, n: frames(path, "stream", n, count=168 + n), "")
+
+
+hapt_stream = partial(write_hapt, more=(20,))
 hapt, opportunity = write_hapt, lambda root: write_opportunity(root / "dataset")
