@@ -6,8 +6,10 @@ README.md beside it.
 """
 
 import csv
+import functools
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,28 +19,21 @@ from torch import Tensor, nn
 from gesture3d import checkpoint
 from gesture3d.benchmarks.tables import Row
 from gesture3d.benchmarks.timing import Clock, interleave, milliseconds
-from gesture3d.config import load_experiment
+from gesture3d.config import InertialInputsConfig, ModelConfig, load_experiment, read_settings
+from gesture3d.config.experiment import kind_name, union_members
 from gesture3d.errors import Gesture3dError, did_you_mean
 from gesture3d.export.int8 import write_int8
 from gesture3d.export.verify import choose_inputs, expected_scores, onnx_call, onnx_scores
 from gesture3d.export.write import Source, export, open_source
-from gesture3d.files import write_text
+from gesture3d.files import resource, write_text
 from gesture3d.models import build_model
 from gesture3d.models.folding import fold_batch_norms
 from gesture3d.text import csv_text
 
-VIDEO = ("variant_a", "variant_b", "variant_c", "variant_d", "convlstm", "no_recurrence", "r3d_18")
-SKELETONS = ("deepgru", "deepgru_small", "gru")
-INERTIAL = ("residual_bilstm", "residual_bilstm_2x2", "residual_bilstm_original")
-INERTIAL += ("residual_lstm", "bilstm", "lstm")
-# Data set, features of a frame, frames that are timed.
-RECIPES = {name: ("synthetic", None, 16) for name in VIDEO}
-RECIPES |= {name: ("utd_mhad_skeleton", 60, 60) for name in SKELETONS}
-RECIPES |= {name: ("hapt", 6, 128) for name in (*INERTIAL, "cnn1d")}
-# Settings with which a network is causal.
-_STREAMS = ("model.causal=true", "model.preprocessing=running_mean", "model.differences=true")
-CAUSAL = {name: _STREAMS for name in VIDEO if name != "r3d_18"}
-CAUSAL |= {name: _STREAMS[:1] for name in (*SKELETONS, "residual_lstm", "lstm")}
+# Data set, features of a frame, frames that are timed: of networks for clips, for windows, others.
+CLIPS, WINDOWS, SKELETONS = ("synthetic", None, 16), ("hapt", 6, 128), ("utd_mhad_skeleton", 60, 60)
+CAUSAL = ("model.causal=true",)
+CAUSAL_CLIPS = (*CAUSAL, "model.preprocessing=running_mean", "model.differences=true")
 CLASSES = 27
 RANGES = 4  # samples that int8 takes its ranges of
 KEY = ("network", "kind")
@@ -48,26 +43,56 @@ COLUMNS += ("events", "problem")
 BEGIN, END = "<!-- matrix -->", "<!-- /matrix -->"
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """What a network of ``configs/`` is measured on, and the settings with which it is causal; None
+    where it cannot be."""
+
+    data: str
+    num_features: int | None
+    num_frames: int
+    causal: tuple[str, ...] | None
+
+
+@functools.cache
+def recipes() -> dict[str, Recipe]:
+    """Of every network in ``configs/``."""
+    kinds = {kind_name(kind): kind for kind in union_members(ModelConfig)}
+    found = {}
+    for path in sorted(resource("configs").glob("*.yaml")):
+        kind = kinds[read_settings(path)["name"]]
+        of_clips, of_windows = kind.reads == "clips", issubclass(kind, InertialInputsConfig)
+        sizes = CLIPS if of_clips else WINDOWS if of_windows else SKELETONS
+        causal = CAUSAL_CLIPS if of_clips else CAUSAL
+        try:
+            load_experiment(path.stem, sizes[0], list(causal))
+        except Gesture3dError:  # no such setting, or it looks ahead otherwise
+            causal = None
+        found[path.stem] = Recipe(*sizes, causal)
+    return found
+
+
 def matrix(names: Sequence[str], seconds: float) -> Iterator[Row]:
     """A row for each network and kind (clip; of causal ones also step), with every runtime.
 
     Args:
-        names: of networks in ``RECIPES``; none: all.
+        names: of networks in ``configs/``; none: all.
         seconds: of each measurement of speed.
 
     Raises:
         Gesture3dError: an unknown network; a missing extra. A file that differs is a ``problem``.
     """
+    known = recipes()
     for name in names:
-        if name not in RECIPES:
-            raise Gesture3dError(f"no network {name!r} here.{did_you_mean(name, RECIPES)}")
+        if name not in known:
+            raise Gesture3dError(f"no network {name!r} here.{did_you_mean(name, known)}")
     with tempfile.TemporaryDirectory() as folder:
-        for name in names or RECIPES:
-            for causal in (False, True)[: 1 + (name in CAUSAL)]:
+        for name in names or known:
+            for causal in (False, True)[: 1 + (known[name].causal is not None)]:
                 weights = Path(folder) / f"{name}.safetensors"
-                _write_network(weights, name, CAUSAL[name] if causal else ())
+                _write_network(weights, name, known[name].causal if causal else ())
                 for kind in ("clip", "step")[: 1 + causal]:
-                    row = _row(weights, kind == "step", RECIPES[name][2], seconds)
+                    row = _row(weights, kind == "step", known[name].num_frames, seconds)
                     yield {"network": name + ", causal" * causal, "kind": kind, **row}
 
 
@@ -103,8 +128,8 @@ def _texts(row: Row) -> dict[str, str]:
 
 
 def _write_network(path: Path, name: str, settings: Sequence[str]) -> None:
-    data, features, _ = RECIPES[name]
-    experiment = load_experiment(name, data, settings)
+    features = recipes()[name].num_features
+    experiment = load_experiment(name, recipes()[name].data, list(settings))
     torch.manual_seed(0)
     model = build_model(experiment.model, CLASSES, features)
     for module in model.modules():
