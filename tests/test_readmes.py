@@ -5,6 +5,7 @@ import importlib
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -54,16 +55,28 @@ def test_a_command_parses(where, tool, arguments) -> None:
         load_experiment(cfg, data, [o for o in args.set if "…" not in o])
 
 
+def places_of(path: Path) -> set[str]:
+    """What links into a page may name: its headings as GitHub writes them, and its anchors."""
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.S)
+    heads = re.findall(r"^#+ (.+)$", text, re.M)
+    slugs = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+    return slugs | set(re.findall(r'<a (?:id|name)="([^"]+)"', text))
+
+
 @pytest.mark.parametrize("path", READMES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_and_pictures_exist(path) -> None:
     text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.S)
     for target in re.findall(r"\]\(([^)#]+)", text):
         assert target.startswith("http") or (path.parent / target).exists(), target
+    for target, place in re.findall(r"\]\(((?!http)[^)#]*)#([^)]+)\)", text):
+        assert place in places_of(path.parent / target if target else path), f"{target}#{place}"
 
 
 def test_every_config_is_in_the_zoo() -> None:
     for folder in (ROOT / "configs", ROOT / "configs" / "data"):
-        named = set(re.findall(r"`(\w+)`", (folder / "README.md").read_text(encoding="utf-8")))
+        text = (folder / "README.md").read_text(encoding="utf-8")
+        rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+        named = set(re.findall(r"`(\w+)`", " ".join(rows)))
         assert {path.stem for path in folder.glob("*.yaml")} <= named
 
 
