@@ -1,6 +1,7 @@
 """What is installed from a wheel works without the checkout: commands, configs, weights."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -55,6 +56,19 @@ def test_a_clip_is_classified_with_the_shipped_weights(installed, tmp_path) -> N
     assert done.returncode == 0, done.stderr
     assert "clip.mp4" in done.stdout
     assert "%" in done.stdout
+
+
+@pytest.mark.slow
+def test_an_environment_of_its_own_has_all_that_the_command_needs(tmp_path) -> None:
+    """Nothing but what the wheel asks for, in an empty folder."""
+    if shutil.which("uvx") is None:
+        pytest.skip("uvx is not installed")
+    write_clip(tmp_path / "clip.mp4", square_clip("left", 0, frames=20, size=64))
+    command = ["uvx", "--from", str(PACKAGE.parent), "gesture3d", "classify", "clip.mp4"]
+    env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("clip.mp4  ")
 
 
 def test_configs_are_found(installed, tmp_path) -> None:
