@@ -85,15 +85,13 @@ def build_datasets(data: DataSet, seed: int, progress: bool = True) -> Datasets:
     prints = {name: index.fingerprint(name) for name in samples}
     if data.validate_on_test:
         samples["validation"], prints["validation"] = samples["test"], prints["test"]
-    first = samples["train"].items[0]
-    features = None if data.kind == "clips" else opened.read(first, None).inputs.shape[1]
     return Datasets(
         samples["train"],
         samples.get("validation"),
         samples.get("test"),
         index.class_names,
         prints,
-        data.input_spec(features, index.channel_names),
+        _spec(data, samples["train"], index),
         opened.left_out,
     )
 
@@ -121,8 +119,13 @@ def build_tested(
         hint = "" if name == EVERY else f"; every sample of it: --split {EVERY}"
         raise Gesture3dError(f"{data.root}: no {name} split{hint}")
     samples = Samples(items, index.class_names, opened, False, 0)
-    features = None if data.kind == "clips" else opened.read(items[0], None).inputs.shape[1]
-    return samples, data.input_spec(features, index.channel_names)
+    return samples, _spec(data, samples, index)
+
+
+def _spec(data: DataSet, samples: Samples, index: Index) -> InputSpec:
+    """What the network is given; of sequences the first one says how many features a frame has."""
+    features = None if data.kind == "clips" else next(samples.inputs).shape[1]
+    return data.input_spec(features, index.channel_names)
 
 
 def read_index(

@@ -1,1 +1,1 @@
-
+"""What trained networks are worth: predictions, metrics, intervals, fusion, rejection."""

@@ -56,6 +56,7 @@ class Metrics:
         return {"loss": self.loss, "top1": self.top1, "top5": self.top5}
 
     def all_scalars(self) -> dict[str, float]:
+        """All numbers of a whole split, each 0..1 but the loss."""
         names = ("mean_class_accuracy", "macro_f1", "weighted_f1", "calibration_error")
         return self.scalars() | {name: getattr(self, name) for name in names}
 

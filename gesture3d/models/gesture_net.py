@@ -269,6 +269,7 @@ class GestureNet(ClipNetwork, OnlineNetwork):
         self.min_size = max(self.res3d.strides[1:])
 
     def check(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError where clips (B, T, C, H, W) have other channels, or are too small."""
         super().check(shape)
         _, frames, _, height, width = shape
         if frames < self.min_frames or min(height, width) < self.min_size:

@@ -141,6 +141,7 @@ class Group:
 
     @property
     def experiment(self) -> Experiment:
+        """The first run's; the others differ in their seed."""
         return self.outcomes[0].run.experiment
 
     def correct(self, split: str) -> np.ndarray:
@@ -148,6 +149,7 @@ class Group:
         return np.stack([outcome.predictions[split].correct for outcome in self.outcomes])
 
     def values(self, key: str) -> list[float]:
+        """Of each run's result, see `gesture3d.training.result`."""
         return [outcome.result[key] for outcome in self.outcomes]
 
     def interval(self, split: str) -> Difference:
@@ -168,6 +170,7 @@ class Pair:
 
     @property
     def is_significant(self) -> bool:
+        """On the level of 5 %."""
         return self.p_value < 0.05
 
 
@@ -311,6 +314,7 @@ class Section:
 
 
 def make_sections(groups: Sequence[Group]) -> list[Section]:
+    """A section for each data recipe, in the order of the groups."""
     sections = []
     for data in dict.fromkeys(group.data for group in groups):
         members = [group for group in groups if group.data == data]

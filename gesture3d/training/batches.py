@@ -2,16 +2,18 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+
+from torch.utils.data import DataLoader
 
 from gesture3d.config import Experiment
 from gesture3d.data import make_loader
 from gesture3d.data.batch import Batch, EpochSampler
+from gesture3d.data.samples import Samples
 from gesture3d.distributed import Processes
 from gesture3d.errors import Gesture3dError
 
 
-def training_loader(split: Any, experiment: Experiment, processes: Processes) -> Any:
+def training_loader(split: Samples, experiment: Experiment, processes: Processes) -> DataLoader:
     """This process's share of every shuffled batch of the training split.
 
     Raises:
@@ -42,8 +44,8 @@ def training_loader(split: Any, experiment: Experiment, processes: Processes) ->
 
 
 def evaluation_loader(
-    split: Any, experiment: Experiment, processes: Processes, *, whole: bool = False
-) -> Any:
+    split: Samples, experiment: Experiment, processes: Processes, *, whole: bool = False
+) -> DataLoader:
     """A split in its own order: this process's share, or the ``whole`` of it."""
     sampler = EpochSampler(
         num_samples=len(split),
@@ -57,12 +59,12 @@ def evaluation_loader(
 
 
 def _loader(
-    split: Any,
+    split: Samples,
     sampler: EpochSampler,
     experiment: Experiment,
     processes: Processes,
     in_order: bool = True,
-) -> Any:
+) -> DataLoader:
     return make_loader(
         split,
         sampler,

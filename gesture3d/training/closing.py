@@ -1,10 +1,11 @@
 """The end of a run: its best weights evaluated, looked into, reported and summed up."""
 
-from typing import Any
+from torch.utils.data import DataLoader
 
 from gesture3d import checkpoint
 from gesture3d.command_line import how_to_start
 from gesture3d.data.batch import Sample
+from gesture3d.data.samples import Samples
 from gesture3d.evaluation.calibration import calibrate, calibrated, effect, in_words
 from gesture3d.evaluation.metrics import compute_metrics
 from gesture3d.evaluation.order import ORDERS, reordered
@@ -35,7 +36,7 @@ def close(trainer: Trainer, left_out: dict[str, str]) -> None:
     model, _ = checkpoint.load_model(log.best_path)
     model.to(trainer.processes.device)
 
-    def whole(split: Any) -> Any:
+    def whole(split: Samples) -> DataLoader:
         return evaluation_loader(split, trainer.experiment, trainer.processes, whole=True)
 
     results, calibration, of_calibration, spotted = {}, None, None, None

@@ -71,6 +71,7 @@ class Trainer:
 
     @property
     def progress(self) -> Progress:
+        """How far the training has come."""
         return self.state.progress
 
     def run(self) -> Progress:

@@ -93,6 +93,7 @@ _RESULT = TypeAdapter(_Result)
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:
+    """Write ``result.json``, atomically: a run that has it is finished."""
     write_text(folder / "result.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
 
 

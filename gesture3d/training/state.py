@@ -75,6 +75,7 @@ class Progress:
         return self.best_epoch < 0 or quality(row) > quality(self.history[self.best_epoch])
 
     def next_epoch(self) -> None:
+        """Begin one: nothing is summed up yet."""
         self.epoch, self.step = self.epoch + 1, 0
         self.sums, self.seconds, self.losses = [0.0] * 4, 0.0, []
 

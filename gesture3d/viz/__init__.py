@@ -1,1 +1,1 @@
-
+"""Pictures: curves, timelines, what a video network looks at."""

@@ -24,6 +24,7 @@ def lowpass(x: np.ndarray, cutoff_hz: float, rate_hz: float) -> np.ndarray:
 
 
 def acceleration(x: np.ndarray, where: str) -> np.ndarray:
+    """The first three channels of (T, D). Raises Gesture3dError: there are fewer."""
     if x.shape[1] < 3:
         raise Gesture3dError(f"{where}: data.gravity_hz needs three channels of acceleration")
     return x[:, :3]

@@ -333,6 +333,7 @@ def _bits_of_grey(capture: cv2.VideoCapture) -> int:
 
 
 def first_line(error: Exception) -> str:
+    """What a decoder says, in 120 characters, without its times and places in its source."""
     text = re.sub(r"\[\d\d:\d\d:\d\d\]\s*|\S+/src/\S+\s*", "", str(error)).strip()
     return (text.splitlines() or [type(error).__name__])[0][:120]
 

@@ -74,12 +74,14 @@ class HAPTData(InertialData):
 
 
 def recording(archive: Archive, experiment: int, user: int, config: HAPTData) -> np.ndarray:
+    """A recording as the network is given it: (T, D) float32, filtered; raises Gesture3dError."""
     name = f"RawData/acc_exp{experiment:02d}_user{user:02d}.txt"
     where = archive.where(name)
     return prepare(read_pair(archive.numbers, name, where), config, where)
 
 
 def class_names(archive: Archive) -> tuple[str, ...]:
+    """All twelve, the postural transitions last."""
     lines = archive.text("activity_labels.txt").split("\n")
     return tuple(line.split()[1] for line in lines if len(line.split()) == 2)
 
