@@ -9,6 +9,7 @@ from gesture3d.config import (
     dump_experiment,
     load_data,
     load_experiment,
+    read_settings,
     validate_experiment,
 )
 from gesture3d.data.sets import find_sets
@@ -19,7 +20,11 @@ from gesture3d.files import resource
 MODELS = sorted(p.name for p in resource("configs").glob("*.yaml"))
 RECIPES = sorted(p.stem for p in (resource("configs") / "data").glob("*.yaml"))
 # Streams, which causal networks alone can follow.
-VIDEO = (*(f"variant_{v}" for v in "abcd"), "convlstm", "no_recurrence")
+VIDEO = tuple(
+    Path(name).stem
+    for name in MODELS
+    if read_settings(resource("configs") / name)["name"] == "gesture_net"
+)
 SEQUENCES = ("gru", "deepgru", "deepgru_small", "lstm", "residual_lstm")
 FOLLOW = {
     recipe: VIDEO if recipe in ("stream_folder", "synthetic_stream") else SEQUENCES

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gesture3d.config import load_data, load_experiment
+from gesture3d.config import load_data, load_experiment, read_settings
 from gesture3d.data import read_index
 from gesture3d.data.subset import excluded_keys
 from gesture3d.data.video.prepared.manifest import read_manifest, to_line
@@ -18,6 +18,7 @@ from gesture3d.errors import Gesture3dError
 from gesture3d.evaluation.fuse import Stream, align, fuse
 from gesture3d.evaluation.predictions import read_predictions
 from gesture3d.files import resource
+from gesture3d.models import MODELS
 
 from .judge import Kind, Outcome, outcome
 
@@ -170,16 +171,15 @@ def _make_configs(folder: Path, source: Path) -> list[Path]:
 
 
 def _read_model(_: Path, path: Path) -> Outcome:
-    is_for_clips = path.stem.startswith(("variant", "convlstm", "no_recurrence", "r3d"))
+    name = read_settings(resource("configs") / path.name)["name"]  # of the good file
+    is_for_clips = MODELS[name].reads == "clips"
     recipe = "synthetic" if is_for_clips else "skeleton_folder"
     return _experiment(load_experiment(str(path), recipe))
 
 
 def _read_recipe(_: Path, path: Path) -> Outcome:
     found = load_data(str(resource("configs") / "data" / path.name))  # of the good file
-    return _experiment(
-        load_experiment("variant_a" if hasattr(found, "pixels") else "gru", str(path))
-    )
+    return _experiment(load_experiment("variant_a" if found.kind == "clips" else "gru", str(path)))
 
 
 def _experiment(experiment: object) -> Outcome:

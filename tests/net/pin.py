@@ -1,4 +1,4 @@
-"""What every recipe gives, in few numbers: `pin` makes them, ``pins.json`` keeps them.
+"""What recipes give, in few numbers: `pin` makes them, ``pins.json`` keeps them.
 
 ``python -m tests.net.pin`` writes ``pins.json`` anew, which is right only where a change of what
 samples are was meant. Names, order, splits and shapes are pinned exactly; samples by the means of
@@ -29,7 +29,7 @@ SAMPLES = 3  # of each split, spread over it
 
 SPLITS = ("train", "validation", "test")
 
-# name → (model, recipe, layout, overrides): every recipe, and the options that cut data in parts.
+# name → (model, recipe, layout, overrides): recipes of every kind, and what cuts data in parts.
 VIDEO, SKELETON, INERTIAL = "variant_a", "deepgru_small", "residual_bilstm"
 CASES: dict[str, tuple[str, str, str, list[str]]] = {
     "jester": (VIDEO, "jester", "jester", []),
@@ -127,12 +127,6 @@ CASES: dict[str, tuple[str, str, str, list[str]]] = {
         "inertial_folder",
         ["data.validation_subjects=[ben]", "data.test_subjects=[carl]"],
     ),
-}
-
-# Recipes that the others' cases stand for, or that need a video codec, or networks that find hands.
-UNPINNED = {
-    *("isogd_flow", "egogestar_scenes", "synthetic_stream", "sfinge3d_stream"),
-    *("hand_folder", "jester_hands", "isogd_hands"),
 }
 
 # The real sets where they are: recipe, folder below the shared data, overrides.
