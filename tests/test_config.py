@@ -176,3 +176,15 @@ def test_classes_are_evened_out_once() -> None:
         load_experiment(
             "gru", "skeleton_folder", ["data.balance=true", "optim.class_weights=balanced"]
         )
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "able"),
+    [
+        ("r3d_18", "stream_folder", "gesture_net"),
+        ("cnn1d", "hapt_stream", "deepgru, gru, residual_lstm"),
+    ],
+)
+def test_who_can_follow_streams_is_named(model: str, data: str, able: str) -> None:
+    with pytest.raises(Gesture3dError, match=rf"set model\.causal=true \(of {able}\), not {model}"):
+        load_experiment(model, data)

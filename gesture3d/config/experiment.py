@@ -117,9 +117,11 @@ class Experiment(Section):
     @model_validator(mode="after")
     def _streams_run_on(self) -> "Experiment":
         if self.data.streams and not self.model.is_causal:
+            kinds = [k for k in union_members(ModelConfig) if k.reads == self.data.kind]
+            able = [kind_name(kind) for kind in kinds if "causal" in kind.model_fields]
             raise ValueError(
                 f"data set {self.data.name!r} has streams, which only a causal network can follow: "
-                f"set model.causal=true (of gesture_net), not {self.model.name} as it is"
+                f"set model.causal=true (of {', '.join(able)}), not {self.model.name} as it is"
             )
         if self.data.streams and self.optim.class_weights:
             raise ValueError(
