@@ -8,6 +8,7 @@ if the probability falls in between; no rule forbids it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -86,9 +87,9 @@ class Follower:
         self._finder = finder
         self.probabilities = self.newest = None
 
-    def _decide(self, scores: np.ndarray, seconds: float) -> list[Event]:
+    def _decide(self, scores: np.ndarray, seconds: float, known: float = -math.inf) -> list[Event]:
         self.newest = seconds, scores
-        return self._finder.push(scores, seconds)
+        return self._finder.push(scores, seconds, known)
 
 
 class EventFinder:
@@ -123,12 +124,16 @@ class EventFinder:
         self._running: tuple[int, Event] | None = None
         self._ended: list[Event] = []
 
-    def push(self, scores: np.ndarray, seconds: np.ndarray | float) -> list[Event]:
+    def push(
+        self, scores: np.ndarray, seconds: np.ndarray | float, known: float = -math.inf
+    ) -> list[Event]:
         """The events that these steps decide; their ``end`` is only how far they have come.
 
         Args:
             scores: (T, K) of the next steps, or (K,) of one.
             seconds: when each step ends, (T,) or a number.
+            known: when the newest frame in them came, where that is later, as of a slow camera:
+                nothing was decided before.
 
         Raises:
             Gesture3dError: times that do not ascend, scores that are not finite or of another
@@ -146,7 +151,7 @@ class EventFinder:
         for step, now in enumerate(seconds.tolist()):
             self._rearm(low[step], now)
             if high[step] and self._armed[best[step]]:
-                decided.append(self._fire(int(best[step]), float(highest[step]), now))
+                decided.append(self._fire(int(best[step]), float(highest[step]), now, known))
             self._now = now
         return decided
 
@@ -167,12 +172,12 @@ class EventFinder:
         self._armed |= low
         self._onset[low] = now
 
-    def _fire(self, gesture: int, score: float, now: float) -> Event:
+    def _fire(self, gesture: int, score: float, now: float, known: float) -> Event:
         start = float(self._onset[gesture])
         if self._running:
-            start = max(start, self._running[1].decided)
+            start = max(start, self._running[1].end)
             self._end(start)
-        event = Event(self._names[gesture], start, now, now, score)
+        event = Event(self._names[gesture], start, now, max(now, known), score)
         self._running = gesture, event
         self._armed[gesture] = False
         return replace(event, start=max(start - self.decision.lag, self.begin))
@@ -180,7 +185,7 @@ class EventFinder:
     def _end(self, end: float) -> None:
         event = self._running[1]
         self._running = None
-        event = replace(event, end=max(end, event.decided))
+        event = replace(event, end=max(end, event.end))
         self._ended.append(earlier(event, self.decision.lag, self.begin))
 
     def _smooth(self, probabilities: np.ndarray, seconds: np.ndarray) -> np.ndarray:

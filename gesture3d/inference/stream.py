@@ -53,28 +53,34 @@ class Stream(Follower):
 
         Raises:
             Gesture3dError: a time that runs backwards, a frame of another size or kind, scores that
-                are not finite. What was decided before is not lost, and the stream can go on.
+                are not finite. What was decided before is not lost, and the stream can go on as if
+                the frame had not been there.
         """
+        frame, seconds, before = np.asarray(frame), float(seconds), self._clock.state
         ticks = self._clock.push(seconds)
-        if ticks.restarts or self._finder is None:
-            self._begin(frame, seconds)
+        try:
+            if ticks.restarts or self._finder is None:
+                self._begin(frame.shape, seconds)
+            prepared = [self._prepare(frame) for _ in ticks.seconds]
+        except Gesture3dError:
+            self._clock = Clock(self._clock.rate_hz, state=before)
+            raise
         decided: list[Event] = []
-        for now in ticks.seconds:
-            prepared = self._prepare(np.asarray(frame))
-            if prepared is not None:
-                decided += self._add(prepared, now)
+        for now, inputs in zip(ticks.seconds, prepared, strict=True):
+            if inputs is not None:
+                decided += self._add(inputs, now, seconds)
         return decided
 
-    def _begin(self, frame: np.ndarray, seconds: float) -> None:
+    def _begin(self, shape: tuple[int, ...], seconds: float) -> None:
         said = self._classifier.description
-        prepare = self._data.preparation(np.shape(frame))
+        prepare = self._data.preparation(shape)
         self._begin_with(EventFinder(said.online, said.class_names, begin=seconds))
         self._prepare = prepare
         self._waiting: list[Tensor] = []
         self._state: tuple[Tensor, ...] | None = None
 
     @torch.inference_mode()
-    def _add(self, prepared: Tensor, now: float) -> list[Event]:
+    def _add(self, prepared: Tensor, now: float, known: float) -> list[Event]:
         model = self._classifier.model
         self.num_frames += 1
         self._waiting.append(prepared)
@@ -84,8 +90,9 @@ class Stream(Follower):
         self._waiting = []
         if self._state is None:
             self._state = model.initial_state(1, tuple(chunk.shape[3:]))
-        scores, self._state = model.step(chunk, self._state)
+        scores, state = model.step(chunk, self._state)
         if not scores.isfinite().all():
             raise Gesture3dError(f"at {now:.2f} s: {NOT_FINITE}")
+        self._state = state
         self.probabilities = scores[0].softmax(dim=0).cpu().numpy()
-        return self._decide(scores[0].cpu().numpy(), now + 1 / self._data.rate_hz)
+        return self._decide(scores[0].cpu().numpy(), now + 1 / self._data.rate_hz, known)

@@ -115,11 +115,44 @@ def test_what_is_wrong_is_one_line_and_loses_nothing(joints_network, joints) -> 
         if number == 300:
             with pytest.raises(Gesture3dError, match="must not run backwards"):
                 stream.push(frame, 3.0)
+            with pytest.raises(Gesture3dError, match=r"shape \(19, 3\) in a stream of \(20, 3\)"):
+                stream.push(frame[1:], number / 20)
         stream.push(frame, number / 20)
         found += stream.take_ended()
-    with pytest.raises(Gesture3dError, match=r"shape \(19, 3\) in a stream of \(20, 3\)"):
-        stream.push(joints[0, 1:], 30.0)
     assert same(found + stream.close(), whole)
+    assert stream.num_frames == 600
+
+
+def test_scores_that_are_not_finite_cost_their_step_alone(joints_network, joints, monkeypatch):
+    model, stream, steps = joints_network.model, Stream(joints_network), []
+    step = type(model).step
+
+    def now_and_then_wrong(chunk, state):
+        scores, state = step(model, chunk, state)
+        steps.append(state)
+        wrong = torch.nan if len(steps) == 3 else 1.0
+        return scores * wrong, tuple(tensor * wrong for tensor in state)
+
+    monkeypatch.setattr(model, "step", now_and_then_wrong)
+    for number, frame in enumerate(joints[:20]):
+        if number == 2:
+            with pytest.raises(
+                Gesture3dError, match=r"at 0\.10 s: the network's scores are not fin"
+            ):
+                stream.push(frame, number / 20)
+        else:
+            stream.push(frame, number / 20)
+
+
+def test_nothing_is_decided_before_its_frame_came(joints_network, joints) -> None:
+    """A slow camera's frame stands for ticks that have passed."""
+    stream, late = Stream(joints_network), 0
+    for number in range(0, 600, 18):
+        for event in stream.push(joints[number], number / 20):
+            assert event.decided >= number / 20
+            late += event.decided == number / 20
+    assert late > 3
+    assert all(event.end > event.start for event in stream.close())
 
 
 def test_after_a_gap_the_stream_begins_anew(joints_network, joints) -> None:
@@ -174,6 +207,22 @@ def test_frames_of_a_video_give_the_events_of_the_whole_stream(name, tmp_path) -
     whole = find_events(StreamScores(ends, scores), DECISION, NAMES)
     assert len(whole) > 4
     assert same(ended(Stream(classifier), frames, np.arange(144) / data.rate_hz), whole)
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (np.full((48, 64, 3), np.nan, np.float32), "a frame of float32; expected uint8, 0 to 255"),
+        (np.zeros((48, 64, 3), int), "a frame of int64; expected uint8"),
+        (np.zeros((48, 64, 4), np.uint8), r"expected \(height, width, 1 or 3\)"),
+        (np.zeros((0, 64, 3), np.uint8), r"expected \(height, width, 1 or 3\)"),
+    ],
+)
+def test_what_is_no_frame_of_a_video_is_one_line(video_network, frame, said) -> None:
+    stream = Stream(video_network)
+    with pytest.raises(Gesture3dError, match=said):
+        stream.push(frame, 0.0)
+    assert stream.push(np.zeros((48, 64, 3), np.uint8), 0.0) == []
 
 
 @pytest.fixture(scope="module")

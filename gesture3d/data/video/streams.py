@@ -94,13 +94,15 @@ class VideoStreams(StreamData, VideoData):
         from gesture3d.data.video.crops import evaluation_crops
         from gesture3d.data.video.pixels import prepare_frame
 
-        if len(shape) != 3 or shape[2] not in (1, 3):
+        if len(shape) != 3 or shape[2] not in (1, 3) or 0 in shape:
             raise Gesture3dError(
                 f"a frame of shape {shape}; expected (height, width, 1 or 3), uint8"
             )
 
         def prepare(frame: np.ndarray) -> Tensor:
             check_shape(frame, shape)
+            if frame.dtype != np.uint8:
+                raise Gesture3dError(f"a frame of {frame.dtype}; expected uint8, 0 to 255")
             small = prepare_frame(frame, self.cache_size, self.pixels)
             crop = evaluation_crops(*small.shape[:2], 1)[0]
             return to_tensor(crop.apply(small[None], self.size), self)[0]
