@@ -3,7 +3,7 @@
 A file is a CSV whose first line names at least the columns ``path,label,start,end``; ``decided``
 and ``score`` may follow, others are left. Seconds are those of the stream's own clock, its first
 frame at 0; ``end`` is when the gesture is over. A row with nothing but a path is a stream without
-gestures.
+gestures; rows labelled `NO_GESTURE` are left out, since all is that which has no other label.
 """
 
 import csv
@@ -76,8 +76,11 @@ def read_annotations(
             raise Gesture3dError(f"{where}: no path")
         events = found.setdefault(name, [])
         if any(cells[column] for column in COLUMNS[1:]):
-            events.append((_event(cells, where), line))
-            label = events[-1][0].label
+            event = _event(cells, where)
+            label = event.label
+            if label == NO_GESTURE:
+                continue
+            events.append((event, line))
             if labels is not None and label not in labels:
                 known = ", ".join(list(labels)[:20]) + (", …" if len(labels) > 20 else "")
                 raise Gesture3dError(f"{where}: label {_shown(label)}; expected one of {known}")

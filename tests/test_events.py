@@ -3,7 +3,7 @@
 import pytest
 
 from gesture3d.errors import Gesture3dError
-from gesture3d.events import Event, check_within, read_annotations, write_events
+from gesture3d.events import NO_GESTURE, Event, check_within, read_annotations, write_events
 
 
 def test_what_is_written_is_read_back_exactly(tmp_path) -> None:
@@ -33,6 +33,13 @@ def test_files_as_people_write_them(tmp_path, separator) -> None:
     text = "\r\n".join(row.replace(",", separator) for row in rows)
     path.write_text("\ufeff" + text, encoding="utf-8", newline="")
     assert read_annotations(path) == {"a.mp4": [Event("nod", 0.0, 0.5), Event("wave", 1.0, 2.5)]}
+
+
+def test_what_is_marked_as_no_gesture_is_no_event(tmp_path) -> None:
+    path = tmp_path / "labels.csv"
+    rows = ["path,label,start,end", f"a,{NO_GESTURE},0,9", "a,wave,1,2", f"b,{NO_GESTURE},0,9"]
+    path.write_text("\n".join(rows))
+    assert read_annotations(path, labels=("wave",)) == {"a": [Event("wave", 1.0, 2.0)], "b": []}
 
 
 @pytest.mark.parametrize(
