@@ -24,6 +24,8 @@ import cv2
 LONG_CLIP = 6000
 # Where frames have to be decoded to count them, so many bytes of them are kept for `frames`.
 COUNTED_BYTES = 64 << 20
+# Containers whose frames have times of their own, which need not be a steady rate.
+CLOCKED = ("mp4", "matroska")
 
 
 class OpenCVVideo:
@@ -48,6 +50,7 @@ class OpenCVVideo:
         self.container = contents.kind
         self._capture: cv2.VideoCapture | None = self._open()
         self._decoded: list[tuple[int, np.ndarray, bool]] = []  # all frames, or none
+        self._seconds: dict[int, float] = {}
         bits = _bits_of_grey(self._capture)
         if bits > 8:  # OpenCV would leave out the lowest
             raise VideoError(path, f"is grey of {bits} bits, as maps of depth are: {CONVERT_DEPTH}")
@@ -92,6 +95,16 @@ class OpenCVVideo:
         if not any_proven and self.num_frames > 1 and self._second is None:
             raise VideoError(self.path, f"is interlaced, or does not move: convert it: {CONVERT}")
 
+    def seconds_of(self, position: int) -> float | None:
+        """When a frame that has been read begins, by the clock of the file; None: not known."""
+        return self._seconds.get(position)
+
+    def _grab(self, capture: cv2.VideoCapture, position: int) -> bool:
+        grabbed = capture.grab()
+        if grabbed and self.container in CLOCKED:
+            self._seconds[position] = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        return grabbed
+
     def _decode(self, indices: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         """Each wanted frame, and the one behind the first, with its position."""
         capture = self._capture or self._open()
@@ -104,7 +117,7 @@ class OpenCVVideo:
             end = max(end, min(self.num_frames, int(indices[0]) + 2))
         frame = before = None
         for position in range(end):
-            if not capture.grab():
+            if not self._grab(capture, position):
                 raise self._too_few(self.num_frames, position)
             if position in wanted:
                 retrieved, before = capture.retrieve(before)
@@ -185,7 +198,7 @@ class OpenCVVideo:
 
         def kept() -> Iterator[tuple[int, np.ndarray]]:
             nonlocal count, num_bytes
-            while capture.grab():
+            while self._grab(capture, count):
                 count += 1
                 if num_bytes <= COUNTED_BYTES:
                     retrieved, frame = capture.retrieve()
@@ -222,6 +235,7 @@ class DecordVideo:
         if opened.container not in ("mp4", "avi", "matroska"):  # it miscounts, or crashes on others
             raise VideoError(path, "decord does not count frames of this kind: use opencv")
         self.path, self.size, self.fps = path, opened.size, opened.fps
+        self._is_clocked = opened.container in CLOCKED
         self._can_seek = opened.container != "avi"  # MPEG-2 in it: a group of pictures too far
         self._next = 0
         try:
@@ -240,6 +254,10 @@ class DecordVideo:
                 reason = f"frame {position} cannot be decoded: {first_line(error)}"
                 raise VideoError(self.path, reason) from None
             yield frame
+
+    def seconds_of(self, position: int) -> float | None:
+        """As `OpenCVVideo.seconds_of`."""
+        return float(self._reader.get_frame_timestamp(position)[0]) if self._is_clocked else None
 
     def _read(self, position: int) -> np.ndarray:
         if self._can_seek:

@@ -169,6 +169,21 @@ def _read_followed(
     return np.stack([part(frame, square) for frame in frames[np.searchsorted(every, wanted)]])
 
 
+def timed_frames(reader: VideoReader, rate_hz: float) -> Iterator[tuple[np.ndarray, float]]:
+    """Every frame, and when it begins, seconds from the first one on: by the clock of the file,
+    whose rate may vary, where it has one that ascends; else ``rate_hz`` frames a second."""
+    seconds_of = getattr(reader, "seconds_of", lambda number: None)
+    begin = now = 0.0
+    for number, frame in enumerate(reader.frames(np.arange(reader.num_frames))):
+        said, before = seconds_of(number), now
+        if number == 0:
+            begin = said or 0.0
+        else:
+            now = number / rate_hz if said is None else said - begin
+            now = now if now > before else before + 1 / rate_hz
+        yield frame, now
+
+
 def open_video(
     path: Path, backend: Backend = "auto", rules: FrameRules = ANY_FRAMES
 ) -> VideoReader:

@@ -79,14 +79,14 @@ class VideoStreams(StreamData, VideoData):
         return replace(super().input_spec(), rate_hz=self.rate_hz)
 
     def frames_of(self, path: Path, spec: InputSpec) -> Iterator[TimedFrame]:
-        from gesture3d.data.video.reading import open_video
+        from gesture3d.data.video.reading import open_video, timed_frames
 
         reader = open_video(path, rules=self.frame_rules)
         rate = reader.fps or self.rate_hz  # folders of frames have no clock
-        for number, frame in enumerate(reader.frames(np.arange(reader.num_frames))):
+        for frame, now in timed_frames(reader, rate):
             if reader.is_bgr and frame.shape[2] == 3:
                 frame = frame[:, :, ::-1]
-            yield frame, number / rate, (number + 1) / rate
+            yield frame, now, now + 1 / rate
 
     def preparation(self, shape: tuple[int, ...]) -> Prepare:
         """Of frames uint8 (H, W, 3) RGB, or (H, W, 1)."""

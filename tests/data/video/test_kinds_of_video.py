@@ -11,7 +11,13 @@ import pytest
 
 from gesture3d.data.video import backends
 from gesture3d.data.video.containers import examine
-from gesture3d.data.video.reading import VideoError, frame_count, read_frames
+from gesture3d.data.video.reading import (
+    VideoError,
+    frame_count,
+    open_video,
+    read_frames,
+    timed_frames,
+)
 from gesture3d.data.walk import is_clip
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
@@ -190,6 +196,29 @@ SLOW_THEN_FAST = f"-vf setpts='if(lt(N,5),N*4,N+15)/25/TB' -fps_mode vfr {FEW_KE
 )  # fmt: skip
 def test_every_frame_of_whole_files_is_read(tmp_path, name, options):
     agrees(make(tmp_path / name, options))
+
+
+@pytest.mark.parametrize("name", ["slow_then_fast.mp4", "slow_then_fast.mkv", "steady.avi"])
+def test_frames_have_the_times_of_the_file_whose_rate_may_vary(tmp_path, name):
+    is_steady = name.startswith("steady")
+    path = make(tmp_path / name, "-c:v mjpeg" if is_steady else SLOW_THEN_FAST)
+    right = [n / 25 if is_steady else (4 * n if n < 5 else n + 15) / 25 for n in range(25)]
+    opened = open_video(path)
+    for reader in (opened, backends.DecordVideo(path, opened)):
+        found = [seconds for _, seconds in timed_frames(reader, 25.0)]
+        assert found == pytest.approx(right, abs=1e-3)
+
+
+@pytest.mark.parametrize("said", [[0.0] * 4, [5.0, 4.0, 3.0, 2.0], [None] * 4])
+def test_times_of_a_file_that_do_not_ascend_are_those_of_its_rate(said):
+    class Reader:
+        num_frames, seconds_of = 4, staticmethod(said.__getitem__)
+
+        def frames(self, indices):
+            return iter(np.zeros((4, 2, 2, 3), np.uint8))
+
+    found = [seconds for _, seconds in timed_frames(Reader(), 10.0)]
+    assert found == pytest.approx([0.0, 0.1, 0.2, 0.3])
 
 
 @pytest.mark.parametrize("name", ["cut.mp4", "cut.mkv", "cut.avi"])
