@@ -144,7 +144,8 @@ def main() -> int:
             results.append(result)
             if result.error:
                 problems.append(result.error)
-                continue
+                if not result.segments:  # of a stream they are what was found before
+                    continue
             for line in lines(result, args.top):
                 tqdm.write(line)
     finally:

@@ -98,8 +98,9 @@ def check_drawable(classifier: Classifier) -> None:
 
 def draw(path: Path, results: Sequence[Result]) -> None:
     """The first files that could be read: frames of clips beside their three most probable
-    classes; recordings over time on a ground coloured by class. Nothing where there are none."""
-    good = [result for result in results if not result.error]
+    classes; recordings over time on a ground coloured by class; streams and their events, also
+    where they broke off. Nothing where there are none."""
+    good = [result for result in results if not result.error or result.segments]
     if not good:
         return
     if good[0].length is not None:
