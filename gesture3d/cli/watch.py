@@ -1,10 +1,11 @@
 """Watch a camera, an address or a file: tools/watch.py 0 | rtsp://… | clip.mp4 [--weights W].
 
 Prints events as they are decided, at the source's pace; frames that come while others are looked at
-are dropped, and counted. Ctrl-C ends it.
+are dropped, and counted. A source that fails is opened again. Ctrl-C (or kill) ends it.
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -46,8 +47,9 @@ def main() -> int:
         check_writable(args.out)
     weights = args.weights or resource("weights") / STREAM_WEIGHTS
     stream = Stream(Classifier(weights, args.device, mirror=args.mirror))
-    source, events = Source(args.source), []
-    print(f"watching {args.source}; Ctrl-C ends it", file=sys.stderr, flush=True)
+    source, events = Source(args.source, say=say), []
+    say(f"watching {args.source}; Ctrl-C ends it")
+    otherwise = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for frame, seconds in source.frames():
             for event in stream.push(frame, seconds):
@@ -56,16 +58,21 @@ def main() -> int:
     except KeyboardInterrupt:
         pass
     finally:
+        signal.signal(signal.SIGTERM, otherwise)
         events += stream.close()
         if args.out:
             write_events(args.out, {args.source: events})
         counts = source.counts
-        print(
+        say(
             f"{len(events)} events; {counts.read} frames read, {counts.dropped} dropped"
-            + (f", opened again {counts.reopened} times" if counts.reopened else ""),
-            file=sys.stderr,
+            + (f", opened again {counts.reopened} times" if counts.reopened else "")
         )
     return 0
+
+
+def say(text: str) -> None:
+    """What is no event."""
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A camera, an address or a file watched as it runs: frames at its own pace, none too late."""
 
 import os
+import re
 import threading
 import time
 from collections import deque
@@ -14,7 +15,7 @@ import numpy as np
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg is quiet
 import cv2
 
-from gesture3d.data.video.reading import VideoReader, open_video
+from gesture3d.data.video.reading import VideoReader, open_video, timed_frames
 from gesture3d.errors import Gesture3dError
 
 WAITING_FRAMES = 8  # that have come and are not looked at yet; older ones are dropped
@@ -43,14 +44,18 @@ class Source:
     Attributes:
         place: as it was given.
         counts: so far.
+        retries: attempts to open it again in a row; None: without end.
+        say: is told, in a thread of its own, when it fails and when it is there again.
     """
 
     place: str
     counts: Counts = field(default_factory=Counts)
-    retries: int | None = None  # attempts to open again in a row; None: without end
+    retries: int | None = None
+    say: Callable[[str], None] = lambda text: None
 
     def __post_init__(self) -> None:
-        self._is_file = not self.place.isdigit() and "://" not in self.place
+        self._is_camera = re.fullmatch("[0-9]{1,9}", self.place) is not None
+        self._is_file = not self._is_camera and "://" not in self.place
         if self._is_file and not Path(self.place).is_file():
             raise Gesture3dError(f"{self.place}: no such file; a camera is a number, e.g. 0")
         self._waiting: deque[tuple[np.ndarray, float]] = deque(maxlen=WAITING_FRAMES)
@@ -91,7 +96,7 @@ class Source:
         return None
 
     def _open(self) -> "cv2.VideoCapture | None":
-        capture = cv2.VideoCapture(int(self.place) if self.place.isdigit() else self.place)
+        capture = cv2.VideoCapture(int(self.place) if self._is_camera else self.place)
         return capture if capture.isOpened() else None
 
     def _read(self, read: Callable[[Any], None], opened: Any) -> None:
@@ -105,11 +110,11 @@ class Source:
 
     def _play(self, video: VideoReader) -> None:
         begin, rate_hz = time.monotonic(), video.fps or DEFAULT_RATE_HZ
-        for number, frame in enumerate(video.frames(np.arange(video.num_frames))):
-            time.sleep(max(number / rate_hz - (time.monotonic() - begin), 0.0))
+        for frame, now in timed_frames(video, rate_hz):
+            time.sleep(max(now - (time.monotonic() - begin), 0.0))
             if self._done:
                 return
-            self._add(frame, number / rate_hz, video.is_bgr and frame.shape[2] == 3)
+            self._add(frame, now, video.is_bgr and frame.shape[2] == 3)
 
     def _watch(self, capture: "cv2.VideoCapture | None") -> None:
         begin = time.monotonic()
@@ -119,7 +124,9 @@ class Source:
                 self._add(frame, time.monotonic() - begin, is_bgr=True)
             else:
                 capture.release()
-                capture = None if self._done else self._reopen()
+                if not self._done:
+                    self.say(f"{self.place}: gives no frames any more; opening it again and again")
+                capture = self._reopen()
 
     def _add(self, frame: np.ndarray, seconds: float, is_bgr: bool) -> None:
         with self._there:
@@ -138,6 +145,7 @@ class Source:
             capture = None if self._done else self._open()
             if capture is not None:
                 self.counts.reopened += 1
+                self.say(f"{self.place}: opened again")
                 return capture
             attempt += 1
         return None

@@ -1,10 +1,9 @@
-"""Streams frame by frame: the events of the whole stream, whatever the rate; cameras that fail."""
+"""Streams frame by frame: the events of the whole stream, whatever the rate and the trouble."""
 
 import contextlib
 import itertools
 import shutil
 import threading
-import time
 from pathlib import Path
 
 import cv2
@@ -12,40 +11,27 @@ import numpy as np
 import pytest
 import torch
 
-from gesture3d import checkpoint
-from gesture3d.cli import classify, watch
-from gesture3d.config import load_experiment
+from gesture3d.cli import classify
 from gesture3d.data.skeleton.transforms import features
+from gesture3d.data.skeleton.streams import SkeletonStreams
 from gesture3d.data.spec import InputSpec
 from gesture3d.data.video.streams import VideoStreams
 from gesture3d.errors import Gesture3dError
-from gesture3d.events import NO_GESTURE, Event, read_annotations
+from gesture3d.events import Event
 from gesture3d.helpers import Helper
-from gesture3d.inference import readers, stream_files, watching
+from gesture3d.inference import readers, stream_files
 from gesture3d.inference.classifier import TOO_LONG, Classifier
 from gesture3d.inference.online import StreamScores, find_events
 from gesture3d.inference.stream import Stream
-from gesture3d.models import build_model
 from gesture3d.rng import generator
-from tests.inference.networks import untrained
-
-NAMES = ["wave", "nod", NO_GESTURE]
-DECISION = checkpoint.OnlineDecision({"wave": 0.4, "nod": 0.4}, 0.1)
-
-
-def network(folder: Path, model: str, data: str, num_features: int | None, *settings: str):
-    """Untrained, but sure of what it says."""
-    experiment = load_experiment(model, data, [f"data.root={folder}", *settings])
-    torch.manual_seed(1)
-    built = build_model(experiment.model, 3, num_features)
-    head = built.get_submodule(built.head)
-    with torch.no_grad():
-        head.weight.mul_(60)
-    description = checkpoint.Description(
-        experiment.model_dump(mode="json"), NAMES, {}, num_features=num_features, online=DECISION
-    )
-    checkpoint.save(folder / "w.safetensors", built.state_dict(), description)
-    return Classifier(folder / "w.safetensors", device="cpu")
+from tests.inference.networks import (
+    DECISION,
+    NAMES,
+    network,
+    ninety_frames,
+    small_video_network,
+    untrained,
+)
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +152,23 @@ def test_after_a_gap_the_stream_begins_anew(joints_network, joints) -> None:
     assert same(found, shifted)
 
 
+@pytest.mark.slow
+def test_after_half_an_hour_events_and_memory_are_as_at_the_beginning(joints_network, joints):
+    """The same half minute again and again."""
+    stream, found, memory = Stream(joints_network), [], []
+    for number in range(60):
+        for place, frame in enumerate(joints):
+            stream.push(frame, 30 * number + place / 20)
+        found.append([(e.label, e.start - 30 * number, e.score) for e in stream.take_ended()])
+        memory.append(int(Path("/proc/self/statm").read_text().split()[1]) / 256)  # MB
+    assert len(found[1]) > 8
+    for events in found[2:]:
+        assert [e[0] for e in events] == [e[0] for e in found[1]]
+        for one, other in zip(events, found[1], strict=True):
+            assert one[1:] == pytest.approx(other[1:], abs=1e-3)
+    assert memory[-1] - memory[5] < 2
+
+
 def test_networks_for_clips_are_refused(tmp_path) -> None:
     clips = untrained(tmp_path, "gru", "skeleton_folder", 12)
     with pytest.raises(Gesture3dError, match=r"for whole clips.*--data stream_folder"):
@@ -183,8 +186,7 @@ def test_a_network_without_a_decision_says_how_to_get_one(tmp_path) -> None:
 
 @pytest.fixture(scope="module")
 def video_network(tmp_path_factory) -> Classifier:
-    small = ["model.width=0.0625", "data.size=24", "data.cache_size=24"]
-    return network(tmp_path_factory.mktemp("video"), "variant_a", "stream_folder", None, *small)
+    return small_video_network(tmp_path_factory.mktemp("video"))
 
 
 @pytest.mark.parametrize("name", ["variant_a", "variant_b", "variant_c", "variant_d", "convlstm"])
@@ -227,16 +229,7 @@ def test_what_is_no_frame_of_a_video_is_one_line(video_network, frame, said) -> 
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory) -> Path:
-    """Ninety frames at 45 a second."""
-    path = tmp_path_factory.mktemp("videos") / "long.mp4"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 45, (64, 48))
-    rng = generator("video")
-    for number in range(90):
-        picture = rng.integers(0, 60, (48, 64, 3)).astype(np.uint8)
-        cv2.circle(picture, (32 + int(20 * np.sin(number / 9)), 24), 8, (255, 255, 255), -1)
-        writer.write(picture)
-    writer.release()
-    return path
+    return ninety_frames(tmp_path_factory.mktemp("videos") / "long.mp4")
 
 
 def test_a_long_video_is_classified_as_a_timeline(
@@ -250,6 +243,31 @@ def test_a_long_video_is_classified_as_a_timeline(
     assert all("long.mp4  " in line for line in said)
     assert said
     assert picture.stat().st_size > 1000
+
+
+def test_what_was_found_before_a_file_breaks_off_is_printed_and_drawn(
+    joints_network, joints, tmp_path, capsys, monkeypatch
+) -> None:
+    frames_of, path, picture = SkeletonStreams.frames_of, tmp_path / "a.npy", tmp_path / "a.png"
+    np.save(path, joints)
+
+    def torn(*arguments):
+        yield from itertools.islice(frames_of(*arguments), 400)
+        raise Gesture3dError("torn off")
+
+    monkeypatch.setattr(SkeletonStreams, "frames_of", torn)
+    command = ["--weights", str(joints_network.weights), "--picture", str(picture)]
+    monkeypatch.setattr("sys.argv", ["classify.py", str(path), *command])
+    assert classify.main() == 1
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == len(ended(Stream(joints_network), *first(joints, 400))) > 2
+    assert f"error: {path}: torn off" in said.err
+    assert picture.stat().st_size > 1000
+
+
+def first(joints: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """So many frames, and when they are."""
+    return joints[:count], np.arange(count) / 20
 
 
 @pytest.mark.parametrize("good", [0, 30])
@@ -289,77 +307,3 @@ def test_a_decoder_that_hangs_costs_its_file_of_a_collection(
     assert hung.error == "hang.mp4: decoding it took more than 1 s and was stopped"
     assert first.segments == last.segments
     assert (first.error, last.error) == (None, None)
-
-
-def test_watching_a_file_writes_its_events(
-    video_network, video, tmp_path, capsys, monkeypatch
-) -> None:
-    out = tmp_path / "events.csv"
-    command = ["watch.py", str(video), "--weights", str(video_network.weights), "--out", str(out)]
-    monkeypatch.setattr("sys.argv", command)
-    assert watch.main() == 0
-    said = capsys.readouterr()
-    events = read_annotations(out, may_overlap=True)[str(video)]
-    assert len(said.out.splitlines()) == len(events)
-    assert "90 frames read" in said.err
-
-
-def test_frames_are_dropped_rather_than_late(video) -> None:
-    source = watching.Source(str(video))
-    frames = source.frames()
-    next(frames)
-    while source.counts.read < 90:
-        time.sleep(0.01)
-    left = [seconds for _, seconds in frames]
-    assert left == pytest.approx([n / 45 for n in range(82, 90)])
-    assert source.counts.dropped == 81
-
-
-def test_a_watched_file_that_is_damaged_is_named_with_the_cause(video, tmp_path) -> None:
-    whole = video.read_bytes()
-    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 3])
-    with pytest.raises(Gesture3dError, match=r"cut\.mp4: is cut off: \d+ of \d+ bytes"):
-        next(watching.Source(str(tmp_path / "cut.mp4")).frames())
-
-
-def test_a_camera_that_fails_is_opened_again(monkeypatch) -> None:
-    class Camera:
-        opened = itertools.count(1)
-
-        def __init__(self, place: int) -> None:
-            self.number, self.left = next(self.opened), 3
-
-        def isOpened(self) -> bool:
-            return self.number in (1, 3)
-
-        def get(self, what: int) -> float:
-            return 30.0
-
-        def read(self):
-            self.left -= 1
-            return self.left >= 0, np.full((4, 6, 3), self.number, np.uint8)
-
-        def release(self) -> None:
-            pass
-
-    monkeypatch.setattr(watching.cv2, "VideoCapture", Camera)
-    monkeypatch.setattr(watching, "RETRY_SECONDS", (0.001,))
-    source = watching.Source("0", retries=3)
-    found = list(source.frames())
-    assert [int(frame[0, 0, 0]) for frame, _ in found] == [1, 1, 1, 3, 3, 3]
-    assert (source.counts.reopened, source.counts.dropped) == (1, 0)
-    seconds = [seconds for _, seconds in found]
-    assert seconds == sorted(seconds)
-
-
-def test_a_source_that_is_not_there_is_one_line(monkeypatch) -> None:
-    with pytest.raises(Gesture3dError, match=r"nothing.mp4: no such file; a camera is a number"):
-        watching.Source("nothing.mp4")
-    monkeypatch.setattr(watching.cv2, "VideoCapture", lambda place: Closed())
-    with pytest.raises(Gesture3dError, match="9: cannot be opened"):
-        next(watching.Source("9").frames())
-
-
-class Closed:
-    def isOpened(self) -> bool:
-        return False
