@@ -57,6 +57,7 @@ def test_a_stream_is_the_same_in_any_chunks_and_from_a_saved_state():
     rng = np.random.default_rng(1)
     times = np.cumsum(rng.uniform(0.005, 0.3, 300))  # 3 to 200 frames a second
     frames, seconds = at_12_hz(times)
+    np.testing.assert_allclose(seconds, times[0] + np.arange(len(seconds)) / 12)
     clock, found, found_seconds = Clock(12.0), [], []
     for chunk in np.split(np.arange(300), [1, 2, 50, 51, 200]):
         clock = Clock(12.0, state=clock.state)

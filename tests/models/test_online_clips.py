@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 from gesture3d.errors import Gesture3dError
 from gesture3d.models.gesture_net import GestureNet, Preprocessing
 from gesture3d.models.r3d_18 import R3D18
+from gesture3d.models.res3d import ResidualBlock
 
 SIZE = (16, 20)
 PAPER = {"stem_stride": (1, 2, 2)}
@@ -137,15 +138,16 @@ def test_streams_of_a_batch_are_those_alone_whatever_their_age():
     torch.testing.assert_close(found, torch.cat(expected), rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("parts", [12, pytest.param(135, marks=pytest.mark.slow)])  # half an hour
 @torch.no_grad()
-def test_a_long_stream_neither_grows_nor_drifts():
+def test_a_long_stream_neither_grows_nor_drifts(parts):
     net = make_net(torch.float32, **LAPTOP)
     exact = make_net(torch.float64, **LAPTOP)
     state, exact_state = net.initial_state(1, SIZE), exact.initial_state(1, SIZE)
     sizes = [
         tensor.untyped_storage().nbytes() for tensor in net.step(make_stream(0, 1, 4), state)[1]
     ]
-    for part in range(12):
+    for part in range(parts):
         chunk = make_stream(part, 1, 160)
         scores, state = net.run(chunk, state)
         exact_scores, exact_state = exact.run(chunk, exact_state)
@@ -210,6 +212,15 @@ def test_what_does_not_fit_a_stream_is_refused(chunk, change, message):
 def test_a_whole_clips_mean_is_no_part_of_a_causal_network():
     with pytest.raises(ValueError, match="clip_mean"):
         make_net(preprocessing="clip_mean")
+
+
+@torch.no_grad()
+def test_a_strided_shortcut_takes_the_last_frame_of_each_pair():
+    x = torch.randn(1, 8, 6, 4, 4)
+    for causal, newest in ((True, 1), (False, 0)):
+        shortcut = ResidualBlock(8, 16, 2, projection=True, causal=causal).eval().shortcut
+        expected = torch.nn.functional.conv3d(x[:, :, newest::2, ::2, ::2], shortcut[0].weight)
+        torch.testing.assert_close(shortcut[0](x), expected)
 
 
 # ----------------------------------------------------------------------------------- preprocessing
