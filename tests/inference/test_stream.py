@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from gesture3d.cli import classify
-from gesture3d.data.skeleton.transforms import features
 from gesture3d.data.skeleton.streams import SkeletonStreams
+from gesture3d.data.skeleton.transforms import features
 from gesture3d.data.spec import InputSpec
 from gesture3d.data.video.streams import VideoStreams
 from gesture3d.errors import Gesture3dError

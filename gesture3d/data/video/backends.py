@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+from array import array
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -50,7 +51,7 @@ class OpenCVVideo:
         self.container = contents.kind
         self._capture: cv2.VideoCapture | None = self._open()
         self._decoded: list[tuple[int, np.ndarray, bool]] = []  # all frames, or none
-        self._seconds: dict[int, float] = {}
+        self._seconds = array("d")  # of the frames from the first one on
         bits = _bits_of_grey(self._capture)
         if bits > 8:  # OpenCV would leave out the lowest
             raise VideoError(path, f"is grey of {bits} bits, as maps of depth are: {CONVERT_DEPTH}")
@@ -97,12 +98,12 @@ class OpenCVVideo:
 
     def seconds_of(self, position: int) -> float | None:
         """When a frame that has been read begins, by the clock of the file; None: not known."""
-        return self._seconds.get(position)
+        return self._seconds[position] if position < len(self._seconds) else None
 
     def _grab(self, capture: cv2.VideoCapture, position: int) -> bool:
         grabbed = capture.grab()
-        if grabbed and self.container in CLOCKED:
-            self._seconds[position] = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        if grabbed and self.container in CLOCKED and position == len(self._seconds):
+            self._seconds.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
         return grabbed
 
     def _decode(self, indices: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -280,6 +281,8 @@ class TorchcodecVideo:
         from torchcodec.decoders import VideoDecoder
 
         self.path, self.size, self.fps = path, opened.size, opened.fps
+        self._is_clocked = opened.container in CLOCKED
+        self._seconds: dict[int, float] = {}
         try:
             self._decoder = VideoDecoder(_local(path), dimension_order="NHWC", num_ffmpeg_threads=1)
         except Exception as error:  # RuntimeError and ValueError of many kinds
@@ -290,10 +293,16 @@ class TorchcodecVideo:
 
     def frames(self, indices: np.ndarray) -> Iterator[np.ndarray]:
         try:
-            decoded = self._decoder.get_frames_at(indices.tolist()).data.numpy()
+            decoded = self._decoder.get_frames_at(indices.tolist())
         except Exception as error:
             raise VideoError(self.path, f"cannot be decoded: {first_line(error)}") from None
-        return iter(decoded)
+        if self._is_clocked:
+            self._seconds |= zip(indices.tolist(), decoded.pts_seconds.tolist(), strict=True)
+        return iter(decoded.data.numpy())
+
+    def seconds_of(self, position: int) -> float | None:
+        """As `OpenCVVideo.seconds_of`."""
+        return self._seconds.get(position)
 
 
 def _without_padding(frame: np.ndarray) -> np.ndarray:

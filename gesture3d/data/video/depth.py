@@ -119,6 +119,9 @@ class DepthClip:
         for position in indices.tolist():
             yield np.ascontiguousarray(self._grey[:, :, position])[..., None]
 
+    def seconds_of(self, position: int) -> None:
+        """There is no clock."""
+
 
 @functools.lru_cache(maxsize=4)
 def _open_zip(path: Path, _modified: int, _process: int) -> ZipReader:

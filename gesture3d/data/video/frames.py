@@ -58,6 +58,9 @@ class FrameFolder:
     def size(self) -> tuple[int, int]:
         return self._read_image(self._names[0]).shape[:2]
 
+    def seconds_of(self, position: int) -> None:
+        """There is no clock."""
+
     def frames(self, indices: np.ndarray) -> Iterator[np.ndarray]:
         middle = None
         wanted = [self._names[position] for position in indices.tolist()]
@@ -133,6 +136,9 @@ class AnimatedWebP:
                 else f"holds {promised} frames, but {self.num_frames} decode: damaged",
             )
         self.size = self._frames[0].shape[:2]
+
+    def seconds_of(self, position: int) -> None:
+        """There is no clock."""
 
     def frames(self, indices: np.ndarray) -> Iterator[np.ndarray]:
         return (self._frames[position] for position in indices.tolist())

@@ -68,6 +68,9 @@ class VideoReader(Protocol):
         A frame may lie in the memory of the one before it.
         """
 
+    def seconds_of(self, position: int) -> float | None:
+        """When a frame that has been read begins, by the clock of the file; None: not known."""
+
 
 def frame_count(path: Path) -> int:
     """How many frames a clip has. Raises `VideoError`."""
@@ -172,10 +175,9 @@ def _read_followed(
 def timed_frames(reader: VideoReader, rate_hz: float) -> Iterator[tuple[np.ndarray, float]]:
     """Every frame, and when it begins, seconds from the first one on: by the clock of the file,
     whose rate may vary, where it has one that ascends; else ``rate_hz`` frames a second."""
-    seconds_of = getattr(reader, "seconds_of", lambda number: None)
     begin = now = 0.0
     for number, frame in enumerate(reader.frames(np.arange(reader.num_frames))):
-        said, before = seconds_of(number), now
+        said, before = reader.seconds_of(number), now
         if number == 0:
             begin = said or 0.0
         else:
