@@ -71,6 +71,14 @@ def test_what_is_not_found_at_all() -> None:
     assert math.isnan(m.shrec22.delay)
 
 
+def test_a_stream_without_gestures_has_only_false_alarms() -> None:
+    both, lengths = {**TRUTH, "b": []}, {"a": 60.0, "b": 60.0}
+    m = spotting.measure(both, {**TRUTH, "b": [Event("wave", 1.0, 2.0)]}, lengths)
+    assert m.false_alarms_per_minute == 60 / (120 - 8)
+    assert (m.sfinge.false_positives, m.edit_score, m.mean_jaccard) == (1 / 3, 0.5, 1.0)
+    assert spotting.measure(both, TRUTH, lengths).edit_score == 1.0
+
+
 @pytest.mark.parametrize(
     ("event", "correct", "wrong"),
     [

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from gesture3d.cli import classify
+from gesture3d.data.inertial.signal import prepare
 from gesture3d.data.skeleton.streams import SkeletonStreams
 from gesture3d.data.skeleton.transforms import features
 from gesture3d.data.spec import InputSpec
@@ -76,6 +77,29 @@ def test_frame_by_frame_gives_the_events_of_the_whole_stream(joints_network, joi
     stream = Stream(joints_network)
     assert same(ended(stream, joints, np.arange(600) / 20), whole)
     assert stream.num_frames == 600
+
+
+def test_samples_of_a_sensor_give_the_events_of_the_whole_recording(tmp_path) -> None:
+    """Of 50 a second every second one reaches the network, behind the filters; from a file, too."""
+    classifier = network(tmp_path, "residual_lstm", "hapt_stream", 9)
+    data, rng = classifier.experiment.data, generator("sensor")
+    values = np.repeat(rng.normal(size=(10, 6)), 60, axis=0) + rng.normal(size=(600, 6)) * 0.05
+    values[200:210, 1] = np.nan
+    inputs = prepare(values, data.model_copy(update={"rate_hz": 50.0}))[1::2]
+    with torch.inference_mode():
+        scores = classifier.model.step_scores(torch.from_numpy(inputs)[None], None)[0].numpy()
+    ends = (2 * np.arange(300) + 1) / 50 + 1 / 25
+    whole = find_events(StreamScores(ends, scores), DECISION, NAMES)
+    assert len(whole) > 2
+    assert same(ended(Stream(classifier), values, np.arange(600) / 50), whole)
+    names = ["acc_x", "acc_y", "acc_z", "gyro_x", "gyro_y", "gyro_z"]
+    rows = [names, *values.tolist()]
+    text = "\n".join(",".join("" if v != v else str(v) for v in row) for row in rows)
+    (tmp_path / "a.csv").write_text(text)
+    (result,) = stream_files.classify_streams(classifier, [tmp_path / "a.csv"])
+    assert result.error is None
+    found = [(s.classes[0].name, s.start, s.stop) for s in result.segments]
+    assert found == [(e.label, pytest.approx(e.start), pytest.approx(e.end)) for e in whole]
 
 
 def test_the_rate_of_the_frames_does_not_matter(joints_network, joints) -> None:
