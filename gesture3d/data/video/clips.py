@@ -16,7 +16,13 @@ from gesture3d.data.index import Index, Item
 from gesture3d.data.video import evaluated, framing
 from gesture3d.data.video.crops import Crop, random_crop
 from gesture3d.data.video.pixels import mirror_flow, reverse_flow
-from gesture3d.data.video.reading import VideoError, VideoReader, open_video, read_opened
+from gesture3d.data.video.reading import (
+    VideoError,
+    VideoReader,
+    check_steady,
+    open_video,
+    read_opened,
+)
 from gesture3d.data.video.sampling import random_dense_indices, uniform_indices
 from gesture3d.errors import Gesture3dError
 
@@ -128,7 +134,10 @@ class ReadClip:
         reader = _open(clip, data)
         if data.follows:
             return read_opened(clip.path, reader, None, framing.kept_side(*reader.size))
-        return read_opened(clip.path, reader, None, data.cache_size, data.pixels)
+        frames = read_opened(clip.path, reader, None, data.cache_size, data.pixels)
+        if data.streams:
+            check_steady(clip.path, reader)
+        return frames
 
     def _training_sample(self, clip: Item, rng: np.random.Generator) -> Sample:
         data = self.data

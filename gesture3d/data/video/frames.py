@@ -16,9 +16,10 @@ from gesture3d.errors import VideoError
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
-# How frames are to be taken: (data.modality, "" for any; data.frame_gaps).
-FrameRules = tuple[str, str]
-ANY_FRAMES: FrameRules = ("", "refuse")
+# How frames are to be taken: (data.modality, "" for any; data.frame_gaps; "steady" where they must
+# come at a steady rate, else "").
+FrameRules = tuple[str, str, str]
+ANY_FRAMES: FrameRules = ("", "refuse", "")
 
 _NUMBER = re.compile(r"\d{9,}\.\d+|\d+")  # a time in seconds, with its fraction, is one number
 _DATE_TIME = re.compile(  # 2024-05-01_12-30-45.123, 20240501_123045
@@ -40,7 +41,7 @@ class FrameFolder:
 
     def __init__(self, path: Path, rules: FrameRules = ANY_FRAMES) -> None:
         self.path = path
-        self._modality, gaps = rules
+        self._modality, gaps, _ = rules
         try:
             names = [entry.name for entry in os.scandir(path) if not entry.name.startswith(".")]
         except OSError as error:

@@ -43,6 +43,7 @@ VIDEO_SUFFIXES = {
 
 
 MOST_KEPT = 400  # frames of SHORT_SIDE pixels, 100 MB
+UNSTEADY = 0.25  # seconds
 LONGEST = 50  # times as long as high, or as high as long: more is no picture of a person
 View = Callable[[np.ndarray], np.ndarray]  # frame (H, W, C) → what is kept of it
 
@@ -102,7 +103,11 @@ def read_frames(
     Raises:
         VideoError: names the path and what is wrong with it.
     """
-    return read_opened(path, open_video(path, backend, rules), indices, short_side, pixels)
+    reader = open_video(path, backend, rules)
+    frames = read_opened(path, reader, indices, short_side, pixels)
+    if rules[2] == "steady":
+        check_steady(path, reader)
+    return frames
 
 
 def read_opened(
@@ -170,6 +175,20 @@ def _read_followed(
     frames = read_opened(path, reader, every, side)
     square = framing.moving_part(frames[np.searchsorted(every, seen)])
     return np.stack([part(frame, square) for frame in frames[np.searchsorted(every, wanted)]])
+
+
+def check_steady(path: Path, reader: VideoReader) -> None:
+    """Raises `VideoError` where frames that have been read come at a rate that varies: by the
+    clock of the file one is more than a quarter of a second from where it would be."""
+    begin = reader.seconds_of(0)
+    for number in range(reader.num_frames if reader.fps else 0):
+        now, steady = reader.seconds_of(number), number / reader.fps
+        if now is not None and begin is not None and abs(now - begin - steady) > UNSTEADY:
+            raise VideoError(
+                path,
+                f"its frame rate varies: frame {number + 1} comes at {now - begin:.2f} s, not "
+                f"{steady:.2f} s; make it steady: ffmpeg -i IN -fps_mode cfr OUT.mp4",
+            )
 
 
 def timed_frames(reader: VideoReader, rate_hz: float) -> Iterator[tuple[np.ndarray, float]]:

@@ -108,9 +108,10 @@ class VideoData(DataSet):
         return self.framing == "motion"
 
     @property
-    def frame_rules(self) -> tuple[str, str]:
-        """How `gesture3d.data.video.frames` is to take folders of frames."""
-        return self.modality, self.frame_gaps
+    def frame_rules(self) -> tuple[str, str, str]:
+        """How frames are to be taken, see `gesture3d.data.video.frames`: those of streams are
+        labelled by the second."""
+        return self.modality, self.frame_gaps, "steady" if self.streams else ""
 
     @property
     def num_channels(self) -> int:

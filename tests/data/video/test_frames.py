@@ -136,11 +136,11 @@ def test_a_cache_follows_the_setting(tmp_path, workers) -> None:
         clips.append(Item(str(clip), 0, tmp_path / "clips" / str(clip)))
     with pytest.raises(Gesture3dError, match="frame 3 is missing"):
         open_cache(clips, tmp_path, 16, workers, progress=False)
-    cache = open_cache(clips, tmp_path, 16, workers, progress=False, rules=("rgb", "allow"))
+    cache = open_cache(clips, tmp_path, 16, workers, progress=False, rules=("rgb", "allow", ""))
     assert cache["15"].shape == (3, 16, 16, 3)
     options = {"num_workers": workers, "progress": False, "skip_broken": True}
     assert len(open_cache(clips, tmp_path, 16, **options)) == 0
-    assert len(open_cache(clips, tmp_path, 16, **options, rules=("rgb", "allow"))) == 16
+    assert len(open_cache(clips, tmp_path, 16, **options, rules=("rgb", "allow", ""))) == 16
 
 
 def test_names_of_bytes_that_are_no_text(tmp_path) -> None:
@@ -202,7 +202,7 @@ def depth_frames(folder: Path, count: int = 5) -> np.ndarray:
 
 def test_depth_of_16_bits_is_refused_as_colour(tmp_path) -> None:
     depth_frames(tmp_path)
-    refused(tmp_path, "000.png has 16 bits", "data.modality=depth", rules=("rgb", "refuse"))
+    refused(tmp_path, "000.png has 16 bits", "data.modality=depth", rules=("rgb", "refuse", ""))
     png(tmp_path / "colour" / "1.png", np.full((16, 16, 3), (1000, 2, 3), np.uint16))
     refused(tmp_path / "colour", "1.png has colours of 16 bits")
 
@@ -215,7 +215,7 @@ def test_depth_becomes_grey_as_in_utd_mhad(tmp_path) -> None:
     expected = depth_to_grey(depth)
     assert len(np.unique(expected)) > 40
     assert (expected[depth == 0] == 0).all()
-    grey = read_frames(tmp_path, pixels="grey", rules=("depth", "refuse"))[..., 0]
+    grey = read_frames(tmp_path, pixels="grey", rules=("depth", "refuse", ""))[..., 0]
     assert np.array_equal(grey, expected)
     # Some frames alone have the levels that they have in the whole clip.
     assert np.array_equal(read_frames(tmp_path, [3, 1])[..., 0], expected[[3, 1]])

@@ -150,7 +150,7 @@ def test_depth_in_videos_is_refused_with_the_commands(tmp_path, name, options, b
     assert frame_count(tmp_path / "8.mp4") == 25
     (tmp_path / "frames").mkdir()
     subprocess.run([*command, tmp_path / "frames" / "%05d.png"], check=True)
-    assert len(read_frames(tmp_path / "frames", rules=("depth", "refuse"))) == 25
+    assert len(read_frames(tmp_path / "frames", rules=("depth", "refuse", ""))) == 25
 
 
 @pytest.mark.parametrize("pixels", ["gray -c:v ffv1", "yuv420p10le -c:v libx264"])

@@ -1,5 +1,7 @@
 """Sets of streams: frames as classes, windows to train on, whole streams elsewhere."""
 
+import contextlib
+import shutil
 from pathlib import Path
 
 import cv2
@@ -19,6 +21,7 @@ from gesture3d.data.streams import (
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import NO_GESTURE, Event, write_events
 from gesture3d.rng import generator
+from tests.data.video.test_kinds_of_video import SLOW_THEN_FAST, make
 
 NAMES = ("left", "right", NO_GESTURE)
 
@@ -126,6 +129,23 @@ def test_videos_of_any_rate_are_the_same_stream_in_time(root):
         assert np.abs(off - np.median(off)).max() < 3  # levels: 0.15 s
         assert (sample.label == frame_labels(datasets.train.items[0].events, times, NAMES)).all()
     assert all((samples[0].label == sample.label).all() for sample in samples[1:])
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_stream_whose_rate_varies_is_not_learnt_from(tmp_path, cached):
+    (tmp_path / "annotations.csv").write_text(
+        "path,label,start,end\na.mp4,wave,0.2,0.6\nb.mp4,wave,0.2,0.6\n"
+    )
+    side = ["data.cache_size=32" if cached else "data.cache_size=null", "data.size=32"]
+    data = load_data("stream_folder", [f"data.root={tmp_path}", "data.validation_share=0.5", *side])
+    for options in ("-c:v mpeg4", SLOW_THEN_FAST):
+        for name in ("a.mp4", "b.mp4"):
+            make(tmp_path / name, f"-y {options}")
+        varies = options == SLOW_THEN_FAST
+        refused = pytest.raises(Gesture3dError, match="its frame rate varies: frame 4 comes")
+        with refused if varies else contextlib.nullcontext():
+            build_datasets(data, 0, progress=False).train[0]
 
 
 def test_streams_are_learnt_late_and_evaluated_so(root):

@@ -34,6 +34,7 @@ from gesture3d.data.video.prepared.places import manifest_path
 from gesture3d.data.video.reading import (
     Backend,
     VideoError,
+    check_steady,
     open_video,
     read_opened,
     require_backend,
@@ -183,11 +184,12 @@ def inspect(
         decoded = len(read_opened(path, reader, None, _SHORT_SIDE))
         if promised is not None and decoded != promised:
             raise VideoError(path, f"has {decoded} frames, its list says {promised}")
+        if rules[2] == "steady":
+            check_steady(path, reader)
     except VideoError as error:
         inside = "" if error.path == path else f"{error.path.name} "
         return {"status": "bad", "reason": inside + error.reason}
-    fps = getattr(reader, "fps", None)
-    height, width = reader.size
+    fps, (height, width) = reader.fps, reader.size
     return {
         "status": "ok",
         "num_frames": decoded,

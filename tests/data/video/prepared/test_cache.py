@@ -282,7 +282,7 @@ def test_another_way_from_depth_to_grey_makes_an_old_cache_outdated(tmp_path, mo
     cv2.imwrite(str(clip.path / "1.png"), frame)
 
     def levels() -> np.ndarray:
-        options = {"pixels": "grey", "modality": "depth", "rules": ("depth", "refuse")}
+        options = {"pixels": "grey", "modality": "depth", "rules": ("depth", "refuse", "")}
         return np.array(make([clip], tmp_path / "cache", **options)["a"])
 
     before = levels()
