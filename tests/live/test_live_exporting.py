@@ -24,7 +24,7 @@ HANDS = "weights/deepgru_hands-synthetic"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
-    few = ("data.num_frames=4", "data.size=32", "model.stem_stride=[2,4,4]")
+    few = ("data.num_frames=4", "data.size=32", "model.stem_stride=[2,4,4]", "model.variants=[]")
     untrained_run(folder / "runs" / "clip", "folder", 1.0, *few)
     untrained_run(folder / "runs" / "causal", "stream_folder", 1.0)
     with running(folder / "clips", folder / "runs") as found:
