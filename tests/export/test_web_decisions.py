@@ -69,7 +69,7 @@ def test_the_clock_gives_the_same_ticks(tmp_path) -> None:
 
 def streams() -> list[dict]:
     """Scores that wander, of several decisions and kinds of steps."""
-    rng, cases = np.random.default_rng(1), []
+    rng, other, cases = np.random.default_rng(1), np.random.default_rng(3), []
     for number in range(24):
         steps = 400
         scores = np.cumsum(rng.normal(size=(steps, len(NAMES))), 0) * 0.5
@@ -90,6 +90,7 @@ def streams() -> list[dict]:
                 "begin": begin,
                 "scores": scores.tolist(),
                 "seconds": seconds.tolist(),
+                "known": (seconds + other.uniform(-0.3, 0.3, steps)).tolist(),
             }
         )
     return cases
@@ -102,7 +103,8 @@ def test_the_same_streams_have_the_same_events(tmp_path) -> None:
     for case, ours in zip(cases, found, strict=True):
         finder = EventFinder(OnlineDecision(**case["decision"]), NAMES, case["begin"])
         scores = np.array(case["scores"], np.float32)
-        decided = finder.push(scores, np.array(case["seconds"]))
+        steps = zip(scores, case["seconds"], case["known"], strict=True)
+        decided = [event for step in steps for event in finder.push(*step)]
         finder.close()
         same(list(filter(None, ours["decided"])), decided)
         same(ours["ended"], finder.take_ended())

@@ -22,9 +22,9 @@ const clocks = given.clocks.map(({ rate, gap, times }) => {
   });
 });
 
-const finders = given.finders.map(({ decision, names, begin, scores, seconds }) => {
+const finders = given.finders.map(({ decision, names, begin, scores, seconds, known }) => {
   const finder = new EventFinder(decision, names, begin);
-  const decided = seconds.map((now, n) => finder.push(Float32Array.from(scores[n]), now));
+  const decided = seconds.map((now, n) => finder.push(Float32Array.from(scores[n]), now, known[n]));
   finder.close();
   return { decided, ended: finder.takeEnded() };
 });

@@ -55,8 +55,11 @@ export class EventFinder {
     this.ended = [];
   }
 
-  /** The event that the step which ends now decides, or null; its end is only how far it has come. */
-  push(scores, now) {
+  /**
+   * The event that the step which ends now decides, or null; its end is only how far it has come. Nothing is
+   * decided before known, when the newest frame in the step came.
+   */
+  push(scores, now, known = -Infinity) {
     if (scores.length !== this.smoothed.length) {
       throw new Error(`${scores.length} scores of ${this.smoothed.length} classes`);
     }
@@ -70,7 +73,7 @@ export class EventFinder {
     const highest = Math.max(...shares);
     const best = shares.indexOf(highest);
     const fires = highest > this.thresholds[best] && this.armed[best];
-    const event = fires ? this.fire(best, highest, now) : null;
+    const event = fires ? this.fire(best, highest, now, known) : null;
     this.now = now;
     return event;
   }
@@ -97,14 +100,14 @@ export class EventFinder {
     this.onset[gesture] = now;
   }
 
-  fire(gesture, score, now) {
+  fire(gesture, score, now, known) {
     let start = this.onset[gesture];
     if (this.running) {
-      start = Math.max(start, this.running.event.decided);
+      start = Math.max(start, this.running.event.end);
       this.end(start);
     }
     start = Math.max(start - this.lag, this.begin);
-    const event = { label: this.names[gesture], start, end: now, decided: now, score };
+    const event = { label: this.names[gesture], start, end: now, decided: Math.max(now, known), score };
     this.running = { gesture, event };
     this.armed[gesture] = false;
     return event;
@@ -113,7 +116,7 @@ export class EventFinder {
   end(at) {
     const { event } = this.running;
     this.running = null;
-    const end = Math.max(at, event.decided) - this.lag;
+    const end = Math.max(at, event.end) - this.lag;
     this.ended.push({ ...event, end: end <= event.start ? event.decided : end }); // within the lag of the begin
   }
 }

@@ -54,7 +54,7 @@ export class Stream {
     const frame = prepare(rgba, width, height, this.said.preparation);
     const decided = [];
     for (const now of ticks.seconds) {
-      const event = await this.add(frame, now);
+      const event = await this.add(frame, now, seconds);
       if (event) decided.push(event);
     }
     return decided;
@@ -78,7 +78,7 @@ export class Stream {
     this.state = this.network.initialState();
   }
 
-  async add(frame, now) {
+  async add(frame, now, known) {
     this.waiting.push(frame);
     if (this.waiting.length < this.said.step_frames) return null;
     const began = performance.now();
@@ -88,6 +88,6 @@ export class Stream {
     this.waiting = [];
     this.state = state;
     this.probabilities = softmax(scores);
-    return this.finder.push(scores, now + 1 / this.said.rate_hz);
+    return this.finder.push(scores, now + 1 / this.said.rate_hz, known);
   }
 }
