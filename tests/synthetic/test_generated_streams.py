@@ -13,6 +13,7 @@ import pytest
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import read_annotations
 from gesture3d.rng import generator
+from gesture3d.synthetic import performance
 from gesture3d.synthetic.gestures import GESTURES
 from gesture3d.synthetic.performance import (
     NO_GESTURES,
@@ -151,6 +152,26 @@ def test_most_of_a_stream_is_no_gesture_and_the_hand_moves_there_too(performance
         speeds.append((speed[idle[1:]] > 0.1).mean())
     assert 0.6 < np.mean(shares) < 0.8
     assert np.mean(speeds) > 0.25
+
+
+def test_gestures_are_broken_off_between_the_others(monkeypatch):
+    """A sixth of what lies between; the hand comes up and moves, and there is no event."""
+    whole, paths, streams = performance._Course.half_gesture, [], []
+
+    def spied(course):
+        begin, events = len(course.keys), len(course.performed)
+        whole(course)
+        assert len(course.performed) == events
+        paths.append(np.stack([key.place for key in course.keys[begin:]]))
+
+    monkeypatch.setattr(performance._Course, "half_gesture", spied)
+    monkeypatch.setattr(performance, "_motion", lambda course: None)
+    for n in range(60):
+        rng = generator(0, "stream", n)
+        streams.append(perform_stream(draw_performer(generator(0, "p", n)), rng, 40.0)[1])
+    between = sum(map(len, streams)) / 1.2  # a fifth more are repetitions
+    assert len(paths) / between == pytest.approx(0.17, abs=0.04)
+    assert np.mean([np.ptp(path, axis=0).max() > 0.05 for path in paths]) > 0.9
 
 
 def test_hands_move_as_hands_can(performances):
