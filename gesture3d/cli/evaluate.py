@@ -8,8 +8,9 @@ samples of no class are told apart, and --corruptions how much cameras harm: lig
 time, each at five strengths (corruptions.csv, .json, .png).
 
 On streams it finds their gestures as they would be found online, and writes them (events.csv),
-every measure of them (metrics.json) and a timeline, truth above (timeline.png); --calibrate chooses
-thresholds and smoothing of the decision on the validation streams.
+every measure of them (metrics.json), a timeline, truth above (timeline.png), and what other
+thresholds would find (thresholds.csv, .png); --calibrate chooses thresholds and smoothing of the
+decision on the validation streams.
 """
 
 import argparse

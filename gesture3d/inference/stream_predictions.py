@@ -1,6 +1,7 @@
 """A network's predictions of the steps of streams, as streams again."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -38,3 +39,16 @@ def measure_streams(
     found = {key: find_events(scores, decision, class_names) for key, scores in streams.items()}
     lengths = {key: float(scores.seconds[-1]) for key, scores in streams.items()}
     return spotting.measure(truth, found, lengths)
+
+
+def measure_levels(
+    streams: Mapping[str, StreamScores],
+    truth: Mapping[str, Sequence[Event]],
+    decision: OnlineDecision,
+    class_names: Sequence[str],
+    levels: Iterable[float],
+) -> list[spotting.Spotting]:
+    """The same by each of these thresholds in place of the decision's, one for all classes."""
+    names = decision.thresholds
+    others = [replace(decision, thresholds=dict.fromkeys(names, level)) for level in levels]
+    return [measure_streams(streams, truth, other, class_names) for other in others]

@@ -17,10 +17,14 @@ from gesture3d.evaluation.report import markdown_table
 from gesture3d.evaluation.spotting import Spotting, measure
 from gesture3d.events import NO_GESTURE, Event, write_events
 from gesture3d.files import atomic_path, write_text
-from gesture3d.inference.choosing import choose_decision
+from gesture3d.inference.choosing import THRESHOLDS, choose_decision
 from gesture3d.inference.online import StreamScores, find_events
-from gesture3d.inference.stream_predictions import events_of_streams, scores_of_streams
-from gesture3d.text import markdown
+from gesture3d.inference.stream_predictions import (
+    events_of_streams,
+    measure_levels,
+    scores_of_streams,
+)
+from gesture3d.text import csv_text, markdown
 
 MOST_TIMELINES = 24  # in a picture
 
@@ -31,6 +35,7 @@ class StreamEvaluation:
     truth, found: key of a stream → its events.
     lengths: of the streams, seconds.
     measures: of the events.
+    by_threshold: the same by other thresholds, of all classes, in place of the decision's.
     frame_accuracy: share of the steps whose class is right, "No gesture" included.
     """
 
@@ -40,6 +45,7 @@ class StreamEvaluation:
     found: Mapping[str, Sequence[Event]]
     lengths: Mapping[str, float]
     measures: Spotting
+    by_threshold: Mapping[float, Spotting]
     frame_accuracy: float
 
     def rows(self) -> list[list[str]]:
@@ -111,6 +117,7 @@ def evaluate_streams(weights: Path, predicted: PredictedStreams) -> StreamEvalua
     names = own.class_names
     found = {key: find_events(s, decision, names) for key, s in predicted.streams.items()}
     lengths = {key: float(s.seconds[-1]) for key, s in predicted.streams.items()}
+    at_levels = measure_levels(predicted.streams, predicted.truth, decision, names, THRESHOLDS)
     return StreamEvaluation(
         own,
         decision,
@@ -118,6 +125,7 @@ def evaluate_streams(weights: Path, predicted: PredictedStreams) -> StreamEvalua
         found,
         lengths,
         measure(predicted.truth, found, lengths),
+        dict(zip(THRESHOLDS, at_levels, strict=True)),
         compute_metrics(own).top1,
     )
 
@@ -135,7 +143,8 @@ def in_words(decision: OnlineDecision) -> str:
 
 def write_stream_evaluation(folder: Path, weights: Path, evaluation: StreamEvaluation) -> None:
     """Write ``events.csv`` (what was found), ``timeline.png`` (the first streams),
-    ``metrics.json``, ``report.md`` and, last, ``predictions.csv`` (of the steps)."""
+    ``thresholds.csv`` and ``.png`` (every measure by threshold), ``metrics.json``, ``report.md``
+    and, last, ``predictions.csv`` (of the steps)."""
     write_events(folder / "events.csv", evaluation.found)
     own = evaluation.predictions
     content = {
@@ -152,8 +161,14 @@ def write_stream_evaluation(folder: Path, weights: Path, evaluation: StreamEvalu
     }
     said = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(folder / "metrics.json", said + "\n")
-    from gesture3d.viz.timeline import plot_events
+    rows = [[level, *m.defined().values()] for level, m in evaluation.by_threshold.items()]
+    header = ["threshold", *evaluation.measures.scalars()]
+    write_text(folder / "thresholds.csv", csv_text([header, *rows]))
+    from gesture3d.viz.timeline import plot_events, plot_thresholds
 
+    figure = plot_thresholds(evaluation.by_threshold, evaluation.decision, evaluation.measures)
+    with atomic_path(folder / "thresholds.png") as temporary:
+        figure.savefig(temporary, dpi=100)
     first = list(evaluation.truth)[:MOST_TIMELINES]
     figure = plot_events(
         first,
@@ -170,6 +185,8 @@ def write_stream_evaluation(folder: Path, weights: Path, evaluation: StreamEvalu
         "",
         *markdown_table(["measure", "value"], evaluation.rows()),
         "![truth above what was found](timeline.png)",
+        "",
+        "![what other thresholds would find](thresholds.png)",
     ]
     write_text(folder / "report.md", "\n".join(lines) + "\n")
     write_predictions(folder / "predictions.csv", own)

@@ -85,6 +85,14 @@ def test_an_evaluation_measures_events_and_draws_them(
     assert found.keys() == truth.keys()
     assert (tmp_path / "timeline.png").stat().st_size > 5000
     assert "![truth above" in (tmp_path / "report.md").read_text()
+    assert (tmp_path / "thresholds.png").stat().st_size > 5000
+    with (tmp_path / "thresholds.csv").open() as text:
+        rows = {float(row["threshold"]): row for row in csv.DictReader(text)}
+    assert len(rows) == 22
+    level = next(iter(checkpoint.load(weights)[1].online.thresholds.values()))
+    same = {name: float(rows[level][name]) for name, value in measures.items() if value is not None}
+    assert same == {name: value for name, value in measures.items() if value is not None}
+    assert float(rows[0.998]["SFINGE detection rate"]) < same["SFINGE detection rate"]
 
 
 def test_a_decision_can_be_chosen_anew(weights, tmp_path, monkeypatch, capsys) -> None:
