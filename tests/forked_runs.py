@@ -2,6 +2,7 @@
 with, which take far longer than work of this size. `Forked` is Popen's face on one."""
 
 import functools
+import gc
 import importlib
 import os
 import runpy
@@ -50,6 +51,7 @@ class Forked:
         self.pid = os.fork()
         if self.pid:
             return
+        gc.freeze()  # freeing a session would wait for ever for its threads, which are not here
         if start_new_session:
             os.setsid()
         _become([str(word) for word in command], self.outputs, env or {}, cwd, preexec_fn)
