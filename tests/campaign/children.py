@@ -104,9 +104,8 @@ class Child:
         self._errors.truncate()
         root = Path(__file__).parents[2]
         search = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
-        program = "from tests.campaign.children import answer; answer()"
         self._process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", "-c", program],
+            [sys.executable, "-X", "faulthandler", "-m", "tests.campaign.children"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -187,3 +186,7 @@ def _limited_memory() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+
+
+if __name__ == "__main__":
+    answer()

@@ -4,14 +4,19 @@ Without ``-m slow`` only the first case of each kind is run.
 """
 
 import itertools
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from gesture3d.machine import num_cores
+from tests.forked_runs import Forked
 
 from . import videos
 from .children import Case, run_cases
@@ -39,10 +44,34 @@ VIDEOS = tuple(videos.CONTAINERS)
 OTHERS = tuple(name for name in KINDS if name not in VIDEOS)
 
 
+class Child(Forked):
+    """A fork, spoken to through pipes."""
+
+    def __init__(self, command: list[str], stderr, env: dict[str, str], **_) -> None:
+        (theirs, ours), (answers, their_answers) = os.pipe(), os.pipe()
+
+        def listen() -> None:
+            os.close(ours), os.close(answers)
+            sys.stdin = os.fdopen(theirs)
+            os.dup2(stderr.fileno(), 2)
+
+        stdout = os.fdopen(their_answers, "w")
+        super().__init__([command[0], *command[3:]], stdout, env, preexec_fn=listen)
+        os.close(theirs), stdout.close()
+        self.stdin, self.stdout = os.fdopen(ours, "w"), os.fdopen(answers)
+
+    def communicate(self, timeout: float) -> None:
+        self.stdin.close()
+        self.wait(timeout)
+        self.stdout.close()
+
+
 @pytest.mark.parametrize(
     "kinds", [pytest.param(VIDEOS, marks=needs_ffmpeg), OTHERS], ids=["videos", "others"]
 )
-def test_the_first_damaged_input_of_each_kind_is_read_or_refused(kinds) -> None:
+def test_the_first_damaged_input_of_each_kind_is_read_or_refused(kinds, monkeypatch) -> None:
+    forking = SimpleNamespace(**vars(subprocess) | {"Popen": Child})
+    monkeypatch.setattr("tests.campaign.children.subprocess", forking)
     cases = list(run_cases(itertools.product(kinds, range(QUICK)), workers=1))
     assert len(cases) == QUICK * len(kinds)
     assert not faults(cases), faults(cases)

@@ -1,9 +1,12 @@
 """The matrix of exported networks: measured by one command, its rows kept in a file."""
 
 import csv
+import json
+import zipfile
 
 import pytest
 
+from gesture3d.benchmarks import export
 from gesture3d.benchmarks.export import COLUMNS, matrix, recipes, record, table
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import PACKAGE, resource
@@ -22,12 +25,27 @@ def test_a_networks_settings_say_what_it_is_measured_on_and_whether_it_can_be_ca
     assert not causal & {"r3d_18", "cnn1d", "bilstm", "residual_bilstm"}
 
 
-def test_a_network_is_exported_compared_and_timed() -> None:
+def test_a_network_is_exported_compared_and_timed(monkeypatch) -> None:
+    """Its file of torch in a process that cannot import gesture3d, as every export."""
+    said = {}
+
+    def looked_at(source, to, path):
+        found = exported(source, to, path)
+        if to == "torch":
+            with zipfile.ZipFile(path) as file:
+                (name,) = [name for name in file.namelist() if name.endswith("gesture3d.json")]
+                said.update(json.loads(file.read(name)))
+        return found
+
+    exported = export.export
+    monkeypatch.setattr(export, "export", looked_at)
     (row,) = matrix(["cnn1d"], 0.01)
     assert "problem" not in row
     assert {*row} <= {*COLUMNS}
     for name in ("ONNX: difference", ".pt2: difference"):
         assert 0 <= float(row[name]) <= 1e-4
+    assert said["proof"]["runtime"].startswith("torch ")
+    assert said["proof"]["difference"] <= 1e-4
     assert float(row["int8: difference"]) > 1e-4
     assert row["int8: MB"] < 0.5 * row["ONNX: MB"]
     assert all(row[name] > 0 for name in row if name.endswith("ms"))

@@ -9,7 +9,7 @@ from gesture3d.benchmarks import inference, workers
 from gesture3d.errors import Gesture3dError
 from gesture3d.machine import num_cores
 from tests.clips import tiny_settings
-from tests.inference.networks import untrained
+from tests.inference.networks import few_blocks, untrained
 
 pytestmark = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg, which makes the clips")
 
@@ -30,6 +30,7 @@ def test_a_row_for_every_way(folder, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(inference.shutil, "which", lambda name: name == "ffmpeg")  # compiling: slow
     monkeypatch.setattr(inference, "BATCH", 4)
     monkeypatch.setattr("torchvision.models.video.r3d_18", lambda num_classes: means(num_classes))
+    few_blocks(monkeypatch)
     small = untrained(tmp_path, "no_recurrence", "folder", None, *tiny_settings(tmp_path)).weights
     rows = {row["way"]: row for row in inference.table(folder, 0.01, small)}
     names = {"PyTorch", inference.OURS, "onnxruntime", "onnxruntime, int8", inference.TORCHVISION}

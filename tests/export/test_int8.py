@@ -12,6 +12,7 @@ from gesture3d.data import build_datasets
 from gesture3d.evaluation.evaluate import evaluate_checkpoint
 from gesture3d.models import build_model
 from tests.clips import square_folder, tiny_settings
+from tests.inference.networks import few_blocks
 
 for name in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(name, reason=f"{name}, of the extra export, is not installed")
@@ -22,8 +23,9 @@ def test_int8_and_its_price(tmp_path, monkeypatch, capsys) -> None:
 
     from gesture3d.export import read_onnx
 
+    few_blocks(monkeypatch)
     root = square_folder(tmp_path / "clips", clips_per_class=3)
-    experiment = load_experiment("r3d_18", "folder", tiny_settings(root))
+    experiment = load_experiment("no_recurrence", "folder", tiny_settings(root))
     datasets = build_datasets(experiment.data, experiment.train.seed, progress=False)
     torch.manual_seed(0)
     model = build_model(experiment.model, 4)

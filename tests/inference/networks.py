@@ -4,13 +4,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 import torch
 
 from gesture3d import checkpoint
 from gesture3d.config import load_experiment
 from gesture3d.events import NO_GESTURE
 from gesture3d.inference.classifier import Classifier
-from gesture3d.models import build_model
+from gesture3d.models import build_model, mobilenet
+from gesture3d.models.res3d import Res3D
 from gesture3d.rng import generator
 
 NAMES = ["wave", "nod", NO_GESTURE]
@@ -29,6 +31,18 @@ def untrained(
     )
     checkpoint.save(folder / "w.safetensors", network.state_dict(), description)
     return Classifier(folder / "w.safetensors", device="cpu")
+
+
+def few_blocks(patch: pytest.MonkeyPatch) -> None:
+    """In networks of video that are not wide: a block of each kind, most are the same once more."""
+
+    def init(self, *args, **options) -> None:
+        whole(self, *args, **options)
+        del self.stage1[0], self.stage2[1], self.stage3[:]
+
+    whole = Res3D.__init__
+    patch.setattr(Res3D, "__init__", init)
+    patch.setattr(mobilenet, "BLOCKS", ((512, 2),))
 
 
 def network(folder: Path, model: str, data: str, num_features: int | None, *settings: str):

@@ -7,11 +7,14 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from gesture3d.events import NO_GESTURE
 from tests.clips import square_clip, write_clip
+from tests.forked_runs import run_forked
+from tests.inference.networks import few_blocks
 from tests.live.running import running, untrained_run
 
 exporting = pytest.importorskip("gesture3d.live.exporting")
@@ -25,7 +28,9 @@ HANDS = "weights/deepgru_hands-synthetic"
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     few = ("data.num_frames=4", "data.size=32", "model.stem_stride=[2,4,4]", "model.variants=[]")
-    untrained_run(folder / "runs" / "clip", "folder", 1.0, *few)
+    with pytest.MonkeyPatch.context() as patch:
+        few_blocks(patch)
+        untrained_run(folder / "runs" / "clip", "folder", 1.0, *few, "model.width=0.03125")
     untrained_run(folder / "runs" / "causal", "stream_folder", 1.0)
     with running(folder / "clips", folder / "runs") as found:
         yield found
@@ -55,7 +60,12 @@ def taken_home(server, network: str, **more: object) -> zipfile.ZipFile:
     return found
 
 
-def test_a_network_of_clips_is_a_file_and_a_program_that_uses_it(server, tmp_path) -> None:
+def test_a_network_of_clips_is_a_file_and_a_program_that_uses_it(
+    server, tmp_path, monkeypatch
+) -> None:
+    few_blocks(monkeypatch)
+    forking = SimpleNamespace(**vars(subprocess) | {"run": run_forked})
+    monkeypatch.setattr(exporting, "subprocess", forking)
     before = set(server.live.clips.root.parent.rglob("*"))
     found = taken_home(server, "runs/clip", path=str(tmp_path / "evil"), name="../evil")
     new = set(server.live.clips.root.parent.rglob("*")) - before
