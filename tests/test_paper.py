@@ -64,7 +64,10 @@ def test_an_unknown_variant_is_refused_before_anything_is_trained() -> None:
 
 
 def test_a_new_variant_is_trained_compared_counted_and_explained(coupled, tmp_path) -> None:
-    settings = [*tiny_settings(square_folder(tmp_path / "squares")), "train.epochs=1"]
+    settings = [
+        *tiny_settings(square_folder(tmp_path / "squares", clips_per_class=3)),
+        "train.epochs=1",
+    ]
     runs, _ = plan_runs([coupled, "convlstm"], ["folder"], [0], settings)
     for run in runs:
         with whole_ends("count_cost_of_one"):

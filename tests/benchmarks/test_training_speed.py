@@ -12,7 +12,7 @@ from gesture3d.files import PACKAGE
 
 
 def test_the_start_is_measured_on_a_real_training(tmp_path):
-    row = first_step(PACKAGE / "cli" / "train.py", 4, ["model.width=0.03125", "data.num_frames=8"])
+    row = first_step(PACKAGE / "cli" / "train.py", 2, ["model.width=0.03125", "data.num_frames=4"])
     assert row["command to end of first step, s"] > row["of which loading and the step"] > 0
     broken = tmp_path / "train.py"
     broken.write_text("import sys; sys.exit('error: no such thing')")
@@ -22,8 +22,10 @@ def test_the_start_is_measured_on_a_real_training(tmp_path):
 
 @pytest.fixture
 def small_networks(monkeypatch):
+    few = ["model.width=0.03125", "data.num_frames=4", "train.batch_size=4"]
+
     def small(model, data, settings=()):
-        return load_experiment(model, data, [*settings, "model.width=0.03125"])
+        return load_experiment(model, data, [*settings, *few])
 
     monkeypatch.setattr(training, "load_experiment", small)
 

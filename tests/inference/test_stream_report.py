@@ -128,7 +128,7 @@ def test_an_ablation_compares_networks_by_the_events_that_they_find(
     listed = (data / "validation.csv").read_text()
     (data / "test.csv").write_text(listed.replace("validation", "test"))
     settings = [f"{key}={value}" for key, value in SETTINGS.items()]
-    settings += [f"data.root={data}", "train.epochs=20", "train.eval_every=20"]
+    settings += [f"data.root={data}", "train.epochs=5", "train.eval_every=5"]
     out, table = tmp_path / "out", tmp_path / "results.csv"
     command = ("--networks", "gru", "--data", "skeleton_stream_folder", "--seeds", 0, 1)
     command += ("--out", out, "--record", table, "--set", *settings)
