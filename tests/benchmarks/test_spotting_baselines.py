@@ -44,7 +44,7 @@ def index() -> Index:
         "wave": [wheel(np.linspace(a, a - 4, 40)) for a in (0.0, 0.1)],
     }
     items = []
-    for split, count in (("train", 8), ("validation", 2), ("test", 2)):
+    for split, count in (("train", 5), ("validation", 2), ("test", 2)):
         for n in range(count):
             joints, events = splice_stream(clips, 15, 20, 1.0, generator(split, n))
             items.append(Item(f"{split}{n}", -1, joints, split=split, events=tuple(events)))

@@ -1,6 +1,8 @@
 """The benchmark of what surrounds the network: that it measures, not what."""
 
 import multiprocessing
+import subprocess
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,10 +11,26 @@ from gesture3d.benchmarks.training import _measure, first_step, loop_overhead
 from gesture3d.config import load_experiment
 from gesture3d.errors import Gesture3dError
 from gesture3d.files import PACKAGE
+from tests.forked_runs import Forked
 
 
-def test_the_start_is_measured_on_a_real_training(tmp_path):
-    row = first_step(PACKAGE / "cli" / "train.py", 2, ["model.width=0.03125", "data.num_frames=4"])
+class Training(Forked):
+    def __init__(self, command: list[str], **_) -> None:
+        super().__init__(command)
+
+    def __enter__(self) -> "Training":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.wait()
+
+
+def test_the_start_is_measured_on_a_real_training(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        forking = SimpleNamespace(**vars(subprocess) | {"Popen": Training})
+        patch.setattr(training, "subprocess", forking)
+        small = ["model.width=0.03125", "data.num_frames=4"]
+        row = first_step(PACKAGE / "cli" / "train.py", 2, small)
     assert row["command to end of first step, s"] > row["of which loading and the step"] > 0
     broken = tmp_path / "train.py"
     broken.write_text("import sys; sys.exit('error: no such thing')")

@@ -21,6 +21,7 @@ from gesture3d.work.classify import header, table_rows
 from gesture3d.work.manifest import open_manifest
 from gesture3d.work.merge import only_work, status, write_table
 from gesture3d.work.places import Entry, Store, as_place, filesystem, joined, local
+from tests.forked_runs import Forked
 
 ROOT = PACKAGE.parent
 SUFFIXES = {".mp4", ".avi"}
@@ -365,15 +366,16 @@ def test_shards_are_those_of_the_scheduler(text, environment, expected) -> None:
 
 def test_several_processes_begin_together(clips, tmp_path) -> None:
     """Three shards at once, killed and started again: one manifest, no gap, the same table."""
-    program = f"""if True:
-        from tests.work.test_collections import *
-        work = begin({str(tmp_path / "out")!r}, {str(clips)!r}, block=4)
-        do(work, spread.shard_of(None), seconds=0.01)
-    """
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from tests.work.test_collections import *\n"
+        f"work = begin({str(tmp_path / 'out')!r}, {str(clips)!r}, block=4)\n"
+        "do(work, spread.shard_of(None), seconds=0.01)\n"
+    )
 
-    def start(index: int) -> subprocess.Popen:
+    def start(index: int) -> Forked:
         shard = {"RANK": str(index), "WORLD_SIZE": "3"}
-        return subprocess.Popen([sys.executable, "-c", program], env=os.environ | shard, cwd=ROOT)
+        return Forked([sys.executable, program], env=shard, cwd=ROOT)
 
     processes = [start(index) for index in range(3)]
     deadline, rng = time.monotonic() + 60, random.Random(1)
