@@ -18,7 +18,7 @@ import pytest
 from gesture3d.machine import num_cores
 from tests.forked_runs import Forked
 
-from . import videos
+from . import children, videos
 from .children import Case, run_cases
 from .judge import FAULTS, PASSES
 from .kinds import KINDS
@@ -71,7 +71,7 @@ class Child(Forked):
 )
 def test_the_first_damaged_input_of_each_kind_is_read_or_refused(kinds, monkeypatch) -> None:
     forking = SimpleNamespace(**vars(subprocess) | {"Popen": Child})
-    monkeypatch.setattr("tests.campaign.children.subprocess", forking)
+    monkeypatch.setattr(children, "subprocess", forking)
     cases = list(run_cases(itertools.product(kinds, range(QUICK)), workers=1))
     assert len(cases) == QUICK * len(kinds)
     assert not faults(cases), faults(cases)
