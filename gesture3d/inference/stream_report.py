@@ -166,7 +166,9 @@ def write_stream_evaluation(folder: Path, weights: Path, evaluation: StreamEvalu
     write_text(folder / "thresholds.csv", csv_text([header, *rows]))
     from gesture3d.viz.timeline import plot_events, plot_thresholds
 
-    figure = plot_thresholds(evaluation.by_threshold, evaluation.decision, evaluation.measures)
+    values = {level: m.scalars() for level, m in evaluation.by_threshold.items()}
+    levels = evaluation.decision.thresholds.values()
+    figure = plot_thresholds(values, evaluation.measures.scalars(), levels)
     with atomic_path(folder / "thresholds.png") as temporary:
         figure.savefig(temporary, dpi=100)
     first = list(evaluation.truth)[:MOST_TIMELINES]

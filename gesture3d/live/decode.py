@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -29,7 +30,8 @@ MOST_SILENCE = 60.0  # seconds without a frame
 RATE = 15.0  # frames a second that are kept at most
 SHORT_SIDE = 240
 MOST_PIXELS = 8192 * 4320  # of a frame
-IS_FRAME, IS_ERROR = b"F", b"E"
+IS_FRAME, IS_ERROR, IS_END = b"F", b"E", b"."
+SECONDS = struct.Struct("<d")  # when a frame is shown, before its pixels
 DIED = "the process that decoded it died ({}): the file is damaged or too large; convert it to mp4"
 
 
@@ -65,17 +67,18 @@ def _read(child: subprocess.Popen, silence: _Alarm) -> Iterator[tuple[np.ndarray
         raise Gesture3dError(_why(child, silence)) from None
     if "error" in said:
         raise Gesture3dError(str(said["error"])[:500])
-    height, width, count = (int(said[name]) for name in ("height", "width", "count"))
-    for number in range(count):
-        if child.stdout.read(1) != IS_FRAME:  # it ended, or has to say why
+    height, width = int(said["height"]), int(said["width"])
+    size = SECONDS.size + height * width * 3
+    while (kind := child.stdout.read(1)) != IS_END:
+        if kind != IS_FRAME:  # it ended, or has to say why
             head = child.stdout.readline(4096)
             raise Gesture3dError(json.loads(head)["error"] if head else _why(child, silence))
-        data = child.stdout.read(height * width * 3)
-        if len(data) < height * width * 3:
+        data = child.stdout.read(size)
+        if len(data) < size:
             raise Gesture3dError(_why(child, silence))
         silence.wait_anew()
-        frame = np.frombuffer(data, np.uint8).reshape(height, width, 3)
-        yield frame, number * said["step"], said["seconds"]
+        frame = np.frombuffer(data, np.uint8, offset=SECONDS.size).reshape(height, width, 3)
+        yield frame, SECONDS.unpack_from(data)[0], said["seconds"]
 
 
 def _why(child: subprocess.Popen, silence: _Alarm) -> str:
@@ -151,9 +154,9 @@ def _is_text(path: Path) -> bool:
 
 
 def _decode(path: Path, out, say) -> None:
-    from gesture3d.data.streams import steady_frames
     from gesture3d.data.video.pixels import prepare_frame
-    from gesture3d.data.video.reading import open_video
+    from gesture3d.data.video.reading import open_video, timed_frames
+    from gesture3d.inference.clock import Clock
 
     if _is_text(path):  # of names of other files, say, which would be read in its place
         raise Gesture3dError("this is text, and no video")
@@ -166,19 +169,20 @@ def _decode(path: Path, out, say) -> None:
         )
     if reader.size[0] * reader.size[1] > MOST_PIXELS:
         raise Gesture3dError(f"frames of {reader.size[1]}x{reader.size[0]} pixels: scale it down")
-    rate = min(RATE, fps)
-    wanted = np.unique(steady_frames(reader.num_frames, fps, rate))
-    side = min(SHORT_SIDE, *reader.size)
-    for number, frame in enumerate(reader.frames(wanted)):
+    side, shape, clock = min(SHORT_SIDE, *reader.size), None, Clock(RATE)
+    for frame, now in timed_frames(reader, fps):
+        if not clock.push(now).seconds:
+            continue
         small = prepare_frame(frame, side, "rgb", reader.is_bgr)
         if reader.is_bgr:
             small = small[..., ::-1]
-        if number == 0:
-            shape = {"height": small.shape[0], "width": small.shape[1], "count": len(wanted)}
-            say(shape | {"step": 1 / rate, "seconds": seconds})
-        if small.shape[:2] != (shape["height"], shape["width"]):
-            raise Gesture3dError(f"the file changes its frame size at {number / rate:.1f} s")
-        out.write(IS_FRAME + np.ascontiguousarray(small).tobytes())
+        if shape is None:
+            shape = small.shape
+            say({"height": shape[0], "width": shape[1], "seconds": seconds})
+        if small.shape != shape:
+            raise Gesture3dError(f"the file changes its frame size at {now:.1f} s")
+        out.write(IS_FRAME + SECONDS.pack(now) + np.ascontiguousarray(small).tobytes())
+    out.write(IS_END)
     out.flush()
 
 

@@ -1,14 +1,12 @@
 """Recordings with their activities, and streams with their events, as matplotlib figures."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from gesture3d.decisions import OnlineDecision
-from gesture3d.evaluation.spotting import Spotting
 from gesture3d.events import Event
 from gesture3d.viz.drawing import drawable, finished, new_figure
 
@@ -84,39 +82,35 @@ def plot_events(
 
 
 def plot_thresholds(
-    by_threshold: Mapping[float, Spotting], decision: OnlineDecision, measures: Spotting
+    by_threshold: Mapping[float, Mapping[str, float]],
+    chosen: Mapping[str, float],
+    at: Collection[float],
 ) -> Figure:
     """What is found by other thresholds: detections against false events, and both with what else
     matters against the threshold.
 
     Args:
-        by_threshold: threshold of all classes → measures.
-        decision: the one that was chosen; ``measures`` what it finds, marked.
+        by_threshold: threshold of all classes → the measures by their names.
+        chosen: the same as it was decided, by thresholds ``at``: marked.
     """
-    levels = list(by_threshold)
     figure = new_figure(11, 4)
     left, right = figure.subplots(1, 2)
-    rates = [(m.shrec22.false_positives, m.shrec22.detection_rate) for m in by_threshold.values()]
+    levels = list(by_threshold)
+    names = ("SHREC'22 false positives", "SHREC'22 detection rate")
+    rates = [[values[name] for name in names] for values in by_threshold.values()]
     left.plot(*zip(*rates, strict=True), marker=".")
     for level, rate in list(zip(levels, rates, strict=True))[::3]:
         left.annotate(f"{level:g}", rate, textcoords="offset points", xytext=(5, -9), fontsize=7)
-    chosen = (measures.shrec22.false_positives, measures.shrec22.detection_rate)
-    left.plot(*chosen, marker="*", markersize=13, color="tab:red", linestyle="", label="as decided")
+    star = {"marker": "*", "markersize": 13, "color": "tab:red", "linestyle": ""}
+    left.plot(*(chosen[name] for name in names), label="as decided", **star)
     left.set(xlabel="false events a gesture (SHREC'22)", ylabel="share of the gestures detected")
     left.set(ylim=(0, 1.02))
     left.legend(loc="lower right")
-    shown = {
-        "detected (SHREC'22)": lambda m: m.shrec22.detection_rate,
-        "Levenshtein accuracy": lambda m: max(m.levenshtein_accuracy, 0.0),
-        "F1@0.5": lambda m: m.segment_f1[0.5],
-        "repeats caught": lambda m: m.repeats_caught,
-        "latency, of the gesture": lambda m: m.latency,
-        "false alarms a minute": lambda m: m.false_alarms_per_minute,
-    }
-    for name, value in shown.items():
-        style = "--" if name.startswith(("latency", "false")) else "-"
-        right.plot(levels, [value(m) for m in by_threshold.values()], style, label=name)
-    for level in sorted(set(decision.thresholds.values())):
+    for name in (names[1], "Levenshtein accuracy", "F1@0.5", "repeats caught"):
+        right.plot(levels, [max(v[name], 0) for v in by_threshold.values()], label=name)
+    for name in ("latency", "false alarms a minute"):
+        right.plot(levels, [v[name] for v in by_threshold.values()], "--", label=name)
+    for level in set(at):
         right.axvline(level, color="tab:red", linewidth=0.8)
     right.set(xlabel="threshold (a line where it is)", ylim=(0, 1.5))
     right.legend(fontsize=8, ncols=2, loc="upper left")

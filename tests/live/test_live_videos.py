@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -39,6 +40,19 @@ def test_a_video_is_decoded_in_a_process_of_its_own(tmp_path) -> None:
     assert found[0][2] == pytest.approx(len(frames) / 30)
     middle = found[len(found) // 2][0].astype(int)
     assert np.abs(middle - frames[2 * (len(found) // 2)]).mean() < 12  # red is red
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+def test_a_varying_rate_goes_by_the_clock_of_the_file(tmp_path) -> None:
+    """As of phones: the second half is shown at half the speed."""
+    frames = write_video(tmp_path / "v.mp4", fps=30.0)
+    half = len(frames) // 2
+    slower = f"setpts='if(lt(N,{half}),N,2*N-{half})/30/TB'"
+    command = ["ffmpeg", "-v", "error", "-i", tmp_path / "v.mp4", "-vf", slower]
+    subprocess.run([*command, "-fps_mode", "vfr", tmp_path / "w.mp4"], check=True)
+    seconds = np.array([second for _, second, _ in decode.frames(tmp_path / "w.mp4")])
+    assert np.allclose(np.diff(seconds), 1 / 15, atol=0.002)
+    assert seconds[-1] == pytest.approx((2 * len(frames) - half) / 30, abs=0.1)
 
 
 @pytest.mark.parametrize(

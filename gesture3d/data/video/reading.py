@@ -192,17 +192,22 @@ def check_steady(path: Path, reader: VideoReader) -> None:
 
 
 def timed_frames(reader: VideoReader, rate_hz: float) -> Iterator[tuple[np.ndarray, float]]:
-    """Every frame, and when it begins, seconds from the first one on: by the clock of the file,
-    whose rate may vary, where it has one that ascends; else ``rate_hz`` frames a second."""
-    begin = now = 0.0
-    for number, frame in enumerate(reader.frames(np.arange(reader.num_frames))):
+    """Every frame, and when it begins, see `frame_seconds`."""
+    every = np.arange(reader.num_frames)
+    return zip(reader.frames(every), frame_seconds(reader, rate_hz), strict=True)
+
+
+def frame_seconds(reader: VideoReader, rate_hz: float) -> Iterator[float]:
+    """When each frame begins, seconds from the first one on; to be asked for once it has been read:
+    by the clock of the file, whose rate may vary, where it has one that ascends; else ``rate_hz``
+    frames a second."""
+    begin, now = reader.seconds_of(0) or 0.0, 0.0
+    yield now
+    for number in range(1, reader.num_frames):
         said, before = reader.seconds_of(number), now
-        if number == 0:
-            begin = said or 0.0
-        else:
-            now = number / rate_hz if said is None else said - begin
-            now = now if now > before else before + 1 / rate_hz
-        yield frame, now
+        now = number / rate_hz if said is None else said - begin
+        now = now if now > before else before + 1 / rate_hz
+        yield now
 
 
 def open_video(

@@ -20,7 +20,7 @@ import numpy as np
 from gesture3d.data.index import Index
 from gesture3d.data.video.frames import ANY_FRAMES, FrameRules
 from gesture3d.data.video.prepared.beside import Kept
-from gesture3d.data.video.reading import VideoError, open_video, read_opened
+from gesture3d.data.video.reading import VideoError, frame_seconds, open_video, read_opened
 from gesture3d.files import atomic_path, write_text
 from gesture3d.hands.track import LEFT, RIGHT, HandTrack
 from gesture3d.hands.tracker import HandTracker
@@ -65,7 +65,7 @@ def _frames(path: Path, rules: FrameRules = ANY_FRAMES) -> tuple[np.ndarray, np.
             path, f"{reader.num_frames:,} frames are too many for a clip of a gesture: cut it"
         )
     frames = read_opened(path, reader, None, side)
-    return frames, np.arange(len(frames)) / (reader.fps or 30.0)
+    return frames, np.fromiter(frame_seconds(reader, reader.fps or 30.0), np.float64)
 
 
 def write_one(source: Path, target: Path, size: Size, *rules: str) -> None:
