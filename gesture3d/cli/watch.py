@@ -49,19 +49,25 @@ def main() -> int:
     stream = Stream(Classifier(weights, args.device, mirror=args.mirror))
     source, events = Source(args.source, say=say), []
     say(f"watching {args.source}; Ctrl-C ends it")
+
+    def keep() -> None:
+        if args.out:
+            write_events(args.out, {args.source: events})
+
     otherwise = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for frame, seconds in source.frames():
             for event in stream.push(frame, seconds):
                 print(event_line(event), flush=True)
-            events += stream.take_ended()
+            if ended := stream.take_ended():
+                events += ended
+                keep()
     except KeyboardInterrupt:
         pass
     finally:
         signal.signal(signal.SIGTERM, otherwise)
         events += stream.close()
-        if args.out:
-            write_events(args.out, {args.source: events})
+        keep()
         counts = source.counts
         say(
             f"{len(events)} events; {counts.read} frames read, {counts.dropped} dropped"

@@ -48,19 +48,21 @@ def test_who_ends_watching_loses_no_event(
     def stopped(source):
         for place in range(24):
             yield np.full((48, 64, 3), 10 * place, np.uint8), place / 12
+        assert read_annotations(out) == {str(video): [zero]}  # also if nobody had ended it
         os.kill(os.getpid(), number)
         time.sleep(10)
 
     monkeypatch.setattr(watching.Source, "frames", stopped)
-    monkeypatch.setattr(Stream, "take_ended", lambda stream: [])
-    one = Event("wave", 0.5, 1.0, 0.75, 0.9)
+    zero, one = Event("wave", 0.1, 0.4, 0.3, 0.8), Event("wave", 0.5, 1.0, 0.75, 0.9)
+    ended = [[zero]]
+    monkeypatch.setattr(Stream, "take_ended", lambda stream: ended.pop() if ended else [])
     monkeypatch.setattr(Stream, "close", lambda stream: [one])
     out, usual = tmp_path / "events.csv", signal.getsignal(signal.SIGTERM)
     command = ["watch.py", str(video), "--weights", str(video_network.weights), "--out", str(out)]
     monkeypatch.setattr("sys.argv", command)
     assert watch.main() == 0
-    assert read_annotations(out) == {str(video): [one]}
-    assert "1 events; 0 frames read, 0 dropped" in capsys.readouterr().err
+    assert read_annotations(out) == {str(video): [zero, one]}
+    assert "2 events; 0 frames read, 0 dropped" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) == usual
 
 
