@@ -135,7 +135,7 @@ def main() -> int:
     results = []
     try:
         if classifier.experiment.data.streams:
-            found = classify_streams(classifier, paths)
+            found = classify_streams(classifier, paths, progress=True)
         else:
             if len(paths) > 1 and classifier.device.type == "cpu":
                 leave_cores(READING_THREADS)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from tqdm import tqdm
+
 from gesture3d.data.streams import TimedFrame
 from gesture3d.errors import Gesture3dError
 from gesture3d.events import Event
@@ -13,20 +15,27 @@ from gesture3d.helpers import MOST_SECONDS, NotStarted, in_threads
 from gesture3d.inference.classifier import TOO_LONG, Classifier, Result
 from gesture3d.inference.segments import RankedClass, Segment
 from gesture3d.inference.stream import Stream
+from gesture3d.text import one_line
 
 
 def classify_streams(
-    classifier: Classifier, paths: Iterable[Path], most_seconds: float = MOST_SECONDS
+    classifier: Classifier,
+    paths: Iterable[Path],
+    most_seconds: float = MOST_SECONDS,
+    progress: bool = False,
 ) -> Iterator[Result]:
     """The events of each file as segments; a file that cannot be read becomes a named error, with
     the events before.
 
     Args:
         most_seconds: for the next frame of a file; what takes longer hangs, and is an error.
+        progress: a terminal sees how far a file is that takes some seconds.
     """
+    shown = {"unit": "frame", "leave": False, "delay": 2, "disable": None if progress else True}
     for path in paths:
         frames = classifier.experiment.data.frames_of(path, classifier.spec)
-        yield result_of_stream(classifier, path, _in_time(frames, most_seconds))
+        frames = tqdm(_in_time(frames, most_seconds), one_line(path.name, 40), **shown)
+        yield result_of_stream(classifier, path, frames)
 
 
 def _in_time(frames: Iterator[TimedFrame], most_seconds: float) -> Iterator[TimedFrame]:

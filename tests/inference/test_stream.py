@@ -79,7 +79,7 @@ def test_frame_by_frame_gives_the_events_of_the_whole_stream(joints_network, joi
     assert stream.num_frames == 600
 
 
-def test_samples_of_a_sensor_give_the_events_of_the_whole_recording(tmp_path) -> None:
+def test_samples_of_a_sensor_give_the_events_of_the_whole_recording(tmp_path, monkeypatch) -> None:
     """Of 50 a second every second one reaches the network, behind the filters; from a file, too."""
     classifier = network(tmp_path, "residual_lstm", "hapt_stream", 9)
     data, rng = classifier.experiment.data, generator("sensor")
@@ -96,7 +96,15 @@ def test_samples_of_a_sensor_give_the_events_of_the_whole_recording(tmp_path) ->
     rows = [names, *values.tolist()]
     text = "\n".join(",".join("" if v != v else str(v) for v in row) for row in rows)
     (tmp_path / "a.csv").write_text(text)
-    (result,) = stream_files.classify_streams(classifier, [tmp_path / "a.csv"])
+    bars = []
+
+    def bar(frames, name, **how):
+        bars.append((name, how["disable"]))
+        return frames
+
+    monkeypatch.setattr(stream_files, "tqdm", bar)
+    (result,) = stream_files.classify_streams(classifier, [tmp_path / "a.csv"], progress=True)
+    assert bars == [("a.csv", None)]
     assert result.error is None
     found = [(s.classes[0].name, s.start, s.stop) for s in result.segments]
     assert found == [(e.label, pytest.approx(e.start), pytest.approx(e.end)) for e in whole]
