@@ -104,6 +104,22 @@ def test_windows_of_a_long_video_are_what_its_parts_would_be(weights, tmp_path) 
         assert np.array_equal(inputs, clip_from_frames(part, data))
 
 
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+def test_windows_of_a_varying_rate_go_by_the_clock_of_the_file(weights, tmp_path) -> None:
+    """The first half at 20 frames a second, the second at 5."""
+    data = Classifier(weights, "cpu").experiment.data
+    clip = np.concatenate([square_clip("up", n, frames=20) for n in range(4)])
+    path = write_clip(tmp_path / "long.mp4", clip, fps=20)
+    slower = "setpts='if(lt(N,40),N,4*N-120)/20/TB'"
+    command = ["ffmpeg", "-v", "error", "-i", path, "-vf", slower, "-fps_mode", "vfr"]
+    subprocess.run([*command, tmp_path / "vary.mp4"], check=True)
+    reader = open_video(tmp_path / "vary.mp4")
+    spans = [span for span, _ in load_windows(reader.path, reader, data, 2.5)]
+    assert len(spans) == 7  # of 20 frames, 8 a second in the mean
+    expected = [(0, 1), (0.5, 1.5), (1, 2), (1.5, 4), (2, 6), (4, 8), (6, 10)]
+    np.testing.assert_allclose(spans, expected, atol=0.3)  # two frames
+
+
 def test_processes_that_decode_load_no_torch(weights, tmp_path) -> None:
     path = write_clip(tmp_path / "a.mp4", square_clip("left", 0))
     classifier = Classifier(weights, "cpu")

@@ -15,7 +15,7 @@ import numpy as np
 from gesture3d.data.video import framing
 from gesture3d.data.video.crops import Crop, evaluation_crops
 from gesture3d.data.video.pixels import mirror_flow, prepare_frame
-from gesture3d.data.video.reading import VideoError, VideoReader, read_opened
+from gesture3d.data.video.reading import VideoError, VideoReader, begin_of, read_opened
 from gesture3d.data.video.sampling import evaluation_indices, window_starts
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def load_windows(
 
     Each clip is what `load_clip` makes of a file of these frames; frames are decoded once, and kept
     while a window needs them. The last window ends with the video; without a clock, 30 frames are a
-    second.
+    second. Where the rate varies, windows are of as many frames, and last as the file's clock says.
 
     Raises:
         VideoError: the video cannot be decoded.
@@ -66,8 +66,9 @@ def load_windows(
             chosen = np.stack([framing.cut(frame, square, data.cache_size) for frame in chosen])
         crops = _evaluation_crops(data)(*chosen.shape[1:3])
         clips = [crop.apply(chosen, data.size) for crop in crops]
-        span = start / rate, (start + length) / rate
-        yield span, _stack_views(clips, rows, data)
+        newest = int(offsets[-1])
+        end = begin_of(reader, start + newest, rate) + (length - newest) / rate
+        yield (begin_of(reader, start, rate), end), _stack_views(clips, rows, data)
 
 
 def _prepared(

@@ -191,6 +191,16 @@ def check_steady(path: Path, reader: VideoReader) -> None:
             )
 
 
+def begin_of(reader: VideoReader, number: int, rate_hz: float) -> float:
+    """When a frame begins that has been read or lies before one, seconds from the first one on:
+    at ``rate_hz`` frames a second; by the clock of the file where that is a frame or more away."""
+    begin, now = reader.seconds_of(0), reader.seconds_of(number)
+    steady = number / rate_hz
+    if begin is None or now is None or abs(now - begin - steady) < 1 / rate_hz:
+        return steady
+    return now - begin
+
+
 def timed_frames(reader: VideoReader, rate_hz: float) -> Iterator[tuple[np.ndarray, float]]:
     """Every frame, and when it begins, see `frame_seconds`."""
     every = np.arange(reader.num_frames)
