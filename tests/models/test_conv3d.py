@@ -127,10 +127,12 @@ GRADIENTS_ARE_RIGHT = """if True:
     torch.manual_seed(0)
     layers = [(8, 8, 3, 1, 1), (8, 8, 3, 2, 1), (8, 8, 1, 1, 0), (8, 8, 1, 2, 0)]
     layers += [(3, 8, (3, 7, 7), (1, 2, 2), (1, 3, 3))]
-    many = [(64, 64, 3, 1, 1), (32, 64, 3, 2, 1)]  # with AMX by oneDNN at 16 pixels, not at 48
+    many = [(32, 64, 3, 2, 1), (64, 64, 3, 1, 1)]  # with AMX by oneDNN at 16 pixels, not at 48
     lengths = {1: (1, 2, 3), 2: (1, 3), 10: (1, 2, 3, 8), 16: (3, 4)}
     if has_bf16():  # elsewhere large maps are slow, and never chosen
         lengths |= {48: (4,), 112: (1, 2, 3), 224: (1, 2)}
+    else:
+        many.pop()
     cases = [
         (size, frames, layer)
         for size, clip_lengths in lengths.items()
@@ -161,13 +163,21 @@ GRADIENTS_ARE_RIGHT = """if True:
 """
 
 
-def test_gradients_are_right_and_memory_is_whole() -> None:
-    """On this processor and as with AMX, under a C library that ends the process where memory
-    beyond a block was written."""
+def guarded() -> dict[str, str]:
+    """The environment under a C library that ends the process where memory beyond a block was
+    written."""
     environment = os.environ | {"MALLOC_CHECK_": "3", "GLIBC_TUNABLES": "glibc.malloc.check=3"}
     if platform.libc_ver()[0] == "glibc":  # whose own allocator does not look any more since 2.34
         environment["LD_PRELOAD"] = "libc_malloc_debug.so.0"
-    subprocess.run([sys.executable, "-c", GRADIENTS_ARE_RIGHT], check=True, env=environment)
+    return environment
+
+
+def test_gradients_are_right_and_memory_is_whole() -> None:
+    """On this processor and as with AMX."""
+    if os.environ.items() >= guarded().items():  # as in `test_instruction_sets`
+        exec(GRADIENTS_ARE_RIGHT, {})
+    else:
+        subprocess.run([sys.executable, "-c", GRADIENTS_ARE_RIGHT], check=True, env=guarded())
 
 
 @pytest.mark.parametrize("name", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])

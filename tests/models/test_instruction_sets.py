@@ -1,12 +1,13 @@
 """The networks in low precision on lesser processors, which the environment emulates."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+
+from tests.models.test_conv3d import guarded
 
 FILES = ("test_conv3d", "test_gesture_net", "test_convlstm", "test_convlstm_sequence")
 TESTS = "low_precision or memory_is_whole or autocast"
@@ -26,11 +27,12 @@ def test_low_precision_is_right_on_lesser_processors(instruction_set) -> None:
     if not getattr(torch.cpu, NEXT_FEATURE[instruction_set], bool)():
         pytest.skip(f"this processor has no more than {instruction_set}: the other tests are it")
     files = [str(Path(__file__).with_name(f"{name}.py")) for name in FILES]
-    # Without the checks of shapes: all starts sooner.
-    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "addopts=", "--noconftest"]
+    # Without the checks of shapes and other plug-ins: all starts sooner.
+    options = ["-q", "-p", "no:cacheprovider", "-o", "addopts=", "--noconftest"]
+    environment = guarded() | {"OMP_NUM_THREADS": "1", "ONEDNN_MAX_CPU_ISA": instruction_set}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *files, "-k", TESTS],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "ONEDNN_MAX_CPU_ISA": instruction_set},
+        env=environment | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
