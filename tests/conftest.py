@@ -2,6 +2,7 @@
 
 import gc
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import jaxtyping
@@ -39,9 +40,10 @@ def generated(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def generated_flow(generated, tmp_path_factory) -> Path:
-    """The same, with its optical flow."""
-    from gesture3d.config import load_data
-    from gesture3d.data import read_index
+    """The same, with the optical flow of the first, the middle and the last clip of each split;
+    the others have that of the very first."""
+    from gesture3d.data.video.prepared.flow import kept_flow
+    from gesture3d.data.video.sets.jester import read_jester
     from gesture3d.files import locked
     from tests.clips import copied
 
@@ -49,8 +51,13 @@ def generated_flow(generated, tmp_path_factory) -> Path:
     with locked(root.with_suffix(".lock")):
         if not root.exists():
             copied(generated, root)
-        counts = [f"data.clips_per_class.{split}=1" for split in ("train", "validation", "test")]
-        read_index(load_data("synthetic_flow", [f"data.root={root}", *counts]), progress=False)
+            index, flow = read_jester(root, "rgb"), kept_flow(root / "flow")
+            splits = [index.of(split) for split in ("train", "validation", "test")]
+            some = [clips[row] for clips in splits for row in (0, 13, 26)]
+            flow.complete(replace(index, items=some), num_workers=1, progress=False)
+            for clip in index.items:
+                if clip not in some:
+                    os.link(flow.path(some[0]), flow.path(clip))
     return root
 
 

@@ -183,14 +183,6 @@ def test_performers_of_the_splits_are_different_people(generated):
     assert index["performers"]["train"] == sorted(train, key=lambda name: int(name[6:]))
 
 
-def test_a_split_does_not_depend_on_the_counts_of_others(generated, tmp_path):
-    generate(tmp_path / "set", clips_per_class={"validation": 1}, num_workers=1, progress=False)
-    found, whole = contents(tmp_path / "set"), contents(generated)
-    clips = [name for name in found if name.endswith((".mp4", ".npy", "validation.csv"))]
-    assert len(clips) == 3 * 27 + 1
-    assert {name: found[name] for name in clips}.items() <= whole.items()
-
-
 def test_more_training_clips_are_of_more_performers():
     assert [num_performers("train", count) for count in (1, 60, 61, 600)] == [40, 40, 41, 400]
     assert num_performers("test", 600) == num_performers("test", 8)
@@ -235,22 +227,26 @@ def test_mixed_has_every_second_clip_of_a_class_hard(tmp_path, some_labels):
 
 
 def test_killed_generation_is_completed_to_the_same_files(generated, tmp_path):
-    root = tmp_path / "set"
+    """Of a split, which does not depend on the counts of others."""
+    root, counts = tmp_path / "set", {"validation": 1}
     code = (  # as a careless script: no guard around the call
         "from pathlib import Path; from gesture3d.synthetic.generate import generate;"
-        f"generate(Path({str(root)!r}), clips_per_class={ONE_OF_EACH}, num_workers=2)"
+        f"generate(Path({str(root)!r}), clips_per_class={counts}, num_workers=2)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     videos = root / "20bn-jester-v1"
     deadline = time.monotonic() + 60
-    while len(list(videos.glob("*.mp4"))) < 10 and time.monotonic() < deadline:
+    while len(list(videos.glob("*.mp4"))) < 5 and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (root / "dataset.json").exists()
-    generate(root, clips_per_class=ONE_OF_EACH, num_workers=1, progress=False)
-    assert contents(root) == contents(generated)
+    generate(root, clips_per_class=counts, num_workers=1, progress=False)
+    found, whole = contents(root), contents(generated)
+    clips = [name for name in found if name.endswith((".mp4", ".npy", "validation.csv"))]
+    assert len(clips) == 3 * 27 + 1
+    assert {name: found[name] for name in clips}.items() <= whole.items()
 
 
 def test_missing_files_are_made_again_and_leftovers_removed(generated, tmp_path):

@@ -143,7 +143,7 @@ def test_no_class_name_ends_a_run(tmp_path) -> None:
 def test_it_learns(tmp_path) -> None:
     """Four directions of motion, 28 training clips: far above chance."""
     clips = square_folder(tmp_path / "clips", clips_per_class=10)
-    settings = [*tiny_settings(clips), "train.epochs=16", "optim.lr=0.01", "train.eval_every=8"]
+    settings = [*tiny_settings(clips), "train.epochs=8", "optim.lr=0.01", "train.eval_every=8"]
     experiment = load_experiment("variant_a", "folder", settings)
     train(experiment, tmp_path / "run", progress=False)
     metrics = checkpoint.load(tmp_path / "run" / "best.safetensors")[1].metrics

@@ -77,6 +77,7 @@ def test_validation_groups_leave_the_training_split(tmp_path):
     assert "no samples to train on" in refused("hapt", folder, "data.validation_groups=['1']")
 
 
+@pytest.mark.slow  # `tests/net` reads them, too
 def test_official_hapt_windows(shared_data):
     """All 10,929 official windows in their order (checked inside), and the six basic classes."""
     root = shared_data / "uci_hapt"

@@ -265,15 +265,15 @@ def test_transport_streams_put_together_are_whole(tmp_path, options):
 
 
 @pytest.mark.parametrize("kind", ["mp4", "webm", "avi", "gif", "ts", "flv", "wmv", "ogv"])
-@pytest.mark.parametrize("share", [0.4, 0.8])
-def test_a_file_that_was_cut_off_never_passes(tmp_path, kind, share):
+def test_a_file_that_was_cut_off_never_passes(tmp_path, kind):
     codecs = {"webm": "libvpx", "avi": "libxvid", "wmv": "wmv2", "ogv": "libtheora"}
     codec = f"-c:v {codecs[kind]}" if kind in codecs else H264 if kind != "gif" else ""
     path = make(tmp_path / f"whole.{kind}", codec)
-    cut = tmp_path / f"cut.{kind}"
-    cut.write_bytes(path.read_bytes()[: int(path.stat().st_size * share) // 188 * 188 + 7])
-    with pytest.raises(VideoError):
-        read_frames(cut)
+    cut, whole = tmp_path / f"cut.{kind}", path.read_bytes()
+    for share in (0.4, 0.8):
+        cut.write_bytes(whole[: int(len(whole) * share) // 188 * 188 + 7])
+        with pytest.raises(VideoError):
+            read_frames(cut)
 
 
 @pytest.mark.parametrize("kind", ["mp4", "webm", "avi", "ivf"])
