@@ -10,6 +10,7 @@ from tests.forked_runs import run_forked
 TOOL = PACKAGE / "cli" / "benchmark.py"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="the benchmark compares with ffmpeg")
 def test_the_tool_measures_decoding_memory_and_lists(tmp_path):
     command = [sys.executable, str(TOOL), "data", "--folder", str(tmp_path), "--clips", "2"]

@@ -135,7 +135,13 @@ class Through(nn.Module):
         return x, None
 
 
-@pytest.mark.parametrize(("model", "data"), SEQUENCES)
+WAYS = [
+    pytest.param(*names, marks=[pytest.mark.slow] if "residual_bilstm" in names else [])
+    for names in SEQUENCES
+]
+
+
+@pytest.mark.parametrize(("model", "data"), WAYS)
 @torch.no_grad()
 def test_sequences_of_any_length(model, data, tmp_path, monkeypatch) -> None:
     """In a fork: tracing a scan starts PyTorch's threads of gradients, behind which no later test

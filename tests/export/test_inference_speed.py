@@ -24,6 +24,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("clips")
 
 
+@pytest.mark.slow
 def test_a_row_for_every_way(folder, tmp_path, monkeypatch) -> None:
     for name in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(name, reason=f"{name}, of the extra export, is not installed")

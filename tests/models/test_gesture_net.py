@@ -322,6 +322,7 @@ def test_export_keeps_preprocessing_and_scores():
     torch.testing.assert_close(exported(clips), scores_of(net, clips))
 
 
+@pytest.mark.slow
 def test_networks_compile_without_graph_breaks():
     """In a process of its own: the run-time checks of shape annotations do not compile."""
     program = """if True:
