@@ -51,7 +51,7 @@ class Forked:
         self.pid = os.fork()
         if self.pid:
             return
-        gc.freeze()  # freeing a session would wait for ever for its threads, which are not here
+        gc.freeze()  # what has threads would wait for them for ever when freed: they are not here
         if start_new_session:
             os.setsid()
         _become([str(word) for word in command], self.outputs, env or {}, cwd, preexec_fn)
